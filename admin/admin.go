@@ -1,0 +1,123 @@
+// Package admin is the operators' side: health, metrics, the admin API and a
+// page that shows the state of the gateway. It only reads.
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Options set up the admin application. Only Tables is required.
+type Options struct {
+	Version string
+	// Started is when the process started.
+	Started time.Time
+	// Token is what callers of /admin/v1 must send as a bearer token; the page
+	// also takes it as the password of HTTP Basic, for browsers. When it is
+	// empty both are open, and the listener must be on loopback only.
+	Token string
+	// ProtectMetrics asks for the token at /metrics too.
+	ProtectMetrics bool
+	// Metrics answers /metrics; nil means that there are none.
+	Metrics http.Handler
+	Tables  Tables
+	// Systems gives the state of all systems, sorted by name; nil stands for none.
+	Systems func() []SystemStatus
+	// Reload tells how the last attempt to load a table ended.
+	Reload func() Reload
+	// Draining tells that the process is about to end.
+	Draining func() bool
+	// Log gets refused log-ins and internal errors; nil stands for no log.
+	Log *slog.Logger
+}
+
+// Tables gives the table that is served; nil before the first.
+type Tables interface {
+	Table() *gateway.Table
+}
+
+// Reload is how an attempt to load a table ended.
+type Reload struct {
+	At   time.Time
+	Took time.Duration
+	// Revision is what was read; it is served unless there are problems.
+	Revision string
+	Problems []source.Problem
+	// Attempts counts all attempts since the start, Refused those that failed.
+	Attempts, Refused int
+}
+
+// SystemStatus is the state of a system at this moment.
+type SystemStatus struct {
+	Name    string `json:"name"`
+	Title   string `json:"title,omitempty"`
+	Dialect string `json:"dialect"`
+	// URL is where the system is, Credential how the gateway stands with it.
+	URL        string `json:"url"`
+	Credential string `json:"credential"`
+	// Breaker is closed, half-open or open.
+	Breaker string `json:"breaker"`
+	// InFlight calls are at the system; Waiting ones wait for its budget.
+	InFlight int          `json:"inFlight"`
+	Waiting  Waiting      `json:"waiting"`
+	Pools    []PoolStatus `json:"pools"`
+}
+
+// Waiting counts calls by class.
+type Waiting struct {
+	Critical int `json:"critical"`
+	High     int `json:"high"`
+	Normal   int `json:"normal"`
+	Low      int `json:"low"`
+}
+
+// Total counts the calls of all classes.
+func (w Waiting) Total() int { return w.Critical + w.High + w.Normal + w.Low }
+
+// PoolStatus is the state of one limit of a system.
+type PoolStatus struct {
+	Name string `json:"name"`
+	// Scope is what the pool is for, for example an app; empty for the whole system.
+	Scope    string  `json:"scope,omitempty"`
+	Used     float64 `json:"used"`
+	Capacity float64 `json:"capacity"`
+	// RoomAt is when the next units come back, PausedUntil when the system may
+	// be called again; both zero when that does not apply.
+	RoomAt      time.Time `json:"roomAt,omitzero"`
+	PausedUntil time.Time `json:"pausedUntil,omitzero"`
+}
+
+// admin is the application: the options, and what is made of them once.
+type admin struct {
+	options Options
+	token   digest
+	page    page
+}
+
+// New makes the application.
+func New(o Options) http.Handler {
+	if o.Systems == nil {
+		o.Systems = func() []SystemStatus { return nil }
+	}
+	if o.Reload == nil {
+		o.Reload = func() Reload { return Reload{} }
+	}
+	if o.Draining == nil {
+		o.Draining = func() bool { return false }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &admin{options: o, token: newDigest(o.Token), page: newPage()}
+	a.options.Token = ""
+	e := echo.New()
+	e.HTTPErrorHandler = a.refuse
+	a.routes(e)
+	return e
+}

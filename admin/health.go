@@ -1,0 +1,75 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/headrace/headrace/gateway"
+)
+
+// readiness is whether traffic should be sent here, and why not.
+type readiness struct {
+	Ready bool `json:"ready"`
+	// Reasons are what stands against it; Warnings what does not.
+	Reasons  []string `json:"reasons"`
+	Warnings []string `json:"warnings"`
+}
+
+func (a *admin) readiness() readiness {
+	r := readiness{Reasons: []string{}, Warnings: []string{}}
+	if a.options.Tables.Table() == nil {
+		r.Reasons = append(r.Reasons, "no configuration has been loaded yet")
+	}
+	if a.options.Draining() {
+		r.Reasons = append(r.Reasons, "the process is shutting down")
+	}
+	if n := len(a.options.Reload().Problems); n > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the last reload was refused with %s; the configuration before it goes on", count(n, "problem")))
+	}
+	r.Ready = len(r.Reasons) == 0
+	return r
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// healthz says that the process is alive, whatever else is wrong.
+func (a *admin) healthz(c echo.Context) error {
+	return c.JSON(http.StatusOK, struct {
+		Alive bool `json:"alive"`
+	}{true})
+}
+
+// readyz answers 503 when traffic should go elsewhere. A refused reload is a
+// warning only: the table before it serves on.
+func (a *admin) readyz(c echo.Context) error {
+	r := a.readiness()
+	if !r.Ready {
+		return c.JSON(http.StatusServiceUnavailable, r)
+	}
+	return c.JSON(http.StatusOK, r)
+}
+
+// metrics answers scrapes. They cannot send the token unless they are told
+// to, so it is asked for only where that is configured.
+func (a *admin) metrics(c echo.Context) error {
+	if a.options.Metrics == nil {
+		return echo.ErrNotFound
+	}
+	if a.options.ProtectMetrics {
+		if !a.token.set {
+			return &gateway.Error{Problem: gateway.Forbidden, Detail: "metrics are protected, but there is no admin token"}
+		}
+		if err := a.authorise(c, `Bearer realm="headrace"`, bearer(c)); err != nil {
+			return err
+		}
+	}
+	a.options.Metrics.ServeHTTP(c.Response(), c.Request())
+	return nil
+}

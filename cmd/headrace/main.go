@@ -1,0 +1,71 @@
+// Command headrace is the gateway and everything around it in one binary.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	_ "time/tzdata" // quotas and calendar windows work where the system has no time zones
+
+	"github.com/spf13/cobra"
+
+	"github.com/headrace/headrace/specs/source"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root().ExecuteContext(ctx); err != nil {
+		report(err)
+		os.Exit(1)
+	}
+}
+
+// report prints an error for people. Problems stand alone, one a line, as
+// editors expect them.
+func report(err error) {
+	var problems *source.Error
+	if errors.As(err, &problems) {
+		fmt.Fprintln(os.Stderr, problems.Error())
+		return
+	}
+	if !errors.Is(err, errSilent) {
+		fmt.Fprintln(os.Stderr, "headrace:", err)
+	}
+}
+
+// errSilent ends a command with status 1 after it has said everything itself.
+var errSilent = errors.New("failed")
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "headrace",
+		Short:         "API management gateway that leads traffic to ERP systems at the rate they can take",
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand())
+	return cmd
+}
+
+// version is the module's version, or the revision that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}

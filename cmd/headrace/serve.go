@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/workspace"
+)
+
+func serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve DIR",
+		Short: "Run the gateway on a workspace, and follow its changes",
+		Long: "Run the gateway on a workspace. Changes of its files are checked and go live without a restart,\n" +
+			"as does SIGHUP; a faulty state is refused as a whole and the old one goes on.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := newServer(cmd.Context(), args[0], os.Stdout)
+			if err != nil {
+				return err
+			}
+			return s.run(cmd.Context())
+		},
+	}
+}
+
+// server is a running Headrace: two listeners, and a table that follows a directory.
+type server struct {
+	parts    *parts
+	config   *workspace.Config
+	gateway  *gateway.Gateway
+	live     *workspace.Live
+	draining atomic.Bool
+	tls      atomic.Pointer[tls.Config] // nil without TLS
+
+	gatewayListener, adminListener net.Listener
+}
+
+// newServer reads the workspace, refuses it if anything is wrong, and listens.
+func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) {
+	config := workspace.ReadConfig(dir)
+	tuneMemory()
+	parts, err := openParts(ctx, config, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{parts: parts, config: config}
+	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry})
+	options := parts.options()
+	options.Served = s.served
+	s.live = workspace.NewLive(dir, options, s.gateway, parts.log)
+	if err := s.start(); err != nil {
+		s.gateway.Stop()
+		parts.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) start() error {
+	if err := s.watch(); err != nil {
+		return err
+	}
+	if err := s.live.Reload(); err != nil {
+		return err
+	}
+	var err error
+	if s.gatewayListener, err = net.Listen("tcp", s.config.Listen.Gateway); err != nil {
+		return fmt.Errorf("the gateway cannot listen: %w; set listen.gateway in headrace.yaml", err)
+	}
+	if s.adminListener, err = net.Listen("tcp", s.config.Listen.Admin); err != nil {
+		s.gatewayListener.Close()
+		return fmt.Errorf("the admin API cannot listen: %w; set listen.admin in headrace.yaml", err)
+	}
+	s.gatewayListener = patient{s.gatewayListener, s.config.Limits.Write.Std()}
+	if s.config.TLS != nil {
+		s.gatewayListener = tls.NewListener(s.gatewayListener, &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.tls.Load(), nil },
+		})
+	}
+	return nil
+}
+
+// served takes over what headrace.yaml says now, and names what has to wait.
+func (s *server) served(l *workspace.Loaded) {
+	if set, ok := l.Systems.(layer); ok {
+		s.parts.served.Store(set.Set)
+	}
+	now := &l.Workspace.Config
+	var level slog.Level
+	if level.UnmarshalText([]byte(now.Telemetry.Level)) == nil {
+		s.parts.telemetry.SetLevel(level)
+	}
+	if l.TLS != nil {
+		s.tls.Store(l.TLS)
+	}
+	if waiting := s.config.Waiting(now); len(waiting) > 0 {
+		s.parts.log.Warn("changes of headrace.yaml take effect at the next start", "keys", strings.Join(waiting, ", "))
+	}
+}
+
+// tuneMemory trades memory for CPU: a gateway keeps little alive, so a small
+// heap would be collected all the time. GOGC and GOMEMLIMIT override it.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
+// run serves until ctx ends, then drains: readiness turns false, no new
+// connections are taken, and requests under way may end.
+func (s *server) run(ctx context.Context) error {
+	defer s.parts.close()
+	limits := s.config.Limits
+	pages, err := s.admin()
+	if err != nil {
+		return err
+	}
+	front := &http.Server{
+		Handler:           s.gateway,
+		ReadHeaderTimeout: limits.ReadHeader.Std(),
+		ReadTimeout:       limits.Read.Std(),
+		IdleTimeout:       limits.Idle.Std(),
+		MaxHeaderBytes:    int(limits.Header),
+		ErrorLog:          slog.NewLogLogger(s.parts.log.Handler(), slog.LevelDebug),
+	}
+	back := &http.Server{
+		Handler:           pages,
+		ReadHeaderTimeout: limits.ReadHeader.Std(),
+		ReadTimeout:       limits.Read.Std(),
+		IdleTimeout:       limits.Idle.Std(),
+		MaxHeaderBytes:    int(limits.Header),
+		ErrorLog:          slog.NewLogLogger(s.parts.log.Handler(), slog.LevelDebug),
+	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	s.parts.log.Info("serving", "gateway", s.gatewayListener.Addr().String(), "admin", s.adminListener.Addr().String(), "version", version())
+
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return ignoreClosed(front.Serve(s.gatewayListener)) })
+	g.Go(func() error { return ignoreClosed(back.Serve(s.adminListener)) })
+	g.Go(func() error { return s.live.Run(running, again) })
+	g.Go(func() error {
+		<-running.Done()
+		s.draining.Store(true)
+		time.Sleep(s.config.Shutdown.Delay.Std())
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Shutdown.Drain.Std())
+		defer cancel()
+		err := front.Shutdown(drain)
+		if err != nil {
+			front.Close()
+			err = fmt.Errorf("requests were still under way after %s: %w", s.config.Shutdown.Drain, err)
+		}
+		quick, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer done()
+		if back.Shutdown(quick) != nil {
+			back.Close()
+		}
+		return err
+	})
+	err = g.Wait()
+	s.gateway.Stop()
+	s.parts.log.Info("stopped")
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

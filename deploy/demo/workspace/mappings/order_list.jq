@@ -1,0 +1,8 @@
+# A page of NetSuite sales orders → orders.
+{
+  items: [.items[] | {
+    orderId: .id, reference: .externalId, customer: .entity.refName, date: .tranDate, status: .status.id, total, currency: .currency.refName,
+    lines: [.item.items[] | {sku: .item.refName, quantity, price: .rate, amount}]
+  }],
+  total: .totalResults
+}

@@ -1,0 +1,2 @@
+# A NetSuite vendor → a supplier.
+{id, number: .entityId, name: .companyName, email, terms: .terms.refName, leadTimeDays}

@@ -1,0 +1,84 @@
+package budget
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
+)
+
+func someLimits(n int) []Limit {
+	return []Limit{
+		capacity("concurrency", 100, 0),
+		capacity("window", 1e9, 300*time.Second),
+		bucket("rate", 1e6, Rate{1e9, time.Second}),
+		capacity("daily", 1e11, 24*time.Hour),
+		scoped(capacity("app", 1e9, time.Minute), "{app}"),
+		scoped(bucket("user", 1e6, Rate{1e9, time.Second}), "{principal}"),
+	}[:n]
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	for _, n := range []int{1, 3, 6} {
+		b.Run(fmt.Sprintf("pools=%d", n), func(b *testing.B) {
+			budget := newBudget(someLimits(n)...)
+			call := Call{Class: specs.Normal, Operation: "createOrder", App: "shop", Principal: "anna", Wait: time.Second, Timeout: 30 * time.Second}
+			b.ReportAllocs()
+			for b.Loop() {
+				ticket, err := budget.Admit(b.Context(), call)
+				if err != nil {
+					b.Fatal(err)
+				}
+				ticket.Settle(Result{})
+			}
+		})
+	}
+}
+
+func BenchmarkAdmitParallel(b *testing.B) {
+	budget := newBudget(someLimits(3)...)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if ticket, err := budget.Admit(b.Context(), Call{Timeout: 30 * time.Second}); err == nil {
+				ticket.Settle(Result{})
+			}
+		}
+	})
+}
+
+func BenchmarkRefuse(b *testing.B) {
+	budget := newBudget(capacity("window", 100, 300*time.Second), capacity("concurrency", 200, 0))
+	for range 100 {
+		ticket, _ := budget.Admit(b.Context(), Call{})
+		ticket.Settle(Result{})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := budget.Admit(b.Context(), Call{}); err == nil {
+			b.Fatal("admitted")
+		}
+	}
+}
+
+// The usual case costs one allocation: the ticket.
+func TestAdmissionAllocatesOnce(t *testing.T) {
+	limits := someLimits(6)
+	limits[0].Operations = source.Strings{"create*"}
+	budget := newBudget(limits...)
+	call := Call{Operation: "createOrder", App: "shop", Principal: "anna", Timeout: 30 * time.Second}
+	ctx := t.Context()
+	run := func() {
+		ticket, err := budget.Admit(ctx, call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticket.Settle(Result{})
+	}
+	run()
+	if n := testing.AllocsPerRun(1000, run); n > 1.1 {
+		t.Errorf("an admission costs %v allocations", n)
+	}
+}

@@ -1,0 +1,301 @@
+package budget
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/specs"
+)
+
+// Options set up a Budget.
+type Options struct {
+	// System is the system's name.
+	System string
+	// Limits have passed Check. A system without limits can still be paused.
+	Limits []Limit
+	// Store keeps the counts; one in memory when nil.
+	Store Store
+	// MaxWaiting and MaxWaitingBytes bound the line; 10 000 calls and 64 MiB
+	// when zero.
+	MaxWaiting      int
+	MaxWaitingBytes int64
+	// Grace is how much longer than its timeout a call without an answer
+	// counts as under way; 10 s when zero.
+	Grace time.Duration
+}
+
+// DefaultTimeout is assumed for calls that name none.
+const DefaultTimeout = time.Minute
+
+// Budget admits the calls to one system. It is safe for concurrent use, and
+// holds no goroutine while no call waits.
+type Budget struct {
+	system  string
+	store   Store
+	grace   time.Duration
+	max     int
+	maxSize int64
+
+	plan    atomic.Pointer[plan]
+	waiting atomic.Int64 // calls in line
+	latency atomic.Int64 // nanoseconds that a call is under way, on average
+	wake    chan struct{}
+
+	mu       sync.Mutex
+	line     line
+	promised [len(specs.Classes)]time.Time // by class: the last time that a refused call was told
+}
+
+// New makes the budget of a system. There is one for each system as long as the
+// process lives; Reconfigure brings it new limits.
+func New(o Options) *Budget {
+	if o.Store == nil {
+		o.Store = NewMemory()
+	}
+	if o.MaxWaiting == 0 {
+		o.MaxWaiting = 10_000
+	}
+	if o.MaxWaitingBytes == 0 {
+		o.MaxWaitingBytes = 64 << 20
+	}
+	if o.Grace == 0 {
+		o.Grace = 10 * time.Second
+	}
+	b := &Budget{
+		system: o.System, store: o.Store, grace: o.Grace, max: o.MaxWaiting, maxSize: o.MaxWaitingBytes,
+		wake: make(chan struct{}, 1), line: newLine(),
+	}
+	b.plan.Store(newPlan(o.Limits, 0))
+	return b
+}
+
+// Call is what a call to the system needs.
+type Call struct {
+	Class specs.Class
+	// Operation is the operationId; App and Principal are whom the call is
+	// made for and as which user of the system. They choose among scoped pools.
+	Operation, App, Principal string
+	// Cost is what the call costs where that is not the limit's own cost. A
+	// cost of zero exempts it.
+	Cost []Cost
+	// Wait is how long the call may stand in line; zero tries once.
+	Wait time.Duration
+	// Timeout is how long the call may be under way, from its admission;
+	// DefaultTimeout when zero.
+	Timeout time.Duration
+	// Bytes is the memory that the call holds while it waits.
+	Bytes int
+}
+
+// Cost is what a call costs in a pool.
+type Cost struct {
+	Pool  string
+	Units float64
+}
+
+func costOf(costs []Cost, pool string) (float64, bool) {
+	for i := range costs {
+		if costs[i].Pool == pool {
+			return costs[i].Units, true
+		}
+	}
+	return 0, false
+}
+
+// Admit waits until all the pools of a call have room, at most as long as the
+// call may wait, and takes their units. The ticket must be settled.
+//
+// The error is a *gateway.Error: Saturated when there was no room in time, with
+// the pool and the time when the call would be admitted, or CallerLeft when ctx
+// was cancelled. A call that would wait in vain, because a pool is known to
+// have no room until later than that, is refused at once.
+func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, b.left(err)
+	}
+	t := b.newTicket(&c)
+	for i := range t.admission.Asks {
+		if ask := &t.admission.Asks[i]; ask.Units > ask.Pool.Capacity && ask.Pool.Capacity > 0 && !ask.Pool.Free {
+			return nil, &gateway.Error{
+				Problem: gateway.Saturated, System: b.system, Pool: ask.Pool.Name,
+				Detail: fmt.Sprintf("the call costs %s of the limit %q, which allows %s", number(ask.Units.Float()), ask.Pool.Name, number(ask.Pool.Capacity.Float())),
+			}
+		}
+	}
+	d, err := b.attempt(ctx, t, c.Class)
+	switch {
+	case err != nil:
+		return nil, b.unknown(err)
+	case d.Granted:
+		return t, nil
+	case c.Wait <= 0 || d.RoomIn > c.Wait:
+		return b.refuse(ctx, t, c.Class, d)
+	}
+	return b.join(ctx, t, &c)
+}
+
+// attempt admits a call that need not wait. Otherwise the decision tells when
+// there can be room behind the line.
+func (b *Budget) attempt(ctx context.Context, t *Ticket, c specs.Class) (Decision, error) {
+	busy := b.waiting.Load() > 0
+	if busy && !b.first(t, c) {
+		// Where there is room for all that wait and this call, nobody is overtaken.
+		if d, err := b.estimate(ctx, t, c); err != nil || !d.Granted {
+			return d, err
+		}
+	}
+	d, err := b.store.Admit(ctx, &t.admission)
+	if err == nil && d.Granted {
+		if busy {
+			b.overtook(t, c)
+		}
+		t.admitted = time.Now()
+	}
+	return d, err
+}
+
+// newTicket works out what a call asks for.
+func (b *Budget) newTicket(c *Call) *Ticket {
+	p := b.plan.Load()
+	t := &Ticket{budget: b}
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Asks: t.asks[:0]}
+	for _, pool := range p.pools(c.Operation) {
+		units := pool.cost
+		if len(c.Cost) > 0 {
+			if n, ok := costOf(c.Cost, pool.Name); ok {
+				units = cost(n)
+			}
+		}
+		if units == 0 {
+			continue
+		}
+		t.admission.Asks = append(t.admission.Asks, Ask{
+			Pool: pool, Key: pool.key(c), Units: units,
+			Reserve: min(pool.reserve[c.Class&3], max(0, pool.Capacity-units)),
+		})
+	}
+	if len(t.admission.Asks) == 0 {
+		t.admission.Asks = append(t.admission.Asks, Ask{Pool: p.gate, Key: gateKey})
+	}
+	return t
+}
+
+// Reconfigure goes over to other limits, which have passed Check. Counts are
+// kept by the names of the limits; calls in line are judged by the new ones.
+func (b *Budget) Reconfigure(limits []Limit) {
+	b.mu.Lock()
+	b.plan.Store(newPlan(limits, b.plan.Load().revision+1))
+	b.line.renew(b)
+	b.mu.Unlock()
+	b.announce()
+	if b.waiting.Load() > 0 {
+		b.wakeUp()
+	}
+}
+
+// announce lets the store know of new limits before what they are about to
+// hold longer has been freed. A store that cannot be asked learns of them with
+// the next admission.
+func (b *Budget) announce() {
+	usage, err := b.store.Usage(context.Background(), b.system)
+	if err != nil {
+		return
+	}
+	probe := Admission{System: b.system, Lease: DefaultTimeout + b.grace, Probe: true}
+	for _, u := range usage {
+		name, _, _ := strings.Cut(u.Key, "/")
+		if p := b.plan.Load().named(name); p != nil {
+			probe.Asks = append(probe.Asks[:0], Ask{Pool: p, Key: u.Key})
+			_, _ = b.store.Admit(context.Background(), &probe)
+		}
+	}
+}
+
+// observe keeps the average time that calls are under way. It is used for
+// estimates only, so that a lost update does no harm.
+func (b *Budget) observe(took time.Duration) {
+	old := b.latency.Load()
+	if old == 0 {
+		b.latency.Store(max(1, int64(took)))
+		return
+	}
+	b.latency.Store(max(1, old+(int64(took)-old)/8))
+}
+
+// plan is a set of limits made ready.
+type plan struct {
+	revision int
+	all      []*Pool
+	gate     *Pool
+	// byOperation is filled as operations come by; nil when all pools apply to all.
+	byOperation *sync.Map
+	known       atomic.Int64
+}
+
+func newPlan(limits []Limit, revision int) *plan {
+	p := &plan{revision: revision, gate: &Pool{Name: gateName, Revision: revision}}
+	for i := range limits {
+		p.all = append(p.all, newPool(&limits[i], revision))
+		if len(limits[i].Operations) > 0 && p.byOperation == nil {
+			p.byOperation = new(sync.Map)
+		}
+	}
+	return p
+}
+
+// named finds a pool; nil when there is none.
+func (p *plan) named(name string) *Pool {
+	for _, pool := range p.all {
+		if pool.Name == name {
+			return pool
+		}
+	}
+	return nil
+}
+
+// maxOperations bounds the operations whose pools are remembered.
+const maxOperations = 10_000
+
+// pools are those that apply to an operation.
+func (p *plan) pools(operation string) []*Pool {
+	if p.byOperation == nil {
+		return p.all
+	}
+	if pools, ok := p.byOperation.Load(operation); ok {
+		return pools.([]*Pool)
+	}
+	var pools []*Pool
+	for _, pool := range p.all {
+		if pool.limit.applies(operation) {
+			pools = append(pools, pool)
+		}
+	}
+	if p.known.Add(1) <= maxOperations {
+		p.byOperation.Store(operation, pools)
+	}
+	return pools
+}
+
+// weight is the largest share of a pool that a call takes; floors are measured in it.
+func (t *Ticket) weight() float64 {
+	share := 0.0
+	for i := range t.admission.Asks {
+		if ask := &t.admission.Asks[i]; ask.Pool.Capacity > 0 {
+			share = max(share, float64(ask.Units)/float64(ask.Pool.Capacity))
+		}
+	}
+	if share == 0 {
+		return math.SmallestNonzeroFloat32
+	}
+	return share
+}

@@ -1,0 +1,222 @@
+package budget
+
+import (
+	"context"
+	"time"
+
+	"github.com/headrace/headrace/specs"
+)
+
+// first tells whether a call may try its pools right away although others
+// wait: nobody of its class or above waits for any of them, and no lower class
+// has earned its floor there.
+func (b *Budget) first(t *Ticket, c specs.Class) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range t.admission.Asks {
+		if _, count := b.line.ahead(t.admission.Asks[i].Key, c); count > 0 {
+			return false
+		}
+		for d := specs.Low; d < c; d++ {
+			if p := b.line.places[t.admission.Asks[i].Key]; p != nil && p.count[d] > 0 && b.line.earned[d] >= t.weight() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// overtook accounts for a call that went before waiting calls of lower classes.
+func (b *Budget) overtook(t *Ticket, c specs.Class) {
+	b.mu.Lock()
+	b.line.sent(c, t.weight())
+	b.mu.Unlock()
+}
+
+// estimate asks when there will be room for a call behind the line.
+func (b *Budget) estimate(ctx context.Context, t *Ticket, c specs.Class) (Decision, error) {
+	probe := t.admission
+	probe.Probe = true
+	probe.Asks = append(make([]Ask, 0, len(t.asks)), t.admission.Asks...)
+	b.mu.Lock()
+	for i := range probe.Asks {
+		units, _ := b.line.ahead(probe.Asks[i].Key, c)
+		probe.Asks[i].Units += units
+	}
+	b.mu.Unlock()
+	return b.store.Admit(ctx, &probe)
+}
+
+// join stands in line until the call is admitted, its wait is over, or its
+// caller leaves.
+func (b *Budget) join(ctx context.Context, t *Ticket, c *Call) (*Ticket, error) {
+	w := &waiter{call: *c, ticket: t, done: make(chan struct{})}
+	started := time.Now()
+	b.mu.Lock()
+	if !b.makeRoom(c) {
+		b.mu.Unlock()
+		return nil, b.crowded(t, c.Class)
+	}
+	b.line.arrived++
+	w.arrival = b.line.arrived
+	b.line.add(w)
+	b.waiting.Add(1)
+	if !b.line.running {
+		b.line.running = true
+		go b.dispatch()
+	}
+	b.mu.Unlock()
+	b.wakeUp()
+
+	timer := time.NewTimer(c.Wait)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+		if b.leave(w) {
+			return b.refuse(ctx, w.ticket, c.Class, w.decision)
+		}
+	case <-ctx.Done():
+		if b.leave(w) {
+			return nil, b.left(ctx.Err())
+		}
+	}
+	if w.displaced {
+		return nil, b.crowded(t, c.Class)
+	}
+	w.ticket.waited = time.Since(started)
+	if err := ctx.Err(); err != nil {
+		w.ticket.Settle(Result{Unsent: true})
+		return nil, b.left(err)
+	}
+	return w.ticket, nil
+}
+
+// makeRoom keeps the line within its bounds. Where it is full of less urgent
+// calls, the latest of the least urgent make room.
+func (b *Budget) makeRoom(c *Call) bool {
+	l := &b.line
+	fits := func(count int, bytes int64) bool { return count < b.max && bytes+int64(c.Bytes) <= b.maxSize }
+	if !fits(l.from(c.Class)) {
+		return false
+	}
+	for !fits(l.from(specs.Low)) {
+		w := l.youngest(c.Class)
+		w.displaced = true
+		b.takeOut(w)
+		close(w.done)
+	}
+	return true
+}
+
+// leave takes a waiter out of the line; false when it is out already.
+func (b *Budget) leave(w *waiter) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.out {
+		return false
+	}
+	b.takeOut(w)
+	b.wakeUp() // the one behind may need less
+	return true
+}
+
+func (b *Budget) takeOut(w *waiter) {
+	b.line.remove(w)
+	b.waiting.Add(-1)
+	w.out = true
+}
+
+// wakeUp has the dispatcher look at the line again.
+func (b *Budget) wakeUp() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// idleLook is how often the line is looked at when the store gives no time.
+const idleLook = time.Second
+
+// dispatch serves the line as long as anybody stands in it. There is one
+// dispatcher at a time, so that calls are admitted in order whatever the store
+// takes to answer.
+func (b *Budget) dispatch() {
+	timer := time.NewTimer(idleLook)
+	defer timer.Stop()
+	for {
+		again, more := b.serve()
+		if !more {
+			return
+		}
+		timer.Reset(again)
+		select {
+		case <-b.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// serve admits all that can be admitted now, in order. It tells when to look
+// again at the latest, and whether anybody is left.
+func (b *Budget) serve() (again time.Duration, more bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.line.pass++
+	for {
+		w, byFloor := b.line.pick()
+		if w == nil {
+			break
+		}
+		look := b.try(w, byFloor)
+		if look > 0 && (again == 0 || look < again) {
+			again = look
+		}
+	}
+	if b.line.count == 0 {
+		b.line.running = false
+		return 0, false
+	}
+	if again == 0 {
+		again = idleLook
+	}
+	return again, true
+}
+
+// try asks the store to admit a waiter. The lock is not held meanwhile, so that
+// others may come and go. It returns when to look again if it was refused.
+func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
+	t := w.ticket
+	a := t.admission
+	if byFloor {
+		a.Asks = append(make([]Ask, 0, len(t.asks)), a.Asks...)
+		for i := range a.Asks {
+			a.Asks[i].Reserve = 0
+		}
+	}
+	b.mu.Unlock()
+	d, err := b.store.Admit(context.Background(), &a)
+	b.mu.Lock()
+	switch {
+	case err != nil:
+		b.line.claimAll() // nobody else would fare better
+		return idleLook
+	case !d.Granted:
+		if !w.out {
+			w.decision = d
+			b.line.claim(w, d.Refused)
+		}
+		return d.Again
+	case w.out:
+		b.mu.Unlock()
+		_ = b.store.Settle(context.Background(), &a, Settlement{Outcome: Unsent})
+		b.mu.Lock()
+		return 0
+	}
+	b.takeOut(w)
+	b.line.sent(w.call.Class, w.weight)
+	t.admission.At, t.admitted = a.At, time.Now()
+	w.ticket = t // not the one that a reconfiguration may have made meanwhile
+	close(w.done)
+	return 0
+}

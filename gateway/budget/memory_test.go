@@ -1,0 +1,56 @@
+package budget
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestScopesThatHoldNothingAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewMemory()
+		b := New(Options{System: "erp", Limits: []Limit{scoped(capacity("app", 5, time.Second), "{app}")}, Store: store})
+		for i := range 20_000 {
+			admit(t, b, Call{App: strconv.Itoa(i)}).Settle(Result{})
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := len(store.system("erp").pools); n > leastSweep {
+			t.Errorf("%d pools are kept", n)
+		}
+	})
+}
+
+func TestSystemsAreCountedApart(t *testing.T) {
+	store := NewMemory()
+	for _, system := range []string{"erp", "wms"} {
+		b := New(Options{System: system, Limits: []Limit{capacity("l", 1, 0)}, Store: store})
+		admit(t, b, Call{})
+	}
+}
+
+func TestBudgetsOfOneSystemShareTheirCounts(t *testing.T) {
+	store := NewMemory()
+	limits := []Limit{capacity("l", 1, 0)}
+	one, two := New(Options{System: "erp", Limits: limits, Store: store}), New(Options{System: "erp", Limits: limits, Store: store})
+	ticket := admit(t, one, Call{})
+	refused(t, two, Call{})
+	ticket.Settle(Result{})
+	admit(t, two, Call{})
+}
+
+func TestProbesTakeNothing(t *testing.T) {
+	store := NewMemory()
+	b := New(Options{System: "erp", Limits: []Limit{capacity("l", 1, 0)}, Store: store})
+	probe := b.newTicket(&Call{}).admission
+	probe.Probe = true
+	for range 3 {
+		if d, err := store.Admit(t.Context(), &probe); err != nil || !d.Granted {
+			t.Errorf("a probe is answered with %+v, %v", d, err)
+		}
+	}
+	admit(t, b, Call{})
+	if d, _ := store.Admit(t.Context(), &probe); d.Granted || d.Refused != 1 || d.Pool != 0 {
+		t.Errorf("a probe of a full pool is answered with %+v", d)
+	}
+}

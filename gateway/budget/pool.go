@@ -1,0 +1,84 @@
+package budget
+
+import (
+	"math"
+	"time"
+
+	"github.com/headrace/headrace/specs"
+)
+
+// Pool is a limit made ready for a store. It is immutable.
+type Pool struct {
+	Name string
+	// Capacity is what calls may occupy, headroom already taken off; for a
+	// bucket its size. Zero means that the pool has no limit and only serves
+	// to be paused.
+	Capacity Units
+	// Hold is how long units stay occupied after a call has ended.
+	Hold time.Duration
+	// Interval is the time in which one thousandth of a unit comes back, in
+	// nanoseconds; zero for hold pools.
+	Interval float64
+	// Soft pools may be exceeded by an admission that says so; Free ones by all.
+	Soft, Free bool
+	// Revision counts reconfigurations. A store that meets a newer one keeps
+	// the counts and goes on with its hold and interval.
+	Revision int
+
+	limit   *Limit
+	scope   *scope
+	cost    Units
+	reserve [len(specs.Classes)]Units // by class
+}
+
+// The gate is what calls stand in that no limit applies to, so that the system
+// can be paused all the same. No limit can have its key.
+const (
+	gateName = "system"
+	gateKey  = "*"
+)
+
+func newPool(l *Limit, revision int) *Pool {
+	p := &Pool{
+		Name: l.Name, Hold: l.Hold.Std(), Soft: l.Enforcement == "soft", Free: !l.enforced(), Revision: revision,
+		limit: l, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost),
+	}
+	if l.Bucket != nil {
+		p.Capacity = room(l.Bucket.Size - l.Headroom)
+		p.Interval = float64(l.Bucket.Refill.Per) / (l.Bucket.Refill.Units * unit)
+	} else {
+		p.Capacity = room(*l.Capacity - l.Headroom)
+	}
+	for _, c := range specs.Classes {
+		p.reserve[c] = cost(l.Reserves.above(c))
+	}
+	return p
+}
+
+// key is the name of the pool that a call stands in: the pool's own, with the
+// scope after a slash where there is one.
+func (p *Pool) key(c *Call) string {
+	if p.limit == nil {
+		return gateKey
+	}
+	if p.scope == nil {
+		return p.Name
+	}
+	return p.scope.key(c)
+}
+
+// drain is the time that units take to pass through a full pool, given how
+// long a call is under way.
+func (p *Pool) drain(u Units, latency time.Duration) time.Duration {
+	if p.Capacity <= 0 {
+		return 0
+	}
+	share := float64(u) / float64(p.Capacity)
+	if p.Interval > 0 {
+		return time.Duration(nanoseconds(float64(u)*p.Interval + share*float64(latency)))
+	}
+	return time.Duration(nanoseconds(share * float64(p.Hold+latency)))
+}
+
+// nanoseconds rounds up, and keeps clear of overflow: for ever is 36 years.
+func nanoseconds(f float64) int64 { return int64(math.Ceil(min(f, 1<<60))) }

@@ -1,0 +1,111 @@
+package budget
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps the counts of pools: in the memory of one process, or shared by
+// several. It knows nothing of limits beyond what each admission brings along.
+//
+// All methods are safe for concurrent use. Time is the store's own: it only
+// ever appears as a distance from now.
+type Store interface {
+	// Admit takes the units of all the admission's pools, or of none. It is
+	// atomic. When it grants, it fills in a.At; the admission must then be
+	// given to Settle, unchanged, or its units come back by themselves when
+	// its lease and the hold after it have run out. An error means that the
+	// store cannot tell; the call must not be sent then.
+	Admit(ctx context.Context, a *Admission) (Decision, error)
+	// Settle ends an admission that was granted, once.
+	Settle(ctx context.Context, a *Admission, s Settlement) error
+	// Usage lists the pools of a system that hold anything, in no order.
+	Usage(ctx context.Context, system string) ([]Usage, error)
+}
+
+// Admission is what one call asks for.
+type Admission struct {
+	System string
+	Asks   []Ask
+	// Lease is how long the call may be under way at most.
+	Lease time.Duration
+	// Overdraw lets soft pools be exceeded.
+	Overdraw bool
+	// Probe asks whether and when there would be room, and takes nothing.
+	Probe bool
+	// At is when the store granted the admission, in its own time.
+	At time.Duration
+}
+
+// Ask is what a call asks of one pool.
+type Ask struct {
+	Pool *Pool
+	// Key names the pool within the system, its scope included.
+	Key   string
+	Units Units
+	// Reserve is what the call has to leave free.
+	Reserve Units
+}
+
+// Decision is a store's answer.
+type Decision struct {
+	Granted bool
+	// Pool is the index of the ask that will have room last; -1 when granted.
+	Pool int
+	// Refused is the set of asks without room, as bits.
+	Refused uint32
+	// Paused tells that the pool is refused because the system asked for a pause.
+	Paused bool
+	// RoomIn is the earliest time at which there can be room, if no other call
+	// goes first. It is zero when any call under way may make room by ending.
+	RoomIn time.Duration
+	// Again is when to ask again at the latest if nothing is settled before.
+	Again time.Duration
+}
+
+// Outcome is what became of an admitted call.
+type Outcome uint8
+
+const (
+	// Ended calls have been answered or refused by the system.
+	Ended Outcome = iota
+	// Unknown calls may still be under way: they stay where they are until
+	// their lease has run out, and hold after it.
+	Unknown
+	// Unsent calls have never left; their units are free at once.
+	Unsent
+)
+
+// Settlement is how an admitted call ended.
+type Settlement struct {
+	Outcome Outcome
+	// Actual is what the call cost in the end, by ask; nil when it cost what it asked for.
+	Actual []Units
+	// Overload tells that the system refused the call because of its limits:
+	// no call is admitted to the pools in Pause for RetryAfter or, when that is
+	// zero, for a time that grows from one such refusal to the next.
+	Overload   bool
+	RetryAfter time.Duration
+	// Pause is a set of asks, as bits.
+	Pause uint32
+}
+
+// Usage is what is known of one pool.
+type Usage struct {
+	Key string
+	// Used is what is occupied, calls under way included; InFlight is their part.
+	Used, InFlight Units
+	// RoomIn is when the next units come back; zero when that depends on calls
+	// under way, or when nothing is occupied.
+	RoomIn time.Duration
+	// PausedFor is how long no call is admitted.
+	PausedFor time.Duration
+}
+
+// The pauses after an overload that comes without a hint: the first, and the
+// longest that it grows to. A hint beyond MaxHint is not believed.
+const (
+	FirstPause = 250 * time.Millisecond
+	MaxPause   = 30 * time.Second
+	MaxHint    = time.Hour
+)

@@ -1,0 +1,85 @@
+package budget
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Ticket is an admission: it must be settled when the call has ended. It is
+// safe for concurrent use.
+type Ticket struct {
+	budget    *Budget
+	admission Admission
+	asks      [6]Ask // what admission.Asks points to, for up to six pools
+	admitted  time.Time
+	waited    time.Duration
+	settled   atomic.Bool
+}
+
+// Result is what became of a call. The zero Result is a call that ended in an
+// ordinary way, whatever its answer was.
+type Result struct {
+	// Overload tells that the system refused the call because of its limits.
+	Overload bool
+	// RetryAfter is the system's own hint; zero when it gives none.
+	RetryAfter time.Duration
+	// Pool names the limit that the system complained of, where it tells;
+	// otherwise all the call's pools are paused.
+	Pool string
+	// Unknown tells that no answer came: the call may still be under way at the system.
+	Unknown bool
+	// Unsent tells that nothing was sent: the units are free at once.
+	Unsent bool
+	// Cost is what the call turned out to cost, by pool.
+	Cost []Cost
+}
+
+// Waited is the time that the call stood in line.
+func (t *Ticket) Waited() time.Duration { return t.waited }
+
+// Settle gives the units back, as the result demands. Only the first call has
+// an effect. A ticket that is never settled counts as an unknown result.
+func (t *Ticket) Settle(r Result) {
+	if t.settled.Swap(true) {
+		return
+	}
+	s := Settlement{Overload: r.Overload, RetryAfter: max(r.RetryAfter, 0), Pause: t.scopeOf(r.Pool)}
+	switch {
+	case r.Unsent:
+		s.Outcome = Unsent
+	case r.Unknown:
+		s.Outcome = Unknown
+	case !r.Overload:
+		t.budget.observe(time.Since(t.admitted))
+	}
+	if r.Cost != nil && s.Outcome == Ended {
+		s.Actual = make([]Units, len(t.admission.Asks))
+		for i, ask := range t.admission.Asks {
+			s.Actual[i] = ask.Units
+			if n, ok := costOf(r.Cost, ask.Pool.Name); ok {
+				s.Actual[i] = cost(n)
+			}
+		}
+	}
+	t.budget.settle(&t.admission, s)
+}
+
+// scopeOf is the set of asks that an overload pauses.
+func (t *Ticket) scopeOf(pool string) uint32 {
+	for i := range t.admission.Asks {
+		if t.admission.Asks[i].Pool.Name == pool {
+			return 1 << i
+		}
+	}
+	return 1<<len(t.admission.Asks) - 1
+}
+
+// settle hands a settlement to the store and wakes the line. A settlement that
+// the store could not take is made up for by the lease.
+func (b *Budget) settle(a *Admission, s Settlement) {
+	_ = b.store.Settle(context.Background(), a, s)
+	if b.waiting.Load() > 0 {
+		b.wakeUp()
+	}
+}

@@ -1,0 +1,379 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Organisation is a company that consumes APIs.
+type Organisation struct {
+	Name  string      `yaml:"-"`
+	Title string      `yaml:"title" doc:"Name as shown to people."`
+	Node  source.Node `yaml:",node"`
+}
+
+// App is an application that calls APIs, with its credentials.
+type App struct {
+	Name         string            `yaml:"-"`
+	Organisation string            `yaml:"organisation" check:"required" doc:"The organisation that owns the app."`
+	Title        string            `yaml:"title" doc:"Name as shown to people."`
+	Keys         []KeyCredential   `yaml:"keys" doc:"API keys, at most two, so that one can be replaced while both work."`
+	Clients      []ClientIdentity  `yaml:"clients" doc:"Identities in tokens of an issuer."`
+	Certificates []CertificateName `yaml:"certificates" doc:"Client certificates."`
+	Disabled     bool              `yaml:"disabled" doc:"A disabled app is refused everywhere."`
+	Node         source.Node       `yaml:",node"`
+
+	index int
+}
+
+// KeyCredential is an API key as it is kept: its public prefix and the hash of the whole key.
+type KeyCredential struct {
+	Prefix  string      `yaml:"prefix" check:"required" doc:"The eight characters after hr_ in the key."`
+	Hash    string      `yaml:"hash" check:"required" doc:"sha256: and the hexadecimal SHA-256 of the whole key, as headrace key prints it."`
+	Expires *Date       `yaml:"expires" doc:"Date and time from which the key is refused."`
+	Node    source.Node `yaml:",node"`
+
+	digest [sha256.Size]byte
+	app    *App
+}
+
+// ClientIdentity is how tokens of an issuer name the app.
+type ClientIdentity struct {
+	Issuer string      `yaml:"issuer" check:"required" doc:"The token's iss."`
+	ID     string      `yaml:"id" check:"required" doc:"The value of the claim that names the app (see the jwt policy)."`
+	Node   source.Node `yaml:",node"`
+}
+
+// CertificateName recognises a client certificate. Exactly one of the two is given.
+type CertificateName struct {
+	Thumbprint string      `yaml:"thumbprint" doc:"sha256: and the hexadecimal SHA-256 of the certificate (DER)."`
+	Subject    string      `yaml:"subject" doc:"The subject as in RFC 2253, for example CN=shop,O=Acme."`
+	Node       source.Node `yaml:",node"`
+}
+
+// Product is a bundle of API versions that apps subscribe to.
+type Product struct {
+	Name  string         `yaml:"-"`
+	Title string         `yaml:"title" doc:"Name as shown to people."`
+	APIs  source.Strings `yaml:"apis" check:"required" doc:"Major versions, as NAME/vMAJOR."`
+	Node  source.Node    `yaml:",node"`
+}
+
+// Plan is a set of limits and a class that subscriptions are made on.
+type Plan struct {
+	Name     string         `yaml:"-"`
+	Title    string         `yaml:"title" doc:"Name as shown to people."`
+	Class    *specs.Class   `yaml:"class" doc:"Class of calls on this plan; the operation's own class when absent."`
+	Products source.Strings `yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	Policies specs.Policies `yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	Node     source.Node    `yaml:",node"`
+
+	index int
+}
+
+// Subscription is an app's use of a product on a plan.
+type Subscription struct {
+	AppName     string      `yaml:"app" check:"required" doc:"The app."`
+	ProductName string      `yaml:"product" check:"required" doc:"The product."`
+	PlanName    string      `yaml:"plan" check:"required" doc:"The plan."`
+	Status      string      `yaml:"status" enum:"requested,approved,rejected,suspended,ended" default:"approved" doc:"Only approved subscriptions let calls through."`
+	Node        source.Node `yaml:",node"`
+
+	App     *App     `yaml:"-"`
+	Product *Product `yaml:"-"`
+	Plan    *Plan    `yaml:"-"`
+}
+
+// ConsumerFile is the shape of consumers.yaml.
+type ConsumerFile struct {
+	Organisations map[string]*Organisation `yaml:"organisations" doc:"Organisations by name."`
+	Apps          map[string]*App          `yaml:"apps" doc:"Apps by name."`
+	Products      map[string]*Product      `yaml:"products" doc:"Products by name."`
+	Plans         map[string]*Plan         `yaml:"plans" doc:"Plans by name."`
+	Subscriptions []*Subscription          `yaml:"subscriptions" doc:"Subscriptions of apps to products."`
+	Node          source.Node              `yaml:",node"`
+}
+
+// Date is a date, or a date and time, as in RFC 3339. A date alone means its
+// first moment in UTC.
+type Date time.Time
+
+// UnmarshalText parses 2027-01-31 or 2027-01-31T12:00:00Z.
+func (d *Date) UnmarshalText(text []byte) error {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, string(text)); err == nil {
+			*d = Date(t)
+			return nil
+		}
+	}
+	return fmt.Errorf("write a date such as 2027-01-31 or 2027-01-31T12:00:00Z")
+}
+
+// JSONSchema describes the notation for editors.
+func (Date) JSONSchema() map[string]any {
+	return map[string]any{"type": "string", "examples": []any{"2027-01-31", "2027-01-31T12:00:00Z"}}
+}
+
+// Time is the date in the standard library's type.
+func (d Date) Time() time.Time { return time.Time(d) }
+
+// Consumers is the directory of who may call what. It is immutable.
+type Consumers struct {
+	Organisations map[string]*Organisation
+	Apps          map[string]*App
+	Products      map[string]*Product
+	Plans         map[string]*Plan
+	Subscriptions []*Subscription
+
+	keys         map[string][]*KeyCredential
+	clients      map[ClientIdentity]*App
+	certificates map[CertificateName]*App
+}
+
+// NewConsumers checks a consumer file against the APIs that exist and builds
+// the directory. The problems name every dangling reference and every
+// credential that cannot work. unread are the APIs (NAME/vMAJOR) whose documents
+// could not be read: naming them is not a fault.
+func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread ...string) *Consumers {
+	c := &Consumers{
+		Organisations: file.Organisations, Apps: file.Apps, Products: file.Products, Plans: file.Plans, Subscriptions: file.Subscriptions,
+		keys: map[string][]*KeyCredential{}, clients: map[ClientIdentity]*App{}, certificates: map[CertificateName]*App{},
+	}
+	dropEmpty(file.Node.At("organisations"), c.Organisations, ps)
+	dropEmpty(file.Node.At("apps"), c.Apps, ps)
+	dropEmpty(file.Node.At("products"), c.Products, ps)
+	dropEmpty(file.Node.At("plans"), c.Plans, ps)
+	for name, o := range c.Organisations {
+		o.Name = name
+	}
+	for i, name := range slices.Sorted(maps.Keys(c.Apps)) {
+		app := c.Apps[name]
+		app.Name, app.index = name, i
+		if c.Organisations[app.Organisation] == nil && app.Organisation != "" {
+			dangling(app.Node, "organisation", app.Organisation, c.Organisations, ps)
+		}
+		c.addCredentials(app, ps)
+	}
+	byName := map[string]*API{}
+	for _, api := range apis {
+		byName[api.Name+"/"+api.Major] = api
+	}
+	for name, p := range c.Products {
+		p.Name = name
+		for _, api := range p.APIs {
+			if byName[api] == nil && !slices.Contains(unread, api) {
+				ps.Add(p.Node.At("apis"), fmt.Sprintf("there is no API %q", api), source.DidYouMean(api, slices.Collect(maps.Keys(byName))))
+			}
+		}
+	}
+	for i, name := range slices.Sorted(maps.Keys(c.Plans)) {
+		p := c.Plans[name]
+		p.Name, p.index = name, i
+		for _, product := range p.Products {
+			if c.Products[product] == nil {
+				dangling(p.Node, "products", product, c.Products, ps)
+			}
+		}
+	}
+	c.link(byName, ps)
+	return c
+}
+
+// dropEmpty reports names that nothing stands under.
+func dropEmpty[T any](n source.Node, named map[string]*T, ps *source.Problems) {
+	for name, v := range named {
+		if v == nil {
+			ps.Add(n.At(name), fmt.Sprintf("nothing stands under %q", name), "write {} where nothing has to be said")
+			delete(named, name)
+		}
+	}
+}
+
+func dangling[T any](n source.Node, key, name string, known map[string]T, ps *source.Problems) {
+	ps.Add(n.At(key), fmt.Sprintf("there is no %s %q", strings.TrimSuffix(key, "s"), name), source.DidYouMean(name, slices.Collect(maps.Keys(known))))
+}
+
+func (c *Consumers) link(apis map[string]*API, ps *source.Problems) {
+	c.Subscriptions = slices.DeleteFunc(c.Subscriptions, func(s *Subscription) bool { return s == nil || !s.Node.Exists() })
+	for _, s := range c.Subscriptions {
+		s.App, s.Product, s.Plan = c.Apps[s.AppName], c.Products[s.ProductName], c.Plans[s.PlanName]
+		before := ps.Len()
+		if s.App == nil {
+			dangling(s.Node, "app", s.AppName, c.Apps, ps)
+		}
+		if s.Product == nil {
+			dangling(s.Node, "product", s.ProductName, c.Products, ps)
+		}
+		if s.Plan == nil {
+			dangling(s.Node, "plan", s.PlanName, c.Plans, ps)
+		}
+		if ps.Len() > before {
+			continue
+		}
+		if len(s.Plan.Products) > 0 && !slices.Contains(s.Plan.Products, s.ProductName) {
+			ps.Add(s.Node.At("plan"), fmt.Sprintf("the plan %q is not offered for the product %q", s.PlanName, s.ProductName), "one of "+strings.Join(s.Plan.Products, ", "))
+		}
+		for _, name := range s.Product.APIs {
+			api := apis[name]
+			if api == nil {
+				continue
+			}
+			if api.subscriptions == nil {
+				api.subscriptions = make([]*Subscription, len(c.Apps))
+			}
+			if old := api.subscriptions[s.App.index]; old != nil && old.Status == "approved" && s.Status == "approved" {
+				ps.Add(s.Node, fmt.Sprintf("the app %q is subscribed to %s twice, on the plans %q and %q", s.AppName, name, old.PlanName, s.PlanName), "keep one approved subscription an API")
+			}
+			if old := api.subscriptions[s.App.index]; old == nil || s.Status == "approved" {
+				api.subscriptions[s.App.index] = s
+			}
+		}
+	}
+}
+
+func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
+	if len(app.Keys) > 2 {
+		ps.Add(app.Node.At("keys"), fmt.Sprintf("the app has %d keys", len(app.Keys)), "at most two: the old one and its successor")
+	}
+	for i := range app.Keys {
+		k := &app.Keys[i]
+		if !k.Node.Exists() {
+			continue // reported when it was read
+		}
+		k.app = app
+		if !hash(k.Hash, &k.digest) {
+			ps.Add(k.Node.At("hash"), "is not a hash of a key", "headrace key prints it: sha256: and 64 hexadecimal digits")
+		}
+		if len(k.Prefix) != KeyPrefixLength {
+			ps.Add(k.Node.At("prefix"), fmt.Sprintf("the prefix has %d characters", len(k.Prefix)), "the eight characters after hr_ in the key")
+		}
+		for _, other := range c.keys[k.Prefix] {
+			if other.digest == k.digest {
+				ps.Add(k.Node.At("hash"), fmt.Sprintf("the key stands at the app %q already", other.app.Name), "make a new one with headrace key")
+			}
+		}
+		c.keys[k.Prefix] = append(c.keys[k.Prefix], k)
+	}
+	for _, id := range app.Clients {
+		at := id.Node
+		if !at.Exists() {
+			continue // reported when it was read
+		}
+		id.Node = source.Node{}
+		if other := c.clients[id]; other != nil {
+			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same identity", other.Name, app.Name), "an identity belongs to one app")
+		}
+		c.clients[id] = app
+	}
+	for _, cert := range app.Certificates {
+		at := cert.Node
+		if !at.Exists() {
+			continue // reported when it was read
+		}
+		cert.Node = source.Node{}
+		var digest [sha256.Size]byte
+		switch {
+		case (cert.Thumbprint == "") == (cert.Subject == ""):
+			ps.Add(at, "needs either a thumbprint or a subject", "")
+			continue
+		case cert.Thumbprint != "" && !hash(cert.Thumbprint, &digest):
+			ps.Add(at.At("thumbprint"), "is not a thumbprint", "sha256: and 64 hexadecimal digits")
+			continue
+		}
+		cert.Thumbprint = strings.ToLower(cert.Thumbprint)
+		if cert.Subject != "" {
+			canonical, err := ParseSubject(cert.Subject)
+			if err != nil {
+				ps.Add(at.At("subject"), "is not a subject: "+err.Error(), "as openssl x509 -noout -subject -nameopt RFC2253 prints it, for example CN=shop,O=Acme")
+				continue
+			}
+			cert.Subject = canonical
+		}
+		if other := c.certificates[cert]; other != nil {
+			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same certificate", other.Name, app.Name), "a certificate belongs to one app")
+		}
+		c.certificates[cert] = app
+	}
+}
+
+func hash(text string, into *[sha256.Size]byte) bool {
+	digits, ok := strings.CutPrefix(text, "sha256:")
+	n, err := hex.Decode(into[:], []byte(digits[:min(len(digits), 2*sha256.Size)]))
+	return ok && err == nil && n == sha256.Size && len(digits) == 2*sha256.Size
+}
+
+// KeyPrefixLength is the length of the public part of an API key:
+// hr_PPPPPPPP_SECRET.
+const KeyPrefixLength = 8
+
+// noDigest is compared where there is nothing to compare with.
+var noDigest [sha256.Size]byte
+
+// ByKey finds the app of an API key. A well-formed key takes the same work
+// whether its prefix is known or not and whatever its secret: a hash, and a
+// comparison in constant time. expired tells that the key was right once.
+func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
+	rest, ok := strings.CutPrefix(key, "hr_")
+	if !ok || len(rest) < KeyPrefixLength+2 || rest[KeyPrefixLength] != '_' || len(key) > 256 {
+		return nil, false
+	}
+	digest := sha256.Sum256([]byte(key))
+	known := c.keys[rest[:KeyPrefixLength]]
+	if known == nil {
+		subtle.ConstantTimeCompare(digest[:], noDigest[:])
+	}
+	for _, k := range known {
+		if subtle.ConstantTimeCompare(digest[:], k.digest[:]) == 1 {
+			if k.Expires != nil && !now.Before(k.Expires.Time()) {
+				return nil, true
+			}
+			return k.app, false
+		}
+	}
+	return nil, false
+}
+
+// ByClient finds the app that tokens of an issuer call id.
+func (c *Consumers) ByClient(issuer, id string) *App {
+	return c.clients[ClientIdentity{Issuer: issuer, ID: id}]
+}
+
+// ByCertificate finds the app of a client certificate by its thumbprint
+// (sha256:hex, small letters) or else by its subject (as SubjectOf gives it).
+func (c *Consumers) ByCertificate(thumbprint, subject string) *App {
+	if app := c.certificates[CertificateName{Thumbprint: thumbprint}]; app != nil {
+		return app
+	}
+	return c.certificates[CertificateName{Subject: subject}]
+}
+
+// Subscription is the app's subscription to an API, in whatever status; nil when there is none.
+func (c *Consumers) Subscription(app *App, api *API) *Subscription {
+	if api.subscriptions == nil {
+		return nil
+	}
+	return api.subscriptions[app.index]
+}
+
+// plansFor lists the plans that calls of an API may run on, sorted by name.
+func (c *Consumers) plansFor(api *API) []*Plan {
+	var plans []*Plan
+	for _, s := range api.subscriptions {
+		if s != nil && !slices.Contains(plans, s.Plan) {
+			plans = append(plans, s.Plan)
+		}
+	}
+	slices.SortFunc(plans, func(a, b *Plan) int { return a.index - b.index })
+	return plans
+}
+
+func (c *Consumers) planCount() int { return len(c.Plans) }

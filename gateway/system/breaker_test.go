@@ -1,0 +1,261 @@
+package system
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/headrace/headrace/specs/source"
+)
+
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var changes []string
+		b := newBreaker(Breaker{Rate: 50, Calls: 4, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 2},
+			func(from, to string) { changes = append(changes, to) })
+		call := func(result error) {
+			t.Helper()
+			done, wait := b.allow()
+			if wait != 0 {
+				t.Fatalf("refused for %v", wait)
+			}
+			done(result)
+		}
+		for _, r := range []error{nil, errFailed, nil, errExcluded, errExcluded} {
+			call(r)
+		}
+		if b.state() != "closed" || b.pause() != 0 {
+			t.Fatal(b.state())
+		}
+		call(errFailed) // two of four
+		if b.state() != "open" {
+			t.Fatal(b.state())
+		}
+		time.Sleep(2 * time.Second)
+		if _, wait := b.allow(); wait != 3*time.Second || b.pause() != 3*time.Second {
+			t.Errorf("wait %v, pause %v", wait, b.pause())
+		}
+		time.Sleep(3*time.Second + time.Millisecond)
+		if b.state() != "half-open" || b.pause() != 0 {
+			t.Errorf("%s", b.state())
+		}
+		// Two probes at a time; one that does not count gives its place back.
+		first, _ := b.allow()
+		second, _ := b.allow()
+		if _, wait := b.allow(); wait <= 0 {
+			t.Error("a third probe")
+		}
+		first(errExcluded)
+		third, wait := b.allow()
+		if wait != 0 {
+			t.Error("the place of the probe is lost")
+		}
+		second(nil)
+		third(nil)
+		if b.state() != "closed" {
+			t.Error(b.state())
+		}
+		// Old failures leave the window.
+		for range 3 {
+			call(errFailed)
+		}
+		time.Sleep(11 * time.Second)
+		call(errFailed)
+		if b.state() != "closed" {
+			t.Error("failures of long ago opened it")
+		}
+		if s := fmt.Sprint(changes); s != "[open half-open closed]" {
+			t.Error(s)
+		}
+	})
+}
+
+func TestBreakerOff(t *testing.T) {
+	b := newBreaker(Breaker{Off: true}, nil)
+	for range 100 {
+		if done, wait := b.allow(); done != nil || wait != 0 {
+			t.Fatal("off")
+		}
+	}
+	if b.state() != "closed" || b.pause() != 0 {
+		t.Error(b.state())
+	}
+}
+
+// The breaker counts what says that the system is not well: overload signs and
+// server errors, but not its refusals.
+func TestWhatOpensTheBreaker(t *testing.T) {
+	for _, c := range []struct {
+		name, system, call string
+		status             int
+		body               string
+		opens              bool
+	}{
+		{"refusals", "", "", 422, "no", false},
+		{"not found", "", "", 404, "", false},
+		{"unauthorised", "", "", 401, "", false},
+		{"server errors", "", "", 500, "", true},
+		{"server errors that are passed on", "server_errors: pass", "", 500, "", true},
+		{"overload", "overload: [{status: 429}]", "", 429, "", true},
+		{"overload with 400", "overload: [{status: 400, match: LIMIT}]", "", 400, "LIMIT", true},
+		{"without the sign", "overload: [{status: 400, match: LIMIT}]", "", 400, "other", false},
+		{"a conflict", "errors: [{match: locked, as: conflict}]", "", 500, "locked", false},
+		{"a fault", "errors: [{match: boom, as: fault}]", "", 400, "boom", true},
+		{"mappings that fail", "", "call: {response: .x.y}", 200, `{"x":1}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got seen
+			w := open(t, plan{system: "breaker: {calls: 3, open: 20s}\n" + c.system, paths: at("GET", "/x", "x", "wait: 5s\n"+c.call)}, got.answers(c.status, c.body))
+			for range 5 {
+				w.send("GET", "/x", "")
+			}
+			want := 5
+			if c.opens {
+				want = 3
+				r := w.send("GET", "/x", "")
+				w.want(r, 503, "is left alone for a while")
+				if s := r.Header.Get("Retry-After"); s < "15" || s > "20" {
+					t.Errorf("Retry-After: %s", s)
+				}
+			}
+			if got.count() != want {
+				t.Errorf("%d calls", got.count())
+			}
+			if s := w.set.Status(t.Context())[0]; (s.Breaker == "open") != c.opens || (s.Pause > 0) != c.opens {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestBreakerCloses(t *testing.T) {
+	var broken atomic.Bool
+	broken.Store(true)
+	var log bytes.Buffer
+	var calls atomic.Int64
+	w := open(t, plan{system: "breaker: {calls: 2, open: 100ms, probes: 1}", paths: at("GET", "/x", "x", "")}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		if broken.Load() {
+			w.WriteHeader(500)
+		}
+	}))
+	w.fleet.log = slog.New(slog.NewTextHandler(&log, nil))
+	for range 5 {
+		w.send("GET", "/x", "")
+	}
+	time.Sleep(120 * time.Millisecond)
+	w.want(w.send("GET", "/x", ""), 502, "") // the probe
+	w.want(w.send("GET", "/x", ""), 503, "left alone")
+	broken.Store(false)
+	time.Sleep(120 * time.Millisecond)
+	w.want(w.send("GET", "/x", ""), 200, "")
+	w.want(w.send("GET", "/x", ""), 200, "")
+	if calls.Load() != 5 {
+		t.Errorf("%d calls", calls.Load())
+	}
+	if !strings.Contains(log.String(), "system=erp from=closed to=open") {
+		t.Error(log.String())
+	}
+}
+
+// Probes that lose their caller do not keep the breaker half open for ever.
+func TestAbandonedProbe(t *testing.T) {
+	var mode atomic.Int64
+	w := open(t, plan{system: "breaker: {calls: 2, open: 50ms, probes: 1}", paths: at("GET", "/x", "x", "")}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch mode.Load() {
+		case 0:
+			w.WriteHeader(500)
+		case 1:
+			<-r.Context().Done()
+		}
+	}))
+	for range 2 {
+		w.send("GET", "/x", "")
+	}
+	time.Sleep(60 * time.Millisecond)
+	mode.Store(1)
+	c := http.Client{Timeout: 30 * time.Millisecond}
+	c.Get(w.url + "/x")
+	w.record(2)
+	mode.Store(2)
+	w.want(w.send("GET", "/x", ""), 200, "")
+}
+
+// The budget holds whatever the callers do: never more than two at a time, the
+// others wait or are told when to come back.
+func TestBudget(t *testing.T) {
+	var now, most atomic.Int64
+	w := open(t, plan{system: "limits: [{name: concurrency, capacity: 2}]", paths: at("GET", "/x", "x", "wait: 5s") + at("GET", "/y", "y", "wait: 0s"), app: "shop"},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(20 * time.Millisecond)
+			now.Add(-1)
+		}))
+	var wg sync.WaitGroup
+	for range 12 {
+		wg.Go(func() { w.want(w.send("GET", "/x", ""), 200, "") })
+	}
+	time.Sleep(30 * time.Millisecond)
+	for _, r := range []reply{w.send("GET", "/y", ""), w.send("GET", "/x", "", "Prefer: wait=0"), w.send("GET", "/x", "", "Prefer: respond-async")} {
+		w.want(r, 503, `"pool":"concurrency"`)
+		if r.Header.Get("Retry-After") == "" || r.problem() != "saturated" {
+			t.Errorf("%v %s", r.Header, r.text)
+		}
+	}
+	wg.Wait()
+	if most.Load() > 2 {
+		t.Errorf("%d calls at once", most.Load())
+	}
+	waited := 0
+	for i := range 15 {
+		if w.record(i).Wait > 10*time.Millisecond {
+			waited++
+		}
+	}
+	if waited < 8 {
+		t.Errorf("only %d exchanges waited", waited)
+	}
+}
+
+// Log-ins and read-backs pass the budget, too.
+func TestBudgetCountsEverything(t *testing.T) {
+	s := &tryton{answer: func(string, []any) string { return `"result":[{"state":"confirmed","total":{"decimal":"1"}}]` }}
+	t.Setenv("TRYTON_PASSWORD", "pw")
+	p := plan{system: trytonSettings + "limits: [{name: window, capacity: 100, hold: 1h}, {name: rare, capacity: 100, hold: 1h}]\n", paths: at("POST", "/sales/{id}/confirm", "confirm", "cost: {rare: 7, window: '$request.path.id | tonumber'}"+confirm)}
+	w := open(t, p, s)
+	p.url = w.system.URL + "/headrace/"
+	w.reload(p)
+	w.want(w.send("POST", "/sales/3/confirm", ""), 200, "confirmed")
+	used := map[string]float64{}
+	for _, pool := range w.set.Status(t.Context())[0].Budget.Pools {
+		used[pool.Name] = pool.Used
+	}
+	// The log-in and the context cost 1 each; the call and its read-back what the operation says.
+	if used["window"] != 2+2*3 || used["rare"] != 2+2*7 {
+		t.Errorf("used %v", used)
+	}
+	w.want(w.send("POST", "/sales/x/confirm", ""), 422, "cost.window failed")
+}
+
+// A panic on the way settles the call, and stays an internal error.
+func TestPanicSettles(t *testing.T) {
+	var got seen
+	w := open(t, plan{system: "limits: [{name: concurrency, capacity: 1}]", paths: at("GET", "/x", "x", "")}, got.answers(200, "{}"))
+	o := w.set.operations["orders/v1/x"]
+	c := o.call.(*restCall)
+	c.operation = nil // what the answer needs
+	w.want(w.send("GET", "/x", ""), 500, "internal")
+	c.operation = o
+	if n := w.transport().inFlight.Load(); n != 0 {
+		t.Errorf("%d in flight", n)
+	}
+}

@@ -1,0 +1,99 @@
+package system
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/headrace/headrace/gateway/mapping"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// builder compiles systems and operations of one table.
+type builder struct {
+	fleet    *Fleet
+	problems *source.Problems
+	library  *mapping.Library
+}
+
+// system compiles a system's file; nil after a problem.
+func (b *builder) system(name string, n source.Node) *system {
+	before := b.problems.Len()
+	settings := &Settings{}
+	source.Decode(n, settings, b.problems)
+	s := &system{
+		name: name, settings: settings, fleet: b.fleet, dialect: dialects[settings.Dialect],
+		correlationHeader: http.CanonicalHeaderKey(settings.CorrelationHeader), forwarded: settings.Forwarded, passOn: map[string]bool{},
+	}
+	s.url = settings.check(b.problems)
+	for _, h := range settings.PassOn {
+		s.passOn[http.CanonicalHeaderKey(h)] = true
+	}
+	local := *b
+	local.library = b.library.With(settings.Mapping.limits())
+	s.library = local.library
+	s.signs = local.signs(settings)
+	if s.dialect != nil {
+		s.dialect.check(settings, b.problems)
+	}
+	fixed := local.credential(s)
+	if b.problems.Len() > before {
+		return nil
+	}
+	s.share(fixed)
+	return s
+}
+
+// credential checks the credentials and makes what does not outlast a table:
+// the fixed ones, or what fetches the others.
+func (b *builder) credential(s *system) *fixed {
+	c := &s.settings.Credentials
+	if !c.check(b.problems) {
+		return nil
+	}
+	switch c.Kind {
+	case "oauth2":
+		if f := c.oauth2Fetcher(s.settings.Timeout.Std(), s.settings.Connections, b.problems); f != nil {
+			s.fetcher = f
+		}
+	case "session":
+		if s.dialect == nil {
+			return nil
+		}
+		if f := b.sessionFetcher(c, s.dialect); f != nil {
+			s.fetcher = f
+		}
+	default:
+		return c.fixedCredential(b.problems)
+	}
+	return nil
+}
+
+// share takes what outlasts the table from the fleet.
+func (s *system) share(c *fixed) {
+	f, n := s.fleet, s.settings.Node
+	where := s.url.Scheme + "://" + s.url.Host
+	transport, release := f.transports.take(fingerprint(s.name, where, n.Get("connections")), func() *transport {
+		return newTransport(s.url, s.settings.Connections)
+	})
+	s.transport, s.release = transport, append(s.release, release)
+	breaker, release := f.breakers.take(fingerprint(s.name, where, n.Get("breaker")), func() *breaker {
+		return newBreaker(s.settings.Breaker, func(from, to string) {
+			f.log.Warn("the breaker of a system has changed", "system", s.name, "from", from, "to", to)
+		})
+	})
+	s.breaker, s.release = breaker, append(s.release, release)
+	s.limits = fingerprint(n.Get("limits"))
+	s.budget = f.budget(s.name, s.settings.Limits, s.limits)
+	if c != nil {
+		s.credential = c
+		return
+	}
+	secrets := s.settings.Credentials.secrets()
+	k, release := f.keepers.take(fingerprint(s.name, s.settings.URL, s.settings.Dialect, n.Get("credentials"), secrets), func() *kept {
+		return &kept{keeper: newKeeper(s.settings.Credentials.Kind), leave: func(ctx context.Context, g *grant) {
+			s.fetcher.leave(ctx, s, g)
+			s.transport.close()
+		}}
+	})
+	s.credential, s.release = k.keeper, append(s.release, release)
+}

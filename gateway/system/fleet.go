@@ -1,0 +1,159 @@
+package system
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/mapping"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Options set up a Fleet. The zero value works.
+type Options struct {
+	// Store keeps the counts of the budgets; in the memory of the process when nil.
+	Store budget.Store
+	// Tracer makes a span of every call; none when nil.
+	Tracer trace.Tracer
+	// Observer is told of every call that has ended; nobody when nil.
+	Observer Observer
+	// Log gets what concerns no single exchange: log-ins that fail, breakers
+	// that open. Nothing is logged when nil.
+	Log *slog.Logger
+}
+
+// Observer measures calls.
+type Observer interface {
+	// CallDone is told of a call that has ended, its outcome (one of Outcomes),
+	// and the time from its sending to its answer. operation is an operationId
+	// or what the gateway did on its own behalf: log-in, context, log-out.
+	CallDone(system, operation, outcome string, d time.Duration)
+}
+
+// Fleet owns what outlasts a table: connections, sessions, tokens, breakers and
+// budgets. It is safe for concurrent use.
+type Fleet struct {
+	options Options
+	log     *slog.Logger
+	store   budget.Store
+
+	transports shelf[*transport]
+	breakers   shelf[*breaker]
+	keepers    shelf[*kept]
+
+	mu      sync.Mutex
+	budgets map[string]*budgetOf // by the name of the system; kept for good, with their counts
+	closing sync.WaitGroup
+}
+
+// budgetOf is the budget of a system, and the limits that it goes by.
+type budgetOf struct {
+	budget *budget.Budget
+	limits string
+}
+
+// kept is a keeper with the means to end its grant.
+type kept struct {
+	keeper *keeper
+	leave  func(ctx context.Context, g *grant)
+}
+
+// Open makes a fleet without systems. Close must be called.
+func Open(o Options) *Fleet {
+	f := &Fleet{options: o, log: o.Log, store: o.Store, budgets: map[string]*budgetOf{}}
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	if f.store == nil {
+		f.store = budget.NewMemory()
+	}
+	f.transports.close = (*transport).close
+	f.breakers.close = func(*breaker) {}
+	f.keepers.close = f.end
+	return f
+}
+
+// leaveTimeout is how long the end of a session may take.
+const leaveTimeout = 5 * time.Second
+
+// end closes a keeper aside: a log-out may take its time.
+func (f *Fleet) end(k *kept) {
+	f.closing.Go(func() {
+		k.keeper.close()
+		if g := k.keeper.last(); g != nil && k.leave != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+			defer cancel()
+			k.leave(ctx, g)
+		}
+	})
+}
+
+// Close waits until the sessions of systems that are no longer used have
+// ended. All sets must have been closed.
+func (f *Fleet) Close() { f.closing.Wait() }
+
+// Build compiles the systems of a workspace: the files of systems/ by name.
+// What is wrong goes to ps; the set must be closed in any case. Budgets go by
+// new limits from the first call that is made through the set.
+func (f *Fleet) Build(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) *Set {
+	set := &Set{fleet: f, systems: map[string]*system{}, operations: map[string]*operation{}, library: mapping.Open(fsys, mapping.DefaultLimits, ps)}
+	b := &builder{fleet: f, problems: ps, library: set.library}
+	for _, name := range slices.Sorted(maps.Keys(systems)) {
+		set.names = append(set.names, name)
+		if !systems[name].Exists() {
+			continue // reported when it was read
+		}
+		if s := b.system(name, systems[name]); s != nil {
+			set.systems[name] = s
+		}
+	}
+	return set
+}
+
+// budget gives the budget of a system. Where there is one already, it goes by
+// its old limits until the table is used.
+func (f *Fleet) budget(name string, limits []budget.Limit, fingerprint string) *budget.Budget {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := f.budgets[name]
+	if known == nil {
+		known = &budgetOf{limits: fingerprint, budget: budget.New(budget.Options{System: name, Limits: limits, Store: f.store})}
+		f.budgets[name] = known
+	}
+	return known.budget
+}
+
+// reconfigure makes a budget go by a system's limits.
+func (f *Fleet) reconfigure(s *system) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := f.budgets[s.name]
+	if known.limits != s.limits {
+		known.limits = s.limits
+		known.budget.Reconfigure(s.settings.Limits)
+	}
+}
+
+// fingerprint identifies a configuration: equal ones may share what they make.
+func fingerprint(parts ...any) string {
+	h := sha256.New()
+	for _, part := range parts {
+		switch p := part.(type) {
+		case source.Node:
+			h.Write(p.AppendJSON(nil))
+		default:
+			fmt.Fprint(h, p)
+		}
+		h.Write([]byte{0})
+	}
+	return string(h.Sum(nil))
+}

@@ -1,0 +1,154 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/mapping"
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Set is the systems of one table, and the operations that they answer. It is
+// the gateway's system layer. Bind is called while the table is built; the
+// other methods are safe for concurrent use.
+type Set struct {
+	fleet   *Fleet
+	library *mapping.Library
+	names   []string // of all systems, also those with problems
+	systems map[string]*system
+
+	operations map[string]*operation
+	live       sync.Once
+	closing    sync.Once
+}
+
+// Bind compiles the call of an operation. Problems go to the binding; the
+// handler is nil then.
+func (s *Set) Bind(b *gateway.Binding) gateway.Handler {
+	name := b.Operation.Governance.System
+	if name == "" {
+		// Said once where the document as a whole lacks it.
+		at := b.Operation.Document.Root.At(specs.Extension)
+		b.Problems.Add(at, "nothing says which system answers", "set x-headrace.system to the name of a file in systems/, here or at each operation")
+		return nil
+	}
+	sys := s.systems[name]
+	if sys == nil {
+		if !slices.Contains(s.names, name) {
+			b.Problems.Add(b.Operation.Governance.At("system"), fmt.Sprintf("there is no system %q", name), source.DidYouMean(name, s.names))
+		}
+		return nil
+	}
+	build := &builder{fleet: s.fleet, problems: b.Problems, library: sys.library}
+	o := build.operation(sys, b)
+	if o == nil {
+		return nil
+	}
+	o.set = s
+	s.operations[o.key] = o
+	return o.serve
+}
+
+// CheckUse reports limits that name operations which no API has. It is to be
+// called after all operations have been bound.
+func (s *Set) CheckUse(ps *source.Problems) {
+	for _, name := range slices.Sorted(maps.Keys(s.systems)) {
+		sys := s.systems[name]
+		budget.Check(sys.settings.Limits, func(id string) bool {
+			for _, o := range s.operations {
+				if o.system == sys && o.id == id {
+					return true
+				}
+			}
+			return false
+		}, ps)
+	}
+}
+
+// Close lets go of what the set shares with others. It must be called once no
+// request uses the set any more; further calls do nothing.
+func (s *Set) Close() {
+	s.closing.Do(func() {
+		for _, sys := range s.systems {
+			for _, release := range sys.release {
+				release()
+			}
+		}
+	})
+}
+
+// start makes the budgets go by the limits of the set, with its first call: a
+// table that was only built must change nothing.
+func (s *Set) start() {
+	s.live.Do(func() {
+		for _, sys := range s.systems {
+			s.fleet.reconfigure(sys)
+		}
+	})
+}
+
+// Operation tells whether an operation answers, by its key API/vMAJOR/operationId.
+func (s *Set) Operation(key string) bool { return s.operations[key] != nil }
+
+// Request makes the request of an exchange a value that can be kept. It reads
+// the whole body.
+func (s *Set) Request(x *gateway.Exchange) (*Request, error) {
+	o := s.operations[operationKey(x.Operation.API, x.Operation.Spec)]
+	if o == nil {
+		return nil, &gateway.Error{Problem: gateway.NotFound, Detail: "the operation is not answered by a system"}
+	}
+	r, err := o.newRequest(x)
+	if err != nil {
+		return nil, err
+	}
+	return r, o.keep(r, x)
+}
+
+// Send sends a request that was kept. ctx bounds the wait for the budget; a
+// request that changes something is not cancelled once it has left.
+func (s *Set) Send(ctx context.Context, r *Request) *Result {
+	o := s.operations[r.Operation]
+	if o == nil {
+		return unsent(Refused, &gateway.Error{Problem: gateway.NotFound, Detail: fmt.Sprintf("there is no operation %q any more", r.Operation)})
+	}
+	r.operation = o
+	return o.send(ctx, r)
+}
+
+// Status is the state of a system at this moment.
+type Status struct {
+	Name, Title, Dialect string
+	// URL has no user information and no query.
+	URL string
+	// Breaker is closed, half-open or open; Pause is how long it stays open.
+	Breaker string
+	Pause   time.Duration
+	// InFlight counts the calls at the system.
+	InFlight int
+	// Credential describes the session, the token, or the kind of credential.
+	Credential string
+	Budget     budget.Snapshot
+}
+
+// Status lists the systems by name. Where a budget's store cannot be read, its
+// snapshot is empty.
+func (s *Set) Status(ctx context.Context) []Status {
+	var all []Status
+	for _, name := range slices.Sorted(maps.Keys(s.systems)) {
+		sys := s.systems[name]
+		snapshot, _ := sys.budget.Snapshot(ctx)
+		all = append(all, Status{
+			Name: name, Title: sys.settings.Title, Dialect: sys.settings.Dialect, URL: sys.url.String(),
+			Breaker: sys.breaker.state(), Pause: sys.breaker.pause(), InFlight: int(sys.transport.inFlight.Load()),
+			Credential: sys.credential.state(), Budget: snapshot,
+		})
+	}
+	return all
+}

@@ -1,0 +1,154 @@
+package system
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/mapping"
+)
+
+// system is a system as one table knows it. What outlasts the table is shared
+// with the systems of other tables.
+type system struct {
+	name     string
+	settings *Settings
+	url      *url.URL
+	dialect  dialect
+
+	transport  *transport
+	breaker    *breaker
+	credential credential
+	budget     *budget.Budget
+	// fetcher fetches grants where the credential is a keeper.
+	fetcher fetcher
+
+	signs             signs
+	correlationHeader string
+	forwarded         string
+	passOn            map[string]bool
+
+	fleet   *Fleet
+	library *mapping.Library
+	limits  string // identifies the limits
+	release []func()
+}
+
+// task is a request on its way to a system, over all its attempts.
+type task struct {
+	system  *system
+	request *Request
+	// name is the operationId, or what the gateway does on its own behalf.
+	name    string
+	safe    bool
+	timeout time.Duration
+	costs   []budget.Cost
+	// grant is what to authorise the calls with, for those that make the
+	// credential itself; nil asks for the credential.
+	grant *grant
+}
+
+// step is one call of a task: it makes the request and judges the answer.
+type step interface {
+	// build makes the request from the task's and what authorises it. URL,
+	// header and body must be new.
+	build(ctx context.Context, t *task, g *grant) (*outgoing, *gateway.Error)
+	// judge makes a result of the answer. It closes the answer's body or
+	// leaves it in the result.
+	judge(ctx context.Context, t *task, g *grant, resp *http.Response) *Result
+}
+
+// outgoing is a request for a system.
+type outgoing struct {
+	method string
+	url    *url.URL
+	header http.Header
+	// body is sent as it is; upload is passed on while it arrives. Both may be nil.
+	body   []byte
+	upload *upload
+}
+
+// do makes a call, once more if the system did not accept a credential that
+// can be renewed. ctx ends when the caller leaves.
+func (t *task) do(ctx context.Context, s step) *Result {
+	r := t.try(ctx, s)
+	if r.unheard && ctx.Err() == nil {
+		// A read may be asked for again, once, with an admission of its own.
+		r = t.try(ctx, s).after(r)
+	}
+	if r.Outcome != expired {
+		return r
+	}
+	if t.grant != nil || !t.system.credential.renewable() || !t.request.replayable() {
+		r.Outcome = Refused
+		return r
+	}
+	again := t.try(ctx, s)
+	if again.Outcome == expired {
+		again.Outcome = Refused
+	}
+	return again.after(r)
+}
+
+// try makes a call once.
+func (t *task) try(ctx context.Context, s step) *Result {
+	sys := t.system
+	if pause := sys.breaker.pause(); pause > 0 {
+		return unsent(Unavailable, sys.leftAlone(pause))
+	}
+	g, err := t.authorise(ctx)
+	if err != nil {
+		return notAdmitted(gateway.AsError(err))
+	}
+	out, refusal := s.build(ctx, t, g)
+	if refusal != nil {
+		return unsent(Refused, refusal)
+	}
+	asked := time.Now()
+	ticket, err := sys.budget.Admit(ctx, budget.Call{
+		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal,
+		Cost: t.costs, Wait: t.request.Wait, Timeout: t.timeout, Bytes: len(t.request.Body),
+	})
+	if err != nil {
+		r := notAdmitted(gateway.AsError(err))
+		r.Wait = time.Since(asked)
+		return r
+	}
+	f := &flight{task: t, ticket: ticket}
+	r := f.run(ctx, s, g, out)
+	r.Wait = ticket.Waited()
+	return r
+}
+
+// authorise gives the task's grant, or that of the system's credential.
+func (t *task) authorise(ctx context.Context) (*grant, error) {
+	if t.grant != nil {
+		return t.grant, nil
+	}
+	return t.system.credential.get(ctx, t.system)
+}
+
+// leftAlone is the refusal of a call while the breaker is open.
+func (s *system) leftAlone(pause time.Duration) *gateway.Error {
+	return &gateway.Error{
+		Problem: gateway.SystemUnavailable, System: s.name, RetryAfter: pause,
+		Detail: s.name + " has failed too often and is left alone for a while",
+	}
+}
+
+// notAdmitted is the result of a call that had no credential, or that the
+// budget did not let through.
+func notAdmitted(e *gateway.Error) *Result {
+	r := unsent(Unavailable, e)
+	switch e.Problem.Name {
+	case gateway.CallerLeft.Name:
+		r.Outcome = Abandoned
+	case gateway.Saturated.Name:
+		r.Outcome = Overload
+	}
+	r.RetryAfter = e.RetryAfter
+	return r
+}

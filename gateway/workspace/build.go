@@ -1,0 +1,191 @@
+package workspace
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// DefaultWait is how long a call waits for its system's budget where nothing
+// else is configured.
+const DefaultWait = 5 * time.Second
+
+// SystemLayer is the system layer of one table. CheckUse is called when all
+// operations have been bound, Close when the table is no longer used.
+type SystemLayer interface {
+	gateway.Layer
+	CheckUse(ps *source.Problems)
+	Close()
+}
+
+// Options are what a table is made with.
+type Options struct {
+	// Kinds are the policies that exist.
+	Kinds []gateway.Kind
+	// Systems builds the system layer from the files of systems/.
+	Systems func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) SystemLayer
+	// Served is told what serves after a swap; it may be nil.
+	Served func(*Loaded)
+}
+
+// Build checks a workspace against itself and compiles it into a table with
+// its system layer. With any problem in ps, including those of Load, the table
+// must not be used; Close it then.
+func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, SystemLayer) {
+	b := &builder{
+		workspace: w, options: o, problems: ps,
+		table: &gateway.Table{Revision: w.Revision, Built: time.Now(), BodyLimit: int64(w.Config.Limits.Body), Tree: new(specs.Tree[*gateway.Operation])},
+	}
+	apis := b.apis()
+	b.table.APIs = apis
+	b.table.Consumers = gateway.NewConsumers(&w.Consumers, apis, ps, w.unread...)
+	b.checkPlans()
+	systems := o.Systems(w.FS, w.Systems, ps)
+	b.table.Close = systems.Close
+	for _, api := range apis {
+		b.addOperations(api, systems)
+	}
+	if !slices.ContainsFunc(ps.List(), func(p source.Problem) bool { return strings.HasPrefix(p.File, APIsDir+"/") }) {
+		systems.CheckUse(ps) // operations that have faults of their own would be missed
+	}
+	return b.table, systems
+}
+
+type builder struct {
+	workspace *Workspace
+	options   Options
+	problems  *source.Problems
+	table     *gateway.Table
+}
+
+// apis names the versions that are served: one a major.
+func (b *builder) apis() []*gateway.API {
+	var apis []*gateway.API
+	byMajor := map[string]*gateway.API{}
+	byBase := map[string]*gateway.API{}
+	for _, d := range b.workspace.Documents {
+		if d.Governance.Status == "draft" {
+			continue
+		}
+		api := &gateway.API{Name: d.Name, Version: d.Version, Document: d, Base: d.Governance.Base, Revision: b.workspace.Answers}
+		api.Major = "v" + versionPattern.FindStringSubmatch(d.Version)[1]
+		if api.Base == "" {
+			api.Base = "/" + api.Name + "/" + api.Major
+		}
+		at := d.Governance.Node
+		if other := byMajor[api.Name+api.Major]; other != nil {
+			b.problems.Add(at, fmt.Sprintf("%s %s and %s are both published", api.Name, other.Version, api.Version),
+				"one minor version is served for each major; set status: draft on the other, or remove it")
+			continue
+		}
+		byMajor[api.Name+api.Major] = api
+		if other := byBase[api.Base]; other != nil {
+			b.problems.Add(at.At("base"), fmt.Sprintf("%s and %s would share the base path %s", other.Name, api.Name, api.Base), "set x-headrace.base")
+			continue
+		}
+		byBase[api.Base] = api
+		if d.Governance.Status == "deprecated" {
+			if n, ok := d.Governance.Policies["deprecate"]; !ok || specs.Off(n) {
+				b.problems.Add(at.At("status"), "a deprecated version needs the date since when", "configure the policy deprecate with since and sunset")
+			}
+		}
+		apis = append(apis, api)
+	}
+	return apis
+}
+
+// checkPlans finds policies that are unknown or not meant for plans; settings
+// of plans that nobody is subscribed to are checked here, too, because no
+// operation would compile them.
+func (b *builder) checkPlans() {
+	for _, plan := range b.table.Consumers.Plans {
+		b.checkPolicies(plan.Policies, gateway.LevelPlan)
+	}
+}
+
+func (b *builder) checkPolicies(policies specs.Policies, level gateway.Level) {
+	for name, n := range policies {
+		i := slices.IndexFunc(b.options.Kinds, func(k gateway.Kind) bool { return k.Name == name })
+		switch {
+		case i < 0:
+			var names []string
+			for _, k := range b.options.Kinds {
+				if k.Levels&level != 0 {
+					names = append(names, k.Name)
+				}
+			}
+			b.problems.Add(n, fmt.Sprintf("there is no policy %q", name), source.DidYouMean(name, names))
+		case b.options.Kinds[i].Levels&level == 0 && level == gateway.LevelPlan:
+			b.problems.Add(n, fmt.Sprintf("the policy %q cannot be configured at a plan", name), "configure it in the API's document")
+		case b.options.Kinds[i].Levels&level == 0:
+			b.problems.Add(n, fmt.Sprintf("the policy %q is configured at plans only", name), "configure it in consumers.yaml")
+		default:
+			b.options.Kinds[i].Check(n, b.problems)
+		}
+	}
+}
+
+// checkTLS finds operations that demand a client certificate of callers whom
+// nobody asks for one.
+func (b *builder) checkTLS(op *specs.Operation) {
+	n, ok := op.Governance.Policies["mtls"]
+	if ok && !specs.Off(n) && b.workspace.Config.TLS == nil {
+		b.problems.Add(n, "client certificates need TLS", "set tls in headrace.yaml")
+	}
+}
+
+func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
+	d := api.Document
+	b.checkPolicies(d.Governance.Policies, gateway.LevelAPI)
+	var layer gateway.Layer
+	switch {
+	case d.Governance.Status == "retired":
+		layer = retired{}
+	case specs.Layer(d.Governance.Layer) == specs.SystemLayer:
+		layer = systems
+	case d.Governance.Layer == "":
+		return // reported when it was read
+	default:
+		b.problems.Add(d.Governance.Node.At("layer"), fmt.Sprintf("APIs of the %s layer cannot be served yet", d.Governance.Layer), "use layer: system")
+		return
+	}
+	for _, spec := range d.Operations {
+		b.checkPolicies(spec.Governance.Policies, gateway.LevelAPI)
+		b.checkTLS(spec)
+		op := &gateway.Operation{API: api, Spec: spec, Route: api.Base + spec.Path, Class: specs.Normal, Wait: DefaultWait}
+		if c := spec.Governance.Class; c != nil {
+			op.Class = *c
+		}
+		if wait := spec.Governance.Wait; wait != nil {
+			op.Wait = wait.Std()
+		}
+		op.Handler = gateway.Compile(&gateway.Binding{
+			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems,
+		}, b.options.Kinds, layer)
+		if err := b.table.Tree.Add(spec.Method, api.Base+spec.Pattern, op); err != nil {
+			b.problems.Add(spec.Node, err.Error(), "change the path or the base of one of them")
+			continue
+		}
+		b.table.Operations = append(b.table.Operations, op)
+	}
+}
+
+// retired answers for versions that are gone.
+type retired struct{}
+
+func (retired) Bind(b *gateway.Binding) gateway.Handler {
+	detail := b.API.Name + " " + b.API.Major + " has been retired"
+	return func(*gateway.Exchange) (*gateway.Response, error) {
+		return nil, &gateway.Error{Problem: gateway.Gone, Detail: detail}
+	}
+}
+
+// Systems lists the names of the systems, sorted.
+func (w *Workspace) SystemNames() []string { return slices.Sorted(maps.Keys(w.Systems)) }

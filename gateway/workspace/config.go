@@ -1,0 +1,143 @@
+// Package workspace reads a workspace directory and builds the gateway's table
+// from it: everything that is wrong is reported together, and nothing wrong is
+// first noticed at request time.
+package workspace
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Config is headrace.yaml: what concerns the process rather than its APIs.
+// limits.body, telemetry.level and the files of tls take effect at once, the
+// rest at the next start.
+type Config struct {
+	Listen    Listen      `yaml:"listen" doc:"Addresses to listen on, as HOST:PORT."`
+	TLS       *TLS        `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
+	Limits    Limits      `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
+	Stores    Stores      `yaml:"stores" doc:"Where counts are kept."`
+	Admin     Admin       `yaml:"admin" doc:"The admin API."`
+	Telemetry Telemetry   `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
+	Shutdown  Shutdown    `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
+	Node      source.Node `yaml:",node"`
+}
+
+// Listen holds the addresses of the two listeners.
+type Listen struct {
+	Gateway string      `yaml:"gateway" default:"127.0.0.1:8080" doc:"Address for callers."`
+	Admin   string      `yaml:"admin" default:"127.0.0.1:8081" doc:"Address for operators: health, metrics and the admin API."`
+	Node    source.Node `yaml:",node"`
+}
+
+// TLS are the files of the gateway's listener.
+type TLS struct {
+	Certificate string      `yaml:"certificate" check:"required" doc:"PEM file of the certificate chain; an absolute path, or one inside the workspace."`
+	Key         string      `yaml:"key" check:"required" doc:"PEM file of the private key; an absolute path outside the workspace is best."`
+	ClientCA    string      `yaml:"client_ca" doc:"PEM file of the authorities whose client certificates are accepted (for the mtls policy)."`
+	Node        source.Node `yaml:",node"`
+}
+
+// Limits protect the gateway against large and slow requests.
+type Limits struct {
+	Body       source.Size     `yaml:"body" default:"10MiB" doc:"Largest request body; the size policy may set less."`
+	Header     source.Size     `yaml:"header" default:"64KiB" doc:"Largest request head."`
+	ReadHeader source.Duration `yaml:"read_header" default:"10s" doc:"Longest time for a request's head to arrive."`
+	Read       source.Duration `yaml:"read" default:"60s" doc:"Longest time for a whole request to arrive."`
+	Write      source.Duration `yaml:"write" default:"60s" min:"1ms" doc:"Longest time that a caller may read nothing of its answer."`
+	Idle       source.Duration `yaml:"idle" default:"120s" doc:"How long an idle connection is kept."`
+}
+
+// Stores name the stores by one string each.
+type Stores struct {
+	Counters string `yaml:"counters" enum:"memory:" default:"memory:" doc:"Rates, quotas and calls under way: memory:"`
+}
+
+// Admin is the admin API's access.
+type Admin struct {
+	Token source.Secret `yaml:"token" doc:"Bearer token for the admin API. Required when it listens on more than loopback."`
+}
+
+// Telemetry sets the log.
+type Telemetry struct {
+	Level string `yaml:"level" enum:"debug,info,warn,error" default:"info" doc:"Least level that is logged."`
+}
+
+// Shutdown bounds the end.
+type Shutdown struct {
+	Delay source.Duration `yaml:"delay" default:"0s" doc:"How long to go on after readiness turned false, so that load balancers notice."`
+	Drain source.Duration `yaml:"drain" default:"30s" doc:"How long requests under way may take to end."`
+}
+
+// ReadConfig reads headrace.yaml alone, with defaults for what is absent or
+// wrong. What is wrong is reported by the first Reload, with everything else.
+func ReadConfig(dir string) *Config {
+	var c Config
+	var ignored source.Problems
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		source.Decode(source.Node{}, &c, &ignored)
+		return &c
+	}
+	defer root.Close()
+	w := &Workspace{FS: root.FS()}
+	source.Decode(w.read(ConfigFile, &ignored), &c, &ignored)
+	return &c
+}
+
+// Waiting names the keys in which now differs from what the process was started
+// with, and that take effect at the next start only.
+func (c *Config) Waiting(now *Config) []string {
+	var keys []string
+	differ := func(key string, a, b any) {
+		if a != b {
+			keys = append(keys, key)
+		}
+	}
+	differ("listen.gateway", c.Listen.Gateway, now.Listen.Gateway)
+	differ("listen.admin", c.Listen.Admin, now.Listen.Admin)
+	differ("tls", c.TLS == nil, now.TLS == nil)
+	differ("limits.header", c.Limits.Header, now.Limits.Header)
+	differ("limits.read_header", c.Limits.ReadHeader, now.Limits.ReadHeader)
+	differ("limits.read", c.Limits.Read, now.Limits.Read)
+	differ("limits.write", c.Limits.Write, now.Limits.Write)
+	differ("limits.idle", c.Limits.Idle, now.Limits.Idle)
+	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
+	differ("shutdown", c.Shutdown, now.Shutdown)
+	return keys
+}
+
+// check finds what decoding cannot see.
+func (c *Config) check(ps *source.Problems) {
+	for key, address := range map[string]string{"gateway": c.Listen.Gateway, "admin": c.Listen.Admin} {
+		if address == "" {
+			continue // reported when it was read
+		}
+		if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
+			ps.Add(c.Node.At("listen", key), fmt.Sprintf("%q is not an address", address), "write HOST:PORT, for example 127.0.0.1:8080")
+		}
+	}
+	if c.Listen.Gateway == c.Listen.Admin && c.Listen.Admin != "" && !strings.HasSuffix(c.Listen.Gateway, ":0") {
+		ps.Add(c.Node.At("listen"), "the gateway and the admin API cannot share an address", "")
+	}
+	if c.Admin.Token.IsZero() {
+		if !loopback(c.Listen.Admin) {
+			ps.Add(c.Node.At("listen", "admin"), "the admin API would be open to the network without a token", "listen on 127.0.0.1, or set admin.token to ${env:NAME}")
+		}
+	} else if _, err := c.Admin.Token.Resolve(); err != nil {
+		ps.Add(c.Node.At("admin", "token"), err.Error(), "")
+	}
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // reported as an address already
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

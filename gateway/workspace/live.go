@@ -1,0 +1,199 @@
+package workspace
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// settle is how long a directory must be quiet before it is read again: editors
+// and git write several files.
+const settle = 150 * time.Millisecond
+
+// Live keeps a gateway's table true to a directory.
+type Live struct {
+	dir     string
+	options Options
+	gateway *gateway.Gateway
+	log     *slog.Logger
+
+	loading sync.Mutex // held for a whole reload
+	mu      sync.Mutex // guards last, briefly
+	last    Reload
+}
+
+// Reload is how the last attempt to read the directory ended.
+type Reload struct {
+	At time.Time
+	// Revision is what was read; it is served unless there are problems.
+	Revision string
+	Took     time.Duration
+	Problems []source.Problem
+	// Count and Failed count all attempts and the refused ones.
+	Count, Failed int
+}
+
+// NewLive makes a Live; nothing is read before Reload.
+func NewLive(dir string, o Options, g *gateway.Gateway, log *slog.Logger) *Live {
+	return &Live{dir: dir, options: o, gateway: g, log: log}
+}
+
+// Last tells how the last attempt ended.
+func (l *Live) Last() Reload {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// Loaded is a workspace that has been read and built.
+type Loaded struct {
+	Workspace *Workspace
+	Table     *gateway.Table
+	Systems   SystemLayer
+	// TLS is what the gateway's listener needs; nil without TLS.
+	TLS *tls.Config
+}
+
+// Read loads and builds a directory. The error is a *source.Error that lists
+// every problem; the table is closed then, but the rest is there.
+func Read(dir string, o Options) (*Loaded, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	var ps source.Problems
+	l := &Loaded{Workspace: Load(root.FS(), &ps)}
+	if t := l.Workspace.Config.TLS; t != nil && t.Certificate != "" && t.Key != "" {
+		if l.TLS, err = t.load(dir); err != nil {
+			ps.Add(t.Node, err.Error(), "")
+		}
+	}
+	l.Table, l.Systems = Build(l.Workspace, o, &ps)
+	if err := ps.Err(); err != nil {
+		l.Table.Close()
+		return l, err
+	}
+	return l, nil
+}
+
+// Reload reads the directory and swaps the table. When anything is wrong, the
+// old table goes on and the error lists the problems.
+func (l *Live) Reload() error {
+	l.loading.Lock()
+	defer l.loading.Unlock()
+	started := time.Now()
+	loaded, err := Read(l.dir, l.options)
+	last := l.Last()
+	r := Reload{At: started, Took: time.Since(started), Count: last.Count + 1, Failed: last.Failed}
+	if loaded != nil {
+		r.Revision = loaded.Workspace.Revision
+	}
+	if err != nil {
+		r.Failed++
+		var faults *source.Error
+		if errors.As(err, &faults) {
+			r.Problems = faults.Problems
+		} else {
+			r.Problems = []source.Problem{{Position: source.Position{File: l.dir}, Wrong: err.Error()}}
+		}
+		l.note(r)
+		return err
+	}
+	l.gateway.Swap(loaded.Table)
+	if l.options.Served != nil {
+		l.options.Served(loaded)
+	}
+	l.note(r)
+	return nil
+}
+
+func (l *Live) note(r Reload) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = r
+}
+
+// Run reloads whenever the directory changes or again receives, until ctx
+// ends. A refused reload is logged, problem by problem.
+func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", l.dir, err)
+	}
+	defer watcher.Close()
+	l.watch(watcher)
+	quiet := time.NewTimer(0) // what changed before the watch began is found at once
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event, ok := <-watcher.Events:
+			if !ok {
+				return errors.New("the file watcher ended")
+			}
+			if name := filepath.Base(event.Name); !strings.HasPrefix(name, ".") || strings.HasPrefix(name, "..") {
+				quiet.Reset(settle) // hidden files do not count, but a mounted volume swaps the link ..data
+			}
+		case err := <-watcher.Errors:
+			l.log.Warn("watching the workspace", "error", err)
+		case <-again:
+			l.reload(watcher, true)
+		case <-quiet.C:
+			l.reload(watcher, false)
+		}
+	}
+}
+
+// reload reads again if something has changed, or if it was asked for.
+func (l *Live) reload(watcher *fsnotify.Watcher, asked bool) {
+	l.watch(watcher)
+	if !asked {
+		if root, err := os.OpenRoot(l.dir); err == nil {
+			same := revision(root.FS()) == l.Last().Revision
+			root.Close()
+			if same {
+				return
+			}
+		}
+	}
+	if err := l.Reload(); err != nil {
+		last := l.Last()
+		for _, p := range last.Problems {
+			l.log.Error("the workspace is refused", "problem", p.String())
+		}
+		l.log.Error("the old configuration goes on", "problems", len(last.Problems))
+		return
+	}
+	last := l.Last()
+	l.log.Info("the workspace is live", "revision", last.Revision, "took_ms", last.Took.Milliseconds())
+}
+
+// watch adds every folder; fsnotify does not look below a folder by itself.
+func (l *Live) watch(watcher *fsnotify.Watcher) {
+	filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		if path != l.dir && len(d.Name()) > 1 && d.Name()[0] == '.' {
+			return filepath.SkipDir
+		}
+		if err := watcher.Add(path); err != nil {
+			l.log.Warn("watching a folder", "folder", path, "error", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,22 @@
+// Package concurrency bounds how many calls of a caller are under way.
+//
+//	x-headrace:
+//	  policies:
+//	    concurrency: {limit: 10}
+//
+// A call is under way until its answer has been sent, or the caller has left.
+// (A short answer that is in memory counts as sent when it is handed over.)
+//
+// The policy may stand in a document and at a plan; where both have it, both
+// apply. by says whose calls are counted together, as for the policy throttle:
+// app (default), operation, plan or address.
+//
+// A call beyond the limit is 429 too-many-concurrent-calls. Nobody knows when
+// another one will end; Retry-After is estimated from how long calls took
+// lately. Every answer says where the caller stands, in RateLimit-Policy and
+// RateLimit of draft-ietf-httpapi-ratelimit-headers-11 in the unit
+// concurrent-requests, under the name concurrency, at plans concurrency-plan.
+//
+// When the counters fail, calls pass uncounted (on_error: open, the default) or
+// are 503 not-ready (closed).
+package concurrency
