@@ -81,6 +81,10 @@ type Call struct {
 	// Operation is the operationId; App and Principal are whom the call is
 	// made for and as which user of the system. They choose among scoped pools.
 	Operation, App, Principal string
+	// Method and Path are those of the call to the system, the path as a template
+	// below the system's URL; limits choose their calls by them. They are the
+	// same for all calls of an operation.
+	Method, Path string
 	// Cost is what the call costs where that is not the limit's own cost. A
 	// cost of zero exempts it.
 	Cost []Cost
@@ -168,7 +172,7 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Asks: t.asks[:0]}
+	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Class: c.Class, Queued: c.Wait > 0, Asks: t.asks[:0]}
 	for _, pool := range p.pools(c.Operation) {
 		units := pool.cost
 		if len(c.Cost) > 0 {

@@ -193,6 +193,7 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 		for i := range a.Asks {
 			a.Asks[i].Reserve = 0
 		}
+		a.Floor = true
 	}
 	b.mu.Unlock()
 	d, err := b.store.Admit(context.Background(), &a)

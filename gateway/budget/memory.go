@@ -25,6 +25,8 @@ func NewMemory() *Memory {
 type memorySystem struct {
 	mu    sync.Mutex
 	pools map[string]*memoryPool
+	// suspended is until when no call is admitted.
+	suspended int64
 	// sweepAt is the number of pools at which idle ones are dropped.
 	sweepAt int
 }
@@ -55,6 +57,9 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
+	if in := time.Duration(s.suspended - now); in > 0 {
+		return Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: in, Again: in}, nil
+	}
 	d := Decision{Granted: true, Pool: -1}
 	var few [8]*memoryPool
 	pools := few[:0]
@@ -142,6 +147,27 @@ func (m *Memory) Usage(_ context.Context, system string) ([]Usage, error) {
 		}
 	}
 	return all, nil
+}
+
+// Suspend implements Store.
+func (m *Memory) Suspend(_ context.Context, system string, d time.Duration) error {
+	s := m.system(system)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d <= 0 {
+		s.suspended = 0
+	} else {
+		s.suspended = max(s.suspended, m.now()+int64(d))
+	}
+	return nil
+}
+
+// Watch implements Store: nobody else takes or gives units.
+func (m *Memory) Watch(string, func()) (stop func()) { return func() {} }
+
+// Standing implements Store.
+func (m *Memory) Standing(string) Standing {
+	return Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch}
 }
 
 // memoryPool counts one pool. A unit is in flying from its admission until it

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -16,9 +17,14 @@ type Pool struct {
 	Capacity Units
 	// Hold is how long units stay occupied after a call has ended.
 	Hold time.Duration
+	// Calendar, when not nil, has units stay until the end of the calendar window in
+	// which the call ended, and for Hold after that: the slack between two clocks.
+	Calendar *Calendar
 	// Interval is the time in which one thousandth of a unit comes back, in
 	// nanoseconds; zero for hold pools.
 	Interval float64
+	// Adaptive, when not nil, has the pool shrink with each overload.
+	Adaptive *Adaptive
 	// Soft pools may be exceeded by an admission that says so; Free ones by all.
 	Soft, Free bool
 	// Revision counts reconfigurations. A store that meets a newer one keeps
@@ -29,6 +35,39 @@ type Pool struct {
 	scope   *scope
 	cost    Units
 	reserve [len(specs.Classes)]Units // by class
+}
+
+// Calendar is a window by the clock: each Every, counted from Phase after
+// midnight UTC of 1 January 1970, or each Unit (hour, day, month) of a place.
+type Calendar struct {
+	Every, Phase time.Duration
+	Unit         string
+	Location     *time.Location
+}
+
+// End is the end of the window that t falls into; always after t.
+func (c *Calendar) End(t time.Time) time.Time {
+	if c.Every > 0 {
+		since := t.Sub(time.Unix(0, 0)) - c.Phase
+		whole := since / c.Every * c.Every
+		if since < 0 && whole > since {
+			whole -= c.Every
+		}
+		return time.Unix(0, 0).Add(c.Phase + whole + c.Every)
+	}
+	_, end := gateway.Window{Calendar: c.Unit, Location: c.Location}.Bounds(t.Add(-c.Phase))
+	return end.Add(c.Phase)
+}
+
+// Adaptive is how a pool answers to overloads that its own count does not
+// explain: traffic that nobody here sees, or a limit that nobody has published.
+// An overload multiplies the capacity by Cut, never below Floor, once for all
+// calls that were admitted before the cut. It grows back evenly, from Floor to
+// the whole in Recover.
+type Adaptive struct {
+	Floor   Units
+	Cut     float64
+	Recover time.Duration
 }
 
 // The gate is what calls stand in that no limit applies to, so that the system

@@ -3,6 +3,8 @@ package budget
 import (
 	"context"
 	"time"
+
+	"github.com/headrace/headrace/specs"
 )
 
 // Store keeps the counts of pools: in the memory of one process, or shared by
@@ -21,7 +23,38 @@ type Store interface {
 	Settle(ctx context.Context, a *Admission, s Settlement) error
 	// Usage lists the pools of a system that hold anything, in no order.
 	Usage(ctx context.Context, system string) ([]Usage, error)
+	// Suspend admits no call to a system for a while, whoever asks for it; zero
+	// ends a suspension. The longer one of two counts.
+	Suspend(ctx context.Context, system string, d time.Duration) error
+	// Watch has wake called, never blocking, when units of a system may have come
+	// back by another hand than this process's own, until stop is called. A store
+	// of one process never calls it.
+	Watch(system string, wake func()) (stop func())
+	// Standing tells how the store stands at the moment.
+	Standing(system string) Standing
 }
+
+// Standing is how far a store can be relied on.
+type Standing struct {
+	// Mode is memory (one process counts for itself), shared (all replicas count
+	// together), uncertain (the shared counts are out of reach, and nothing is
+	// admitted yet) or alone (this replica goes on with its safe share).
+	Mode string
+	// Replicas is the number of replicas last known, this one included.
+	Replicas int
+	// Share is the part of each pool that this replica goes by when it is alone.
+	Share float64
+	// Since is when the mode began.
+	Since time.Time
+}
+
+// The modes of a store.
+const (
+	ModeMemory    = "memory"
+	ModeShared    = "shared"
+	ModeUncertain = "uncertain"
+	ModeAlone     = "alone"
+)
 
 // Admission is what one call asks for.
 type Admission struct {
@@ -31,6 +64,14 @@ type Admission struct {
 	Lease time.Duration
 	// Overdraw lets soft pools be exceeded.
 	Overdraw bool
+	// Class is the call's criticality. Queued tells that the call stands in line
+	// if it is refused: a shared store then keeps the room that it refused for
+	// calls of this class and above, whichever replica they wait at, until the
+	// call asks again or a moment has passed. Floor lifts this: the call's class
+	// has earned its floor.
+	Class  specs.Class
+	Queued bool
+	Floor  bool
 	// Probe asks whether and when there would be room, and takes nothing.
 	Probe bool
 	// At is when the store granted the admission, in its own time.
@@ -54,8 +95,9 @@ type Decision struct {
 	Pool int
 	// Refused is the set of asks without room, as bits.
 	Refused uint32
-	// Paused tells that the pool is refused because the system asked for a pause.
-	Paused bool
+	// Paused tells that the pool is refused because the system asked for a pause,
+	// Suspended that the whole system is.
+	Paused, Suspended bool
 	// RoomIn is the earliest time at which there can be room, if no other call
 	// goes first. It is zero when any call under way may make room by ending.
 	RoomIn time.Duration
@@ -86,15 +128,32 @@ type Settlement struct {
 	// zero, for a time that grows from one such refusal to the next.
 	Overload   bool
 	RetryAfter time.Duration
-	// Pause is a set of asks, as bits.
+	// Pause is a set of asks, as bits. Their pools shrink, too, where they are adaptive.
 	Pause uint32
+	// Reports are what the system itself said of its limits with its answer.
+	Reports []Report
+}
+
+// Report is a system's own word on what is used of a pool.
+type Report struct {
+	// Ask is the index of the ask that it is about.
+	Ask int
+	// Used is what the system had counted when it answered.
+	Used Units
+	// Exact reports replace what the store holds for calls that have ended, in
+	// both directions; others only add what the store has not seen.
+	Exact bool
 }
 
 // Usage is what is known of one pool.
 type Usage struct {
 	Key string
-	// Used is what is occupied, calls under way included; InFlight is their part.
-	Used, InFlight Units
+	// Used is what is occupied, calls under way included; InFlight is their part,
+	// Foreign that of others whom only the system sees.
+	Used, InFlight, Foreign Units
+	// Capacity is what the pool has at the moment: less than configured after
+	// overloads, where it is adaptive. Zero when the store does not know.
+	Capacity Units
 	// RoomIn is when the next units come back; zero when that depends on calls
 	// under way, or when nothing is occupied.
 	RoomIn time.Duration

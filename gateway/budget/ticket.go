@@ -33,6 +33,18 @@ type Result struct {
 	Unsent bool
 	// Cost is what the call turned out to cost, by pool.
 	Cost []Cost
+	// Reports are what the system said of its limits with its answer.
+	Reports []PoolReport
+}
+
+// PoolReport is a system's own word on what is left of a limit, in its units.
+type PoolReport struct {
+	Pool string
+	// Used is what the system has counted. Where it only tells what remains, Used
+	// is negative and Remaining counts; Limit is what it allows, zero when it does not tell.
+	Used, Remaining, Limit float64
+	// Exact reports are right, others only a hint.
+	Exact bool
 }
 
 // Waited is the time that the call stood in line.
