@@ -30,7 +30,7 @@ var owners = map[string][]string{
 
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
-	"gateway/system":  {"gateway/budget", "gateway/mapping"},
+	"gateway/system":  {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
 	"gateway/counter": {"gateway/budget"},
 }
 
@@ -119,6 +119,8 @@ func TestWrongArrows(t *testing.T) {
 		{"gateway/budget", module + "/specs", false, ""},
 		{"gateway/system", module + "/gateway/budget", false, ""},
 		{"gateway/system", module + "/gateway/mapping", false, ""},
+		{"gateway/system", module + "/gateway/budget/profiles", false, ""},
+		{"gateway/budget", module + "/gateway/budget/profiles", false, "not on each other"},
 		{"gateway/budget", module + "/gateway/system", false, "not on each other"},
 		{"gateway/system", module + "/gateway/counter", false, "not on each other"},
 		{"gateway/system", module + "/gateway/sim", true, ""},
