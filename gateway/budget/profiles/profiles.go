@@ -48,13 +48,14 @@ type Fact struct {
 
 // Idempotency is one way in which a system recognises a write.
 type Idempotency struct {
-	Calls    source.Strings `yaml:"calls" doc:"The calls that have it, as METHOD /path; * stands for one segment, ** for the rest."`
-	Class    string         `yaml:"class" check:"required" enum:"header,natural-key,none" doc:"As in the idempotency key of operations: header: a key in a header; natural-key: a key of the record itself."`
-	Header   string         `yaml:"header" doc:"The header of the class header."`
-	Evidence string         `yaml:"evidence" check:"required" enum:"V,S" doc:"V: read at the vendor. S: told by others."`
-	Source   string         `yaml:"source" check:"required" doc:"Where it is said."`
-	Notes    string         `yaml:"notes" doc:"How long a key is remembered, and other conditions."`
-	Node     source.Node    `yaml:",node"`
+	Calls    source.Strings  `yaml:"calls" doc:"The calls that have it, as METHOD /path; * stands for one segment, ** for the rest."`
+	Class    string          `yaml:"class" check:"required" enum:"header,natural-key,none" doc:"As in the idempotency key of operations: header: a key in a header; natural-key: a key of the record itself."`
+	Header   string          `yaml:"header" doc:"The header of the class header."`
+	TTL      source.Duration `yaml:"ttl" doc:"How long the system remembers a key; not known when absent."`
+	Evidence string          `yaml:"evidence" check:"required" enum:"V,S" doc:"V: read at the vendor. S: told by others."`
+	Source   string          `yaml:"source" check:"required" doc:"Where it is said."`
+	Notes    string          `yaml:"notes" doc:"The conditions."`
+	Node     source.Node     `yaml:",node"`
 }
 
 // Date is a day, written as 2026-11-23.
