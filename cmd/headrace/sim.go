@@ -43,6 +43,7 @@ func simCommand() *cobra.Command {
 	cmd.Flags().Float64Var(&o.Foreign, "foreign", 0, "calls a second that do not pass a gateway; places held, where a kind limits only what is under way at once")
 	cmd.Flags().IntVar(&o.Overshoot, "overshoot", 0, "calls that a lenient limit lets in above its number (netsuite)")
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 0, "servers with limits of their own (dataverse, sap-api-management, sap-business-one; default 1)")
+	cmd.Flags().IntVar(&o.Sessions, "sessions", 0, "sessions that may be open (acumatica; default 10)")
 	cmd.Flags().DurationVar(&o.Age, "age", 0, "after which a call counts as long (salesforce, sage-intacct; default: the kind's own)")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "makes data and jitter differ")
 	return cmd

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -91,6 +92,9 @@ type charge struct {
 func (v *visit) weigh(body map[string]any) {
 	if n, ok := amount(body["elements"]); ok && n >= 1 {
 		v.elements = n
+	}
+	if text, ok := body["xml"].(string); ok { // each function of a Sage Intacct call is one
+		v.elements = max(1, float64(strings.Count(text, "<function")))
 	}
 	if n, ok := amount(body["points"]); ok && n > 0 {
 		v.points, v.actual = n, n

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,8 @@ type Options struct {
 	Overshoot int
 	// Nodes is how many servers share the work, each with limits of its own.
 	Nodes int
+	// Sessions is how many sessions may be open (Acumatica).
+	Sessions int
 	// Age replaces the time after which a call counts as long (Salesforce, Intacct).
 	Age time.Duration
 	// Seed makes the data and the jitter repeatable.
@@ -45,7 +48,7 @@ func (o Options) check() error {
 	for name, v := range map[string]float64{
 		"latency": float64(o.Latency), "jitter": float64(o.Jitter), "concurrency": float64(o.Concurrency), "requests": float64(o.Requests),
 		"rate": o.Rate, "window": float64(o.Window), "scale": o.Scale, "foreign": o.Foreign,
-		"overshoot": float64(o.Overshoot), "nodes": float64(o.Nodes), "age": float64(o.Age),
+		"overshoot": float64(o.Overshoot), "nodes": float64(o.Nodes), "sessions": float64(o.Sessions), "age": float64(o.Age),
 	} {
 		if v < 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Errorf("%s is not negative", name)
@@ -110,11 +113,25 @@ func Kinds() []Kind {
 		{"dataverse", "CRM with Dataverse's service protection limits: accounts, sales orders", dataverse, 30 * ms, 50 * ms},
 		{"wms", "warehouse management: stock levels and adjustments", wms, 5 * ms, 25 * ms},
 		{"tms", "transport management: shipments and milestones", tms, 5 * ms, 25 * ms},
-		{"business-central", "ERP with Business Central's processing line and calls per user: customers, items, sales orders", businessCentral, 40 * ms, 80 * ms},
-		{"salesforce", "CRM with Salesforce's long-running and daily limits: accounts, upserts", salesforce, 40 * ms, 80 * ms},
-		{"xero", "accounting with Xero's four limits: invoices, contacts, items", xero, 40 * ms, 80 * ms},
-		{"shopify-graphql", "shop with the points of Shopify's GraphQL API", shopifyGraphQL, 30 * ms, 50 * ms},
-		{"shopify-rest", "shop with the leaky bucket of Shopify's REST API", shopifyREST, 30 * ms, 50 * ms},
+		{"business-central", "Dynamics 365 Business Central: a line of 5 and 95, 6000 calls in 5 minutes", businessCentral, 40 * ms, 80 * ms},
+		{"fno", "Dynamics 365 Finance & Operations: an unpublished limit by resources", fno, 40 * ms, 80 * ms},
+		{"salesforce", "Salesforce: 25 calls of 20 s and more, a rolling day", salesforce, 40 * ms, 80 * ms},
+		{"sap-s4hana", "SAP S/4HANA: tokens, versions, repeatable requests, 503 under load", s4hana, 40 * ms, 80 * ms},
+		{"sap-api-management", "SAP API Management: spike arrest and quota", apiManagement, 20 * ms, 40 * ms},
+		{"sap-btp-token", "SAP BTP's token endpoint: 60 a second, then a queue", btpToken, 10 * ms, 20 * ms},
+		{"sap-business-one", "SAP Business One Service Layer: sessions at nodes, 502 under load", businessOne, 40 * ms, 80 * ms},
+		{"acumatica", "Acumatica: a line, a delay from half of the calls a minute, sessions", acumatica, 40 * ms, 80 * ms},
+		{"sage-intacct", "Sage Intacct: 2 long calls at once, transactions that are billed", intacct, 60 * ms, 90 * ms},
+		{"quickbooks", "QuickBooks Online: five limits by realm and app", quickbooks, 40 * ms, 80 * ms},
+		{"xero", "Xero: 5 at once, 60 a minute, 5000 a day, 10 000 a minute for the app", xero, 40 * ms, 80 * ms},
+		{"shopify-rest", "Shopify's REST API: a leaky bucket of 40 at 2 a second", shopifyREST, 30 * ms, 50 * ms},
+		{"shopify-graphql", "Shopify's GraphQL API: points with refund", shopifyGraphQL, 30 * ms, 50 * ms},
+		{"amazon-sp-api", "Amazon's Selling Partner API: a token bucket for each operation", amazon, 40 * ms, 80 * ms},
+		{"frappe", "ERPNext on Frappe: execution time by the hour, charged after the answer", frappe, 40 * ms, 80 * ms},
+		{"odoo", "Odoo Online: one worker, one call a second for a database", odoo, 40 * ms, 80 * ms},
+		{"oracle-fusion", "Oracle Fusion Cloud ERP: an unpublished limit", oracleFusion, 60 * ms, 90 * ms},
+		{"workday", "Workday: an unpublished limit", workday, 60 * ms, 90 * ms},
+		{"manhattan", "Manhattan Active Warehouse: an hourly number, in which its own pages count", manhattan, 40 * ms, 80 * ms},
 		{"generic", "a system with the limits that are given: at once, and within a window", generic, 5 * ms, 25 * ms},
 	}
 }
@@ -463,6 +480,9 @@ func read(r *http.Request) (map[string]any, error) {
 	if isXML(data) {
 		return map[string]any{"xml": string(data)}, nil
 	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return readForm(string(data))
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var body map[string]any
@@ -471,6 +491,18 @@ func read(r *http.Request) (map[string]any, error) {
 	}
 	if body == nil { // null
 		body = map[string]any{}
+	}
+	return body, nil
+}
+
+func readForm(text string) (map[string]any, error) {
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, fmt.Errorf("the body is not a form: %w", err)
+	}
+	body := map[string]any{}
+	for name := range values {
+		body[name] = values.Get(name)
 	}
 	return body, nil
 }

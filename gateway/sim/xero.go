@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"hash/fnv"
 	"net/http"
 	"strconv"
@@ -43,7 +42,7 @@ func xero(s *Server, o Options) {
 	const root = "/api.xro/2.0/"
 	for set, records := range map[string]func(*data) []record{"Invoices": invoicesOf, "Contacts": customersOf, "Items": itemsOf, "PurchaseOrders": placedOf} {
 		s.handle("GET "+root+set, listing(records, under(set)))
-		add := replies.once("Idempotency-Key", adding(http.StatusOK, func(rec record) any { return record{set: []record{rec}} }))
+		add := replies.once(func(r *http.Request) string { return r.Header.Get("Idempotency-Key") }, adding(http.StatusOK, func(rec record) any { return record{set: []record{rec}} }))
 		s.handle("PUT "+root+set, add)
 		s.handle("POST "+root+set, add)
 	}
@@ -59,62 +58,5 @@ func phaseIn(window time.Duration) func(string) time.Duration {
 		h := fnv.New64a()
 		h.Write([]byte(scope))
 		return time.Duration(h.Sum64() % uint64(window))
-	}
-}
-
-// remembered are answers that are given again to the same key.
-type remembered struct {
-	keep    time.Duration
-	answers map[string]memory
-	keys    []string // oldest first
-}
-
-type memory struct {
-	at     time.Time
-	body   string
-	answer answer
-}
-
-// maxRemembered bounds the answers that are kept.
-const maxRemembered = 10_000
-
-func (m *remembered) clear() { m.answers, m.keys = map[string]memory{}, nil }
-
-func (m *remembered) forget(now time.Time) {
-	for len(m.keys) > 0 && (len(m.keys) > maxRemembered || now.Sub(m.answers[m.keys[0]].at) >= m.keep) {
-		delete(m.answers, m.keys[0])
-		m.keys = m.keys[1:]
-	}
-}
-
-// once does the work of a key once; the same key with another body is refused.
-func (m *remembered) once(header string, work handler) handler {
-	return func(s *Server, r *http.Request, body map[string]any) answer {
-		key := r.Header.Get(header)
-		if key == "" {
-			return work(s, r, body)
-		}
-		if len(key) > 128 {
-			return s.failure(http.StatusBadRequest, "The idempotency key is longer than 128 characters.")
-		}
-		now := time.Now()
-		m.forget(now)
-		key = r.Header.Get("Authorization") + " " + r.URL.Path + " " + key
-		text := fmt.Sprint(body) // maps are printed in order
-		if old, ok := m.answers[key]; ok {
-			if old.body != text {
-				return s.failure(http.StatusBadRequest, "The idempotency key was used with another request.")
-			}
-			again := old.answer
-			again.header, again.idle = again.header.Clone(), true
-			return again
-		}
-		a := work(s, r, body).rendered()
-		if len(text) > 10_000 {
-			return a
-		}
-		m.answers[key] = memory{now, text, answer{status: a.status, header: a.header.Clone(), body: a.body}}
-		m.keys = append(m.keys, key)
-		return a
 	}
 }
