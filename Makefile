@@ -31,6 +31,12 @@ bench: build ## measure the request path beside a bare reverse proxy
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench -headrace ./bin/headrace
 
+.PHONY: bench-budget
+bench-budget: build ## overload every profile's simulator through two gateways that share Redis (installs redis-server)
+	sh .ci/install redis-server
+	$(GO) build -o bin/bench ./cmd/bench
+	./bin/bench budget -headrace ./bin/headrace
+
 .PHONY: e2e-tryton
 e2e-tryton: build ## drive a real Tryton server through Headrace (installs Debian's packages)
 	sh deploy/tryton/e2e.sh
