@@ -327,4 +327,3 @@ func (r *rig) result(report sim.Report, tallies []tally) (*trialResult, error) {
 	res.criticalWait = max(0, percentile(latencies, 0.99)-time.Duration(report.Mark.MedianMS*float64(time.Millisecond)))
 	return res, nil
 }
-
