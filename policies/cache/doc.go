@@ -15,8 +15,8 @@
 // that no policy has accepted: those calls pass by the cache.
 //
 // An answer is found again by the API's version, the path, the query string as
-// it was sent, the headers Accept, Accept-Encoding and Accept-Language, and
-// those that vary lists.
+// it was sent, the headers Accept, Accept-Encoding and Accept-Language, those
+// that the operation declares as parameters, and those that vary lists.
 //
 // Kept are answers with status 200 that are not longer than max_entry, do not
 // set cookies, are not event streams, whose Vary names no other header, and
