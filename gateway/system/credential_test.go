@@ -48,7 +48,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		"credentials: {kind: api-key, key: '${env:ERP_SECRET}', in: query, name: key}",
 		"credentials: {kind: basic, username: gw, password: '${env:ERP_SECRET}'}",
 		"credentials: {kind: oauth2, client_id: gw, client_secret: '${env:ERP_SECRET}', token_url: 'http://127.0.0.1:1/token', parameters: {a: b}}",
-		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '{p: $password, broken: (1 | .x)}'}, headers: {A: .}}",
+		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '{p: $password, broken: ($password | .x)}'}, headers: {A: .}}",
 		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '$password'}, headers: {A: '$password | error'}}",
 	} {
 		for _, url := range []string{"http://127.0.0.1:1", "http://does-not-exist.invalid"} {
