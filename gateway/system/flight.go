@@ -63,6 +63,7 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 	}
 	f.done = done
 	r = f.send(ctx, s, g, out)
+	g.censor(r.Err)
 	r.Took, r.Attempts = f.took, 1
 	if r.Outcome == expired {
 		sys.credential.refused(g)
