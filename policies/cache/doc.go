@@ -23,7 +23,8 @@
 // whose Cache-Control has none of no-store, no-cache and private. Expires and
 // Pragma are not looked at. The answers of one place of configuration take at
 // most max_size together; the least recently used go first. They are kept in
-// memory, and hold until the documents, mappings or systems change.
+// memory, and hold until the documents, mappings or systems change. Writes do
+// not end them: choose a ttl for which callers may see the state before.
 //
 // Every answer that went through the cache has X-Cache: hit, miss or stale, and
 // Age where it was kept. It has the system's ETag, or one made of its content,
