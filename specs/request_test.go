@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -96,6 +97,18 @@ func TestBodies(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%s %s %s\n got %s\nwant %s", c.operation, c.contentType, c.body, got, c.want)
 			}
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	d := checkDoc(t, "3.0.3", `{/a: {parameters: [{name: x-company, in: header, schema: {type: string}}], get: {parameters: [{name: accept, in: header, schema: {type: string}},
+		{name: X-Branch, in: header, schema: {type: string}}, {name: page, in: query, schema: {type: integer}}], responses: {"200": {description: ok}}}},
+		/b: {get: {parameters: [{name: one, in: cookie, schema: {type: string}}, {name: two, in: cookie, schema: {type: string}}], responses: {"200": {description: ok}}}},
+		/c: {get: {responses: {"200": {description: ok}}}}}`, "{}")
+	for id, want := range map[string][]string{"GET /a": {"X-Company", "X-Branch"}, "GET /b": {"Cookie"}, "GET /c": nil} {
+		if got := d.Operation(id).Headers(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", id, got, want)
 		}
 	}
 }

@@ -47,6 +47,7 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	b.table.APIs = apis
 	b.table.Consumers = gateway.NewConsumers(&w.Consumers, apis, ps, w.unread...)
 	b.checkPlans()
+	b.checkSubjects()
 	systems := o.Systems(w.FS, w.Systems, ps)
 	b.table.Close = systems.Close
 	for _, api := range apis {
@@ -138,6 +139,21 @@ func (b *builder) checkTLS(op *specs.Operation) {
 	n, ok := op.Governance.Policies["mtls"]
 	if ok && !specs.Off(n) && b.workspace.Config.TLS == nil {
 		b.problems.Add(n, "client certificates need TLS", "set tls in headrace.yaml")
+	}
+}
+
+// checkSubjects finds certificates that are known by a subject which no
+// authority vouches for: they would be refused, whoever sends them.
+func (b *builder) checkSubjects() {
+	if t := b.workspace.Config.TLS; t == nil || t.ClientCA != "" {
+		return
+	}
+	for _, app := range b.table.Consumers.Apps {
+		for _, cert := range app.Certificates {
+			if cert.Subject != "" {
+				b.problems.Add(cert.Node.At("subject"), "no authority could have issued the certificate", "set tls.client_ca in headrace.yaml, or give the thumbprint")
+			}
+		}
 	}
 }
 
