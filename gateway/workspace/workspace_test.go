@@ -158,6 +158,31 @@ func TestNewFoldersAndSwappedLinks(t *testing.T) {
 	serves(t, g, "/stock/v1/c")
 }
 
+// The directory may be a link, as of a tool that checks out beside and swaps:
+// edits behind the link count, and so does another place that it leads to.
+func TestLinkedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"1", "2"} {
+		write(t, dir, name+"/systems/erp.yaml", "url: http://127.0.0.1:9")
+		write(t, dir, name+"/apis/orders/1.0.0/openapi.yaml", strings.Replace(document, "PATH", name, 1))
+	}
+	link := filepath.Join(dir, "current")
+	if err := os.Symlink("1", link); err != nil {
+		t.Fatal(err)
+	}
+	g, l := follow(t, link+"/", nil)
+	run(t, l)
+	serves(t, g, "/orders/v1/1")
+	write(t, dir, "1/apis/orders/1.0.0/openapi.yaml", strings.Replace(document, "PATH", "edited", 1))
+	serves(t, g, "/orders/v1/edited")
+	if err := errors.Join(os.Symlink("2", link+"-new"), os.Rename(link+"-new", link)); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, g, "/orders/v1/2")
+	write(t, dir, "2/apis/orders/1.0.0/openapi.yaml", strings.Replace(document, "PATH", "again", 1))
+	serves(t, g, "/orders/v1/again")
+}
+
 // FuzzWorkspace: whatever stands in the files, there are problems or a table,
 // and the problems are in order.
 func FuzzWorkspace(f *testing.F) {
