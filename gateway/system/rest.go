@@ -119,6 +119,10 @@ func (c *restCall) compilePath(b *builder, settings *RestCall) {
 			right = source.DidYouMean(unknown.name, known)
 		}
 		b.problems.Add(at, err.Error(), right)
+		return
+	}
+	for i := range c.path.params {
+		c.path.params[i].delimiters = c.operation.spec.PathDelimiters(c.path.params[i].name)
 	}
 }
 
