@@ -169,6 +169,9 @@ func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 		op.Handler = gateway.Compile(&gateway.Binding{
 			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems,
 		}, b.options.Kinds, layer)
+		if spec.Pattern == "" {
+			continue
+		}
 		if err := b.table.Tree.Add(spec.Method, api.Base+spec.Pattern, op); err != nil {
 			b.problems.Add(spec.Node, err.Error(), "change the path or the base of one of them")
 			continue
