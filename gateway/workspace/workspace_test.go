@@ -183,6 +183,34 @@ func TestLinkedDirectory(t *testing.T) {
 	serves(t, g, "/orders/v1/again")
 }
 
+// Links that lead back do not multiply the folders that are read, and another
+// target of a link is another revision.
+func TestRevisionOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a/x.yaml", "x: 1")
+	write(t, dir, "b/x.yaml", "x: 1")
+	for name, target := range map[string]string{"l1": ".", "l2": ".", "l3": ".", "a/up": "..", "b/up": "..", "last": "a"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	before := revision(root.FS())
+	if before != revision(root.FS()) {
+		t.Error("the same files have two revisions")
+	}
+	if err := errors.Join(os.Remove(filepath.Join(dir, "last")), os.Symlink("b", filepath.Join(dir, "last"))); err != nil {
+		t.Fatal(err)
+	}
+	if before == revision(root.FS()) {
+		t.Error("another target of a link was not noticed")
+	}
+}
+
 // FuzzWorkspace: whatever stands in the files, there are problems or a table,
 // and the problems are in order.
 func FuzzWorkspace(f *testing.F) {
