@@ -47,6 +47,7 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	b.table.APIs = apis
 	b.table.Consumers = gateway.NewConsumers(&w.Consumers, apis, ps, w.unread...)
 	b.checkPlans()
+	b.checkProducts()
 	systems := o.Systems(w.FS, w.Systems, ps)
 	b.table.Close = systems.Close
 	for _, api := range apis {
@@ -107,6 +108,25 @@ func (b *builder) apis() []*gateway.API {
 func (b *builder) checkPlans() {
 	for _, plan := range b.table.Consumers.Plans {
 		b.checkPolicies(plan.Policies, gateway.LevelPlan)
+	}
+}
+
+// checkProducts finds APIs of products that every known app may call, with no
+// plan: nothing in them asks for the subscription.
+func (b *builder) checkProducts() {
+	asks := func(o *specs.Operation) bool {
+		n, ok := o.Governance.Policies["subscription"]
+		return ok && !specs.Off(n)
+	}
+	for _, p := range b.table.Consumers.Products {
+		for _, api := range b.table.APIs {
+			d := api.Document
+			if name := api.Name + "/" + api.Major; d.Governance.Status != "retired" && len(d.Operations) > 0 &&
+				slices.Contains(p.APIs, name) && !slices.ContainsFunc(d.Operations, asks) {
+				b.problems.Add(p.Node.At("apis"), fmt.Sprintf("nothing in %s asks for a subscription: every known app may call it, and plans do not count", name),
+					"configure subscription in its x-headrace.policies")
+			}
+		}
 	}
 }
 
