@@ -113,6 +113,23 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// A compressed body is refused where it would be looked at, and only there.
+func TestCompressedBodies(t *testing.T) {
+	d := checkDoc(t, "3.1.0", orderDoc, orderComponents)
+	for _, c := range []struct{ id, coding, contentType, want string }{
+		{"POST /orders", "gzip", "application/json", "415 header Content-Encoding: the body cannot be checked when it is compressed; send it as it is"},
+		{"POST /orders", "Identity", "application/json", "400 body: not valid JSON: line 1, column 2 (byte 1): the text is not valid UTF-8"},
+		{"POST /many", "gzip", "image/png", ""},
+	} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("\x1f\x8b"))
+		r.Header.Set("Content-Type", c.contentType)
+		r.Header.Set("Content-Encoding", c.coding)
+		if got := faultText(d.Operation(c.id).CheckRequest(r, nil, []byte("\x1f\x8b"), CheckOptions{})); got != c.want {
+			t.Errorf("%s %s:\n got %s\nwant %s", c.id, c.coding, got, c.want)
+		}
+	}
+}
+
 func TestReadsBody(t *testing.T) {
 	d := checkDoc(t, "3.0.3", `{/a: {post: {requestBody: {content: {application/json: {}}}, responses: {"200": {description: ok}}}},
 		/b: {post: {requestBody: {content: {application/octet-stream: {schema: {type: string, format: binary}}, text/plain: {}, "image/*": {}}}, responses: {"200": {description: ok}}}},
