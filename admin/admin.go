@@ -22,8 +22,6 @@ type Options struct {
 	// also takes it as the password of HTTP Basic, for browsers. When it is
 	// empty both are open, and the listener must be on loopback only.
 	Token string
-	// ProtectMetrics asks for the token at /metrics too.
-	ProtectMetrics bool
 	// Metrics answers /metrics; nil means that there are none.
 	Metrics http.Handler
 	Tables  Tables

@@ -169,7 +169,11 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 	}
 	for name, p := range c.Products {
 		p.Name = name
-		for _, api := range p.APIs {
+		for i, api := range p.APIs {
+			if slices.Contains(p.APIs[:i], api) {
+				ps.Add(p.Node.At("apis"), fmt.Sprintf("%q stands twice", api), "keep one of them")
+				continue
+			}
 			if byName[api] == nil && !slices.Contains(unread, api) {
 				ps.Add(p.Node.At("apis"), fmt.Sprintf("there is no API %q", api), source.DidYouMean(api, slices.Collect(maps.Keys(byName))))
 			}
@@ -206,17 +210,16 @@ func (c *Consumers) link(apis map[string]*API, ps *source.Problems) {
 	c.Subscriptions = slices.DeleteFunc(c.Subscriptions, func(s *Subscription) bool { return s == nil || !s.Node.Exists() })
 	for _, s := range c.Subscriptions {
 		s.App, s.Product, s.Plan = c.Apps[s.AppName], c.Products[s.ProductName], c.Plans[s.PlanName]
-		before := ps.Len()
-		if s.App == nil {
+		if s.App == nil && s.AppName != "" { // an empty name was reported when it was read
 			dangling(s.Node, "app", s.AppName, c.Apps, ps)
 		}
-		if s.Product == nil {
+		if s.Product == nil && s.ProductName != "" {
 			dangling(s.Node, "product", s.ProductName, c.Products, ps)
 		}
-		if s.Plan == nil {
+		if s.Plan == nil && s.PlanName != "" {
 			dangling(s.Node, "plan", s.PlanName, c.Plans, ps)
 		}
-		if ps.Len() > before {
+		if s.App == nil || s.Product == nil || s.Plan == nil {
 			continue
 		}
 		if len(s.Plan.Products) > 0 && !slices.Contains(s.Plan.Products, s.ProductName) {
@@ -230,7 +233,7 @@ func (c *Consumers) link(apis map[string]*API, ps *source.Problems) {
 			if api.subscriptions == nil {
 				api.subscriptions = make([]*Subscription, len(c.Apps))
 			}
-			if old := api.subscriptions[s.App.index]; old != nil && old.Status == "approved" && s.Status == "approved" {
+			if old := api.subscriptions[s.App.index]; old != nil && old != s && old.Status == "approved" && s.Status == "approved" {
 				ps.Add(s.Node, fmt.Sprintf("the app %q is subscribed to %s twice, on the plans %q and %q", s.AppName, name, old.PlanName, s.PlanName), "keep one approved subscription an API")
 			}
 			if old := api.subscriptions[s.App.index]; old == nil || s.Status == "approved" {

@@ -79,8 +79,9 @@ type Record struct {
 	// Status and Sent (bytes of the body) are what the caller got.
 	Status int
 	Sent   int64
-	// Violations are those of the system's response, in report mode.
-	Violations []specs.Violation
+	// Violations are those of the system's response. RequestViolations are those
+	// of a request that was let through all the same.
+	Violations, RequestViolations []specs.Violation
 	// Cause is the reason behind an error, for the log only.
 	Cause error
 }

@@ -25,6 +25,9 @@ func send(w http.ResponseWriter, x *Exchange, resp *Response) {
 		x.Record.Decision = "answered"
 	}
 	x.Record.Status = resp.Status
+	if x.Record.Decision == CallerLeft.Name {
+		x.Record.Status = CallerLeft.Status
+	}
 	if len(x.Request.TransferEncoding) > 0 {
 		// net/http does not tell whether the request had a length as well; such a
 		// connection must not be used again (RFC 9112, section 6.1).

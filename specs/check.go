@@ -59,6 +59,23 @@ func (o *Operation) ReadsBody() bool {
 	return o.request != nil && o.request.body != nil && o.request.body.reads
 }
 
+// Headers lists the request headers that the operation declares as parameters,
+// in canonical spelling; Cookie stands for cookie parameters. Accept,
+// Content-Type, Authorization and Host are never among them.
+func (o *Operation) Headers() []string {
+	if o.request == nil {
+		return nil
+	}
+	var names []string
+	for _, p := range o.request.header {
+		names = append(names, p.name)
+	}
+	if o.request.cookie != nil {
+		names = append(names, "Cookie")
+	}
+	return names
+}
+
 // CheckRequest checks parameters, headers, cookies and body. nil means that
 // all is well. body is looked at only if ReadsBody says so; it must be whole
 // then. Content of a type that is declared, but is neither JSON, a form nor

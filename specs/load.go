@@ -201,6 +201,7 @@ func (l *loader) checkOperations() {
 		if _, ok := paths[o.Path]; ok {
 			if err := tree.Add(o.Method, o.Pattern, o); err != nil {
 				l.ps.Add(l.root.Get("paths").Key(o.Path), err.Error(), "")
+				o.Pattern = ""
 			}
 		}
 		l.checkGovernance(o)
@@ -215,8 +216,11 @@ func (l *loader) patterns(paths map[string]template) {
 		alike[t.shape()]++
 	}
 	for _, o := range l.document.Operations {
-		o.Pattern = o.Path
-		if t, ok := paths[o.Path]; !ok || alike[t.shape()] == 1 {
+		t, ok := paths[o.Path]
+		if !ok {
+			continue
+		}
+		if o.Pattern = o.Path; alike[t.shape()] == 1 {
 			continue
 		}
 		for _, p := range l.parameters(o) {

@@ -172,7 +172,19 @@ func TestLoadRefuses(t *testing.T) {
 		{"the same operationId twice", head + "paths: {/a: {get: {operationId: x}, post: {operationId: x}}}",
 			`openapi.yaml:3:57: paths["/a"].post.operationId: the operationId "x" stands at GET /a too; every operation needs its own`},
 		{"parameter in the body", head + "paths: {/a: {get: {parameters: [{name: x, in: body, schema: {}}]}}}",
-			`openapi.yaml:3:33: paths["/a"].get.parameters[0]: parameter can't have 'in' value "body"`},
+			`openapi.yaml:3:47: paths["/a"].get.parameters[0].in: "body" is not known here; one of cookie, header, path, query`},
+		{"misspelt place", head + "paths: {/a: {get: {parameters: [{name: x, in: qeury, schema: {}}]}}}",
+			`openapi.yaml:3:47: paths["/a"].get.parameters[0].in: "qeury" is not known here; did you mean "query"?`},
+		{"nothing under a method", head + "paths: {/a: {get: }}", `openapi.yaml:3:19: paths["/a"].get: expected an operation, found nothing`},
+		{"misspelt keywords", get + "}\ncomponents: {schemas: {A: {minimun: 1, tpye: string, properties: {note: {}}, Required: [x], reqired: [x]}}}",
+			"openapi.yaml:6:28: components.schemas.A.minimun: unknown keyword \"minimun\" in a schema; did you mean \"minimum\"?\n" +
+				"openapi.yaml:6:40: components.schemas.A.tpye: unknown keyword \"tpye\" in a schema; did you mean \"type\"?\n" +
+				"openapi.yaml:6:78: components.schemas.A.Required: unknown keyword \"Required\" in a schema; did you mean \"required\"?\n" +
+				"openapi.yaml:6:93: components.schemas.A.reqired: unknown keyword \"reqired\" in a schema; did you mean \"required\"?"},
+		{"bounds that no value keeps", get + "}\ncomponents: {schemas: {A: {minimum: 5, maximum: 4.5, minLength: 3, maxLength: 2, minItems: 2, maxItems: 2, enum: []}}}",
+			"openapi.yaml:6:37: components.schemas.A.minimum: 5 is more than 4.5: no value can be both; exchange or correct them\n" +
+				"openapi.yaml:6:65: components.schemas.A.minLength: 3 is more than 2: no value can be both; exchange or correct them\n" +
+				"openapi.yaml:6:114: components.schemas.A.enum: the list is empty: no value is allowed; name the values, or remove it"},
 		{"unknown schema type", get + "}\ncomponents: {schemas: {A: {properties: {b: {allOf: [{type: strin}]}}}}}",
 			`openapi.yaml:6:60: components.schemas.A.properties.b.allOf[0].type: the type "strin" is not known; did you mean "string"?`},
 		{"keyword of 3.1 in 3.0", get + "}\ncomponents: {schemas: {A: {const: 1}}}", `openapi.yaml:6:27: components.schemas.A: field const is for OpenAPI >=3.1`},

@@ -44,6 +44,7 @@ type Operation struct {
 	Method, Path string
 	// Pattern is Path as a Tree takes it. They differ where only the types of
 	// parameters tell two paths apart: /contacts/{id|uuid}, /contacts/{number}.
+	// It is empty where something is wrong with the path, which was reported.
 	Pattern    string
 	Summary    string
 	Deprecated bool

@@ -69,6 +69,7 @@ func (c *checkCompiler) compileParameters() []*paramChecker {
 	var list []*paramChecker
 	add := func(refs openapi3.Parameters, at source.Node) {
 		items := at.Get("parameters").Items()
+		seen := map[string]source.Node{}
 		for i, ref := range refs {
 			where := at
 			if i < len(items) {
@@ -78,6 +79,11 @@ func (c *checkCompiler) compileParameters() []*paramChecker {
 			if p == nil {
 				continue
 			}
+			key := p.in + " " + p.name
+			if other, twice := seen[key]; twice && string(other.AppendJSON(nil)) != string(where.AppendJSON(nil)) {
+				c.ps.Add(where, fmt.Sprintf("the parameter %s in the %s is described twice, and not alike", p.name, p.in), "keep one of them")
+			}
+			seen[key] = where
 			same := func(other *paramChecker) bool { return other.in == p.in && other.name == p.name }
 			if i := slices.IndexFunc(list, same); i >= 0 {
 				list[i] = p

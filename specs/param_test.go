@@ -205,9 +205,10 @@ func TestStrictQuery(t *testing.T) {
 
 func TestParameterProblems(t *testing.T) {
 	for param, want := range map[string]string{
-		`{name: a, in: query, style: label, schema: {type: string}}`:                      `style="label"`,
-		`{name: a, in: query, schema: {type: string, pattern: "("}}`:                      `schema.pattern: "(" is not a regular expression`,
-		`{name: a, in: query, schema: {anyOf: [{$ref: "#/components/schemas/Endless"}]}}`: "components.schemas.Endless: the schema refers to itself without end",
+		`{name: a, in: query, style: label, schema: {type: string}}`:                                  `style="label"`,
+		`{name: a, in: query, schema: {type: string, pattern: "("}}`:                                  `schema.pattern: "(" is not a regular expression`,
+		`{name: a, in: query, schema: {type: string}}, {name: a, in: query, schema: {type: integer}}`: "parameters[1]: the parameter a in the query is described twice, and not alike; keep one of them",
+		`{name: a, in: query, schema: {anyOf: [{$ref: "#/components/schemas/Endless"}]}}`:             "components.schemas.Endless: the schema refers to itself without end",
 	} {
 		_, ps := tryCheckDoc("3.0.3", `{/x: {get: {parameters: [`+param+`], responses: {"200": {description: ok}}}}}`, `{schemas: {Endless: {allOf: [{$ref: "#/components/schemas/Endless"}]}}}`)
 		if err := ps.Err(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "apis/t/1.0.0/openapi.yaml:") {

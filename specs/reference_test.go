@@ -183,7 +183,7 @@ func TestEveryObjectOfTheStructureIsKnown(t *testing.T) {
 			for s.inner != nil {
 				s = s.inner
 			}
-			if s.object == nil && !strings.Contains(" text flag number count bound types any ", " "+s.name+" ") {
+			if s.object == nil && !strings.Contains(s.name, "|") && !strings.Contains(" text flag number count bound types any ", " "+s.name+" ") {
 				t.Errorf("%s.%s has the unknown type %q", name, key, s.name)
 			}
 		}

@@ -2,6 +2,7 @@ package specs
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,25 @@ func (c *checkCompiler) compileRequest() *requestChecker {
 
 // free tells whether every value passes.
 func (p *paramChecker) free() bool { return p.schema.Free() && !p.json && p.style == simple }
+
+// PathDelimiters gives the characters that put a path parameter together as
+// its style says, and are not part of what it holds; empty for a single value.
+// A system does not know them again when they are escaped (RFC 6570).
+func (o *Operation) PathDelimiters(name string) string {
+	if o.request == nil {
+		return ""
+	}
+	for _, p := range o.request.path {
+		switch {
+		case p.name != name:
+		case p.style == matrix:
+			return ";,="
+		case slices.ContainsFunc(p.forms, func(f form) bool { return f != scalarForm }):
+			return ",="
+		}
+	}
+	return ""
+}
 
 func (rc *requestChecker) checkParameters(r *http.Request, params Params, opts CheckOptions) []Violation {
 	var list []Violation

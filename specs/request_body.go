@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/headrace/headrace/specs/schema"
 )
@@ -56,11 +57,14 @@ func (rc *requestChecker) checkBody(r *http.Request, body []byte) *Fault {
 	case len(bc.contents) == 0:
 		return nil
 	case contentType == "":
-		return unsupported("the header is missing; expected " + bc.contents.accepted())
+		return unsupported("Content-Type", "the header is missing; expected "+bc.contents.accepted())
 	case one == nil:
-		return unsupported("this media type is not accepted; expected " + bc.contents.accepted())
+		return unsupported("Content-Type", "this media type is not accepted; expected "+bc.contents.accepted())
 	case !bc.reads || !one.reads(kind):
 		return nil
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return unsupported("Content-Encoding", "the body cannot be checked when it is compressed; send it as it is")
 	}
 	return one.check(kind, body, contentType, schema.Request)
 }
@@ -69,8 +73,8 @@ func bodyFault(status int, detail string) *Fault {
 	return newFault(status, []Violation{{In: "body", Detail: detail}})
 }
 
-func unsupported(detail string) *Fault {
-	return newFault(http.StatusUnsupportedMediaType, []Violation{{In: "header", Name: "Content-Type", Detail: detail}})
+func unsupported(header, detail string) *Fault {
+	return newFault(http.StatusUnsupportedMediaType, []Violation{{In: "header", Name: header, Detail: detail}})
 }
 
 // check checks the bytes of a body of a kind.

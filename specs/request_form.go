@@ -148,7 +148,7 @@ func (m *members) addTexts(name string, f *paramChecker, texts []string) {
 func (c *content) checkMultipart(body []byte, contentType string, dir schema.Direction) *Fault {
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil || params["boundary"] == "" {
-		return unsupported("the boundary is missing")
+		return unsupported("Content-Type", "the boundary is missing")
 	}
 	reader := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	var names []string

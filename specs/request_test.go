@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -96,6 +97,35 @@ func TestBodies(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%s %s %s\n got %s\nwant %s", c.operation, c.contentType, c.body, got, c.want)
 			}
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	d := checkDoc(t, "3.0.3", `{/a: {parameters: [{name: x-company, in: header, schema: {type: string}}], get: {parameters: [{name: accept, in: header, schema: {type: string}},
+		{name: X-Branch, in: header, schema: {type: string}}, {name: page, in: query, schema: {type: integer}}], responses: {"200": {description: ok}}}},
+		/b: {get: {parameters: [{name: one, in: cookie, schema: {type: string}}, {name: two, in: cookie, schema: {type: string}}], responses: {"200": {description: ok}}}},
+		/c: {get: {responses: {"200": {description: ok}}}}}`, "{}")
+	for id, want := range map[string][]string{"GET /a": {"X-Company", "X-Branch"}, "GET /b": {"Cookie"}, "GET /c": nil} {
+		if got := d.Operation(id).Headers(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", id, got, want)
+		}
+	}
+}
+
+// A compressed body is refused where it would be looked at, and only there.
+func TestCompressedBodies(t *testing.T) {
+	d := checkDoc(t, "3.1.0", orderDoc, orderComponents)
+	for _, c := range []struct{ id, coding, contentType, want string }{
+		{"POST /orders", "gzip", "application/json", "415 header Content-Encoding: the body cannot be checked when it is compressed; send it as it is"},
+		{"POST /orders", "Identity", "application/json", "400 body: not valid JSON: line 1, column 2 (byte 1): the text is not valid UTF-8"},
+		{"POST /many", "gzip", "image/png", ""},
+	} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("\x1f\x8b"))
+		r.Header.Set("Content-Type", c.contentType)
+		r.Header.Set("Content-Encoding", c.coding)
+		if got := faultText(d.Operation(c.id).CheckRequest(r, nil, []byte("\x1f\x8b"), CheckOptions{})); got != c.want {
+			t.Errorf("%s %s:\n got %s\nwant %s", c.id, c.coding, got, c.want)
 		}
 	}
 }

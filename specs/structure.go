@@ -12,7 +12,7 @@ import (
 
 // structureText is the structure of an OpenAPI document (3.0.4 and 3.1.1): a
 // line for every object, with its keys and their types. {x} is a mapping with
-// free keys, [x] a list, x! a required key, * any other key; objects marked &
+// free keys, [x] a list, a|b one of several words, x! a required key, * any other key; objects marked &
 // may be references, and those marked … may have keys that are not listed.
 // Keys that begin with x- may stand everywhere.
 const structureText = `
@@ -22,7 +22,7 @@ paths       *:pathItem
 components  schemas:{schema} responses:{response} parameters:{parameter} examples:{example} requestBodies:{requestBody} headers:{header} securitySchemes:{securityScheme} links:{link} callbacks:{callback} pathItems:{pathItem}
 pathItem&   summary:text description:text servers:any parameters:[parameter] get:operation put:operation post:operation delete:operation options:operation head:operation patch:operation trace:operation
 operation   tags:[text] summary:text description:text externalDocs:any operationId:text parameters:[parameter] requestBody:requestBody responses:responses callbacks:{callback} deprecated:flag security:[{[text]}] servers:any
-parameter&  name:text! in:text! description:text required:flag deprecated:flag allowEmptyValue:flag style:text explode:flag allowReserved:flag schema:schema content:{mediaType} example:any examples:{example}
+parameter&  name:text! in:path|query|header|cookie! description:text required:flag deprecated:flag allowEmptyValue:flag style:text explode:flag allowReserved:flag schema:schema content:{mediaType} example:any examples:{example}
 header&     description:text required:flag deprecated:flag allowEmptyValue:flag style:text explode:flag allowReserved:flag schema:schema content:{mediaType} example:any examples:{example}
 requestBody& description:text content:{mediaType}! required:flag
 responses   *:response
@@ -126,6 +126,12 @@ func (r *resolver) expect(n source.Node, want source.Kind, named string) bool {
 }
 
 func (r *resolver) checkScalar(n source.Node, s *shape) {
+	if words := strings.Split(s.name, "|"); len(words) > 1 {
+		if r.expect(n, source.String, "a string") && !slices.Contains(words, n.Text()) {
+			r.ps.Add(n, fmt.Sprintf("%q is not known here", n.Text()), source.DidYouMean(n.Text(), words))
+		}
+		return
+	}
 	switch kind := n.Kind(); s.name {
 	case "text":
 		if kind != source.String && kind != source.List && kind != source.Map {
@@ -203,6 +209,8 @@ func (r *resolver) checkObject(n source.Node, s *shape, in *file) {
 		}
 	}
 	switch {
+	case s.name == "schema":
+		r.contradictions(n)
 	case s.name == "discriminator":
 		r.checkMapping(n.Get("mapping"), in)
 	case (s.name == "parameter" || s.name == "header") && n.Get("schema").Exists() && n.Get("content").Exists():
@@ -213,15 +221,51 @@ func (r *resolver) checkObject(n source.Node, s *shape, in *file) {
 func (r *resolver) checkField(f source.Field, s *shape, in *file) {
 	k, known := s.object.keys[f.Name]
 	switch {
-	case known && f.Value.Kind() == source.Null: // as good as absent
+	case known && f.Value.Kind() == source.Null && k.name != "operation": // as good as absent
 	case known:
 		r.check(f.Value, k, in)
-	case strings.HasPrefix(f.Name, "x-"), s.object.open:
+	case strings.HasPrefix(f.Name, "x-"):
+	case s.object.open:
+		r.checkWord(f, s.object)
 	case s.object.other != nil:
 		r.check(f.Value, s.object.other, in)
 	default:
 		r.ps.Add(f.Key, fmt.Sprintf("unknown key %q in %s", f.Name, article(s.name)),
 			source.DidYouMean(f.Name, slices.Collect(maps.Keys(s.object.keys))))
+	}
+}
+
+// schemaWords are keywords of schemas whose values are not looked at here.
+var schemaWords = []string{"$id", "$schema", "$anchor", "$comment", "$ref", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor",
+	"$vocabulary", "id", "const", "default", "example", "examples", "definitions", "dependencies", "additionalItems", "xml", "externalDocs"}
+
+// checkWord finds misspelt keywords of a schema, which would check nothing.
+// Others that nobody knows are allowed (JSON Schema, section 4.3.1), so only
+// what begins like a long enough word is taken for it.
+func (r *resolver) checkWord(f source.Field, o *object) {
+	if f.Name == "" || slices.Contains(schemaWords, f.Name) {
+		return
+	}
+	words := slices.DeleteFunc(append(slices.Collect(maps.Keys(o.keys)), schemaWords...), func(word string) bool {
+		return len(word) < 4 || !strings.EqualFold(word[:1], f.Name[:1])
+	})
+	if right := source.DidYouMean(f.Name, words); strings.HasPrefix(right, "did you") {
+		r.ps.Add(f.Key, fmt.Sprintf("unknown keyword %q in a schema", f.Name), right)
+	}
+}
+
+// contradictions finds bounds of a schema that no value can keep.
+func (r *resolver) contradictions(n source.Node) {
+	for _, word := range []string{"imum", "Length", "Items", "Properties"} {
+		least, most := n.Get("min"+word), n.Get("max"+word)
+		a, low := least.Number()
+		b, high := most.Number()
+		if low && high && a > b {
+			r.ps.Add(least, fmt.Sprintf("%s is more than %s: no value can be both", least.Text(), most.Text()), "exchange or correct them")
+		}
+	}
+	if enum := n.Get("enum"); enum.Kind() == source.List && len(enum.Items()) == 0 {
+		r.ps.Add(enum, "the list is empty: no value is allowed", "name the values, or remove it")
 	}
 }
 

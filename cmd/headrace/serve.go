@@ -141,6 +141,8 @@ func (s *server) run(ctx context.Context) error {
 		IdleTimeout:       limits.Idle.Std(),
 		MaxHeaderBytes:    int(limits.Header),
 		ErrorLog:          slog.NewLogLogger(s.parts.log.Handler(), slog.LevelDebug),
+		// OPTIONS * is answered and recorded like everything else.
+		DisableGeneralOptionsHandler: true,
 	}
 	back := &http.Server{
 		Handler:           pages,

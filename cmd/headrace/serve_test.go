@@ -260,6 +260,22 @@ func TestSlowAndLargeCallers(t *testing.T) {
 	}
 }
 
+// What net/http would answer by itself is answered and recorded like the rest.
+func TestOptionsOfTheWholeServer(t *testing.T) {
+	b := serveWorkspace(t, echoPath, "")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.gateway, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "urn:headrace:problem:not-found") {
+		t.Errorf("%v, got %s", err, answer)
+	}
+	eventually(t, "it is logged", func() bool { return strings.Contains(b.log.String(), `"decision":"not-found"`) })
+}
+
 // A caller that asks for much and reads nothing loses its connection; the
 // request under way ends with it.
 func TestCallerThatReadsNothing(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -89,7 +90,32 @@ type Error struct {
 	Cause error
 }
 
-func (e *Error) Error() string { return "mapping " + e.Mapping + ": " + e.Cause.Error() }
+// Error is fit for logs: of what gojq says, it leaves out the data that was
+// mapped, which may be a password or a customer's.
+func (e *Error) Error() string {
+	text := e.Cause.Error()
+	if e.Said == "" {
+		text = withoutData(text)
+	}
+	return "mapping " + e.Mapping + ": " + text
+}
+
+// quoting is the error with the data that it complains of, for tests.
+func quoting(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return "mapping " + e.Mapping + ": " + e.Cause.Error()
+	}
+	return err.Error()
+}
+
+// withoutData cuts a message of gojq before it quotes a value: in parentheses,
+// or as JSON.
+func withoutData(text string) string {
+	if i := strings.IndexAny(text, `("[{`); i >= 0 {
+		text = strings.TrimRight(text[:i], " :")
+	}
+	return text
+}
 
 func (e *Error) Unwrap() error { return e.Cause }
 

@@ -131,6 +131,39 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestNoData: an error can be logged, whatever was mapped.
+func TestNoData(t *testing.T) {
+	for text, want := range map[string]string{
+		`.x`:                            "expected an object but got: string",
+		`.[]`:                           "cannot iterate over: string",
+		`tonumber`:                      "tonumber cannot be applied to",
+		`fromjson`:                      "fromjson cannot be applied to",
+		`todecimal`:                     "todecimal cannot be applied to",
+		`. + 1`:                         "cannot add: string",
+		`{a: .} | .[0]`:                 "expected an array but got: object",
+		`[.] | .a`:                      "expected an object but got: array",
+		`[.] | implode`:                 "implode cannot be applied to",
+		`. * 1e9`:                       "repeat string result too large",
+		`{(1 | tostring): .} | keys[.]`: "",
+		`"x" | test(1; "SECRET")`:       "",
+		`"x" | test("(SECRET")`:         "",
+		`{a: .} | @csv`:                 "",
+		`[[.]] | @csv`:                  "",
+		`strptime("%Y")`:                "",
+		`error`:                         "SECRET", // the mapping's own words
+	} {
+		m, err := Compile("orders.jq", text, Limits{Time: 150 * time.Millisecond, Output: 1 << 20})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		_, err = m.JSON(t.Context(), Input{Value: "SECRET, in a text that is longer than what gojq quotes"})
+		if err == nil || !strings.Contains(err.Error(), want) || want != "SECRET" && strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v; want %q", text, err, want)
+		}
+	}
+}
+
 func TestSaid(t *testing.T) {
 	for text, said := range map[string]string{
 		`error("at most 99 lines")`: "at most 99 lines",

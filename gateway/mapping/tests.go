@@ -117,13 +117,13 @@ func (t *Test) run(m *Mapping, in Input) string {
 		switch {
 		case err == nil:
 			return fmt.Sprintf("gives %s instead of an error", short(data))
-		case !strings.Contains(err.Error(), t.Error):
-			return fmt.Sprintf("fails, but otherwise: %v", err)
+		case !strings.Contains(quoting(err), t.Error):
+			return "fails, but otherwise: " + quoting(err)
 		}
 		return ""
 	}
 	if err != nil {
-		return err.Error()
+		return quoting(err)
 	}
 	got, err := Decode(data)
 	if err != nil {

@@ -98,7 +98,7 @@ func (b *breaker) allow() (done func(error), wait time.Duration) {
 // verdict is what a result means to the breaker.
 func (r *Result) verdict() error {
 	switch {
-	case r.Outcome == Abandoned || r.unsent && r.Outcome != Unavailable:
+	case r.unsent && r.Outcome != Unavailable:
 		return errExcluded
 	case r.fault || r.Outcome == Overload || r.Outcome == Unavailable || r.Outcome == Doubtful:
 		return errFailed

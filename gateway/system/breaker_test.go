@@ -121,7 +121,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 				want = 3
 				r := w.send("GET", "/x", "")
 				w.want(r, 503, "is left alone for a while")
-				if s := r.Header.Get("Retry-After"); s < "15" || s > "20" {
+				if s := r.Header.Get("Retry-After"); s < "15" || s > "25" {
 					t.Errorf("Retry-After: %s", s)
 				}
 			}
@@ -165,7 +165,7 @@ func TestBreakerCloses(t *testing.T) {
 	}
 }
 
-// Probes that lose their caller do not keep the breaker half open for ever.
+// Probes that lose their caller still tell how the system is.
 func TestAbandonedProbe(t *testing.T) {
 	var mode atomic.Int64
 	w := open(t, plan{system: "breaker: {calls: 2, open: 50ms, probes: 1}", paths: at("GET", "/x", "x", "")}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +173,7 @@ func TestAbandonedProbe(t *testing.T) {
 		case 0:
 			w.WriteHeader(500)
 		case 1:
-			<-r.Context().Done()
+			time.Sleep(100 * time.Millisecond)
 		}
 	}))
 	for range 2 {

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -115,6 +117,50 @@ func (g *grant) apply(o *outgoing) {
 			o.url.RawQuery += "&" + g.query
 		}
 	}
+}
+
+// censor takes the grant's secrets out of an error: some systems repeat in
+// their refusals what they were sent.
+func (g *grant) censor(e *gateway.Error) {
+	if e == nil {
+		return
+	}
+	var secrets []string
+	for _, values := range g.header {
+		secrets = append(secrets, values...)
+	}
+	if _, value, ok := strings.Cut(g.query, "="); ok {
+		plain, _ := url.QueryUnescape(value)
+		secrets = append(secrets, value, plain)
+	}
+	clean := without(secrets...)
+	e.Detail = clean.Replace(e.Detail)
+	if e.Cause == nil {
+		return
+	}
+	text := e.Cause.Error()
+	if rest := clean.Replace(text); rest != text {
+		e.Cause = errors.New(rest)
+	}
+}
+
+// shortestSecret is the length from which a secret is looked for in texts; what
+// is shorter would be found everywhere.
+const shortestSecret = 6
+
+// without makes what takes secrets out of texts: as they are, without the word
+// before them (Bearer), and as they stand in a form.
+func without(secrets ...string) *strings.Replacer {
+	var pairs []string
+	for _, secret := range secrets {
+		_, token, _ := strings.Cut(secret, " ")
+		for _, text := range []string{secret, token, url.QueryEscape(secret)} {
+			if len(text) >= shortestSecret {
+				pairs = append(pairs, text, "(secret)")
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // credential gives what authorises the calls to a system.

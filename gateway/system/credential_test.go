@@ -2,12 +2,14 @@ package system
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +49,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		"credentials: {kind: api-key, key: '${env:ERP_SECRET}', in: query, name: key}",
 		"credentials: {kind: basic, username: gw, password: '${env:ERP_SECRET}'}",
 		"credentials: {kind: oauth2, client_id: gw, client_secret: '${env:ERP_SECRET}', token_url: 'http://127.0.0.1:1/token', parameters: {a: b}}",
-		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '{p: $password, broken: (1 | .x)}'}, headers: {A: .}}",
+		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '{p: $password, broken: ($password | .x)}'}, headers: {A: .}}",
 		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '$password'}, headers: {A: '$password | error'}}",
 	} {
 		for _, url := range []string{"http://127.0.0.1:1", "http://does-not-exist.invalid"} {
@@ -59,6 +61,47 @@ func TestSecretsStaySecret(t *testing.T) {
 			text := r.text + fmt.Sprint(w.record(0).Cause) + string(status) + fmt.Sprintf("%v %+v", w.plan, w.set.systems["erp"].settings)
 			if strings.Contains(text+log.String(), "s3cr3t") {
 				t.Errorf("%s: %s %s", settings, text, log.String())
+			}
+		}
+	}
+}
+
+// A system that repeats what it was sent does not get the gateway to repeat it.
+func TestSecretsAreNotEchoed(t *testing.T) {
+	t.Setenv("ERP_SECRET", "s3cr3t word")
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/granted" {
+			fmt.Fprint(w, `{"access_token":"t0k3n-t0k3n","expires_in":3600}`)
+			return
+		}
+		w.WriteHeader(400)
+		said, _ := json.Marshal(fmt.Sprintf("bad: %s %s %q", r.URL.RawQuery, body, r.Header))
+		fmt.Fprintf(w, `{"error":"invalid","error_description":%s}`, said)
+	})
+	server := httptest.NewServer(echo)
+	defer server.Close()
+	const errors = "errors: [{http: 400, as: refused, message: .error_description}]\n"
+	for _, settings := range []string{
+		"credentials: {kind: api-key, key: '${env:ERP_SECRET}', in: query, name: key}",
+		"credentials: {kind: api-key, key: '${env:ERP_SECRET}'}",
+		"credentials: {kind: basic, username: gw, password: '${env:ERP_SECRET}'}",
+		"credentials: {kind: oauth2, client_id: gw, client_secret: '${env:ERP_SECRET}', token_url: 'URL/token', client_auth: post}",
+		"credentials: {kind: oauth2, client_id: gw, client_secret: '${env:ERP_SECRET}', token_url: 'URL/token'}",
+		"credentials: {kind: oauth2, client_id: gw, client_secret: '${env:ERP_SECRET}', token_url: 'URL/granted'}",
+		"credentials: {kind: session, username: gw, password: '${env:ERP_SECRET}', login: {path: /login, body: '{p: $password}'}, headers: {A: .}}",
+	} {
+		var log bytes.Buffer
+		w := &world{t: t, calls: &observed{count: map[string]int{}}, plan: plan{url: server.URL, system: strings.ReplaceAll(settings, "URL", server.URL) + "\n" + errors, paths: at("GET", "/x", "x", "")}}
+		w.start(Options{Log: slog.New(slog.NewJSONHandler(&log, nil))})
+		r := w.send("GET", "/x", "")
+		text := r.text + fmt.Sprint(w.record(0).Cause) + log.String()
+		if r.StatusCode < 400 || !strings.Contains(text, "bad") || !strings.Contains(text, "(secret)") {
+			t.Errorf("%s: %d %s", settings, r.StatusCode, text)
+		}
+		for _, secret := range []string{"s3cr3t", base64.StdEncoding.EncodeToString([]byte("gw:s3cr3t word")), base64.StdEncoding.EncodeToString([]byte("gw:s3cr3t+word")), "t0k3n"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s: %s", settings, text)
 			}
 		}
 	}
@@ -213,8 +256,8 @@ func TestTokenNotAccepted(t *testing.T) {
 	w.want(w.send("GET", "/x", ""), 200, "Bearer t3")
 }
 
-// A system that accepts no token at all is not flooded with log-ins: after one
-// that never worked they wait.
+// A system that accepts no token at all does not make the gateway flood its
+// token endpoint: after a token that never worked it waits.
 func TestNoTokenIsAccepted(t *testing.T) {
 	e := newERP()
 	w := openERP(t, e, oauthSettings, at("GET", "/x", "x", ""))
@@ -228,7 +271,7 @@ func TestNoTokenIsAccepted(t *testing.T) {
 	for range 10 {
 		r := w.send("GET", "/x", "")
 		w.want(r, 503, "has no access to erp")
-		if r.Header.Get("Retry-After") < "50" {
+		if after, _ := strconv.Atoi(r.Header.Get("Retry-After")); after < 1 || after > 5 {
 			t.Errorf("Retry-After: %s", r.Header.Get("Retry-After"))
 		}
 	}

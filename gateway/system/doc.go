@@ -19,7 +19,10 @@
 //	unavailable  nothing was done, because the system was not reached
 //	doubtful     the request left and no answer is known
 //
-// A read whose caller has left is abandoned.
+// A request whose caller leaves while it waits is abandoned. Once it is sent,
+// also a read is carried to its end: a system does not stop because nobody
+// listens any more, and only its answer tells that its place there is free. An
+// answer that is passed on while it arrives is given up with its caller.
 //
 // # Dialects
 //

@@ -35,6 +35,8 @@ type flight struct {
 	timer  *time.Timer
 	span   trace.Span
 	left   atomic.Bool
+	// follow stops watching whether the caller of a streamed answer leaves.
+	follow func() bool
 
 	result    *Result
 	body      io.ReadCloser // the answer while the caller reads it
@@ -63,16 +65,20 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 	}
 	f.done = done
 	r = f.send(ctx, s, g, out)
+	g.censor(r.Err)
 	r.Took, r.Attempts = f.took, 1
 	if r.Outcome == expired {
 		sys.credential.refused(g)
-	} else if !r.unsent && r.Outcome != Doubtful && r.Outcome != Abandoned {
+	} else if !r.unsent && r.Outcome != Doubtful {
 		g.accepted()
 	}
 	if r.Response != nil && r.Response.Body != nil {
 		f.result, f.body = r, r.Response.Body
 		r.Response.Body = f
 		f.until = time.Now().Add(longestAnswer)
+		if f.task.safe {
+			f.follow = context.AfterFunc(ctx, func() { f.cancel(context.Canceled) })
+		}
 		f.streaming.Store(true)
 		f.timer.Reset(f.task.timeout)
 		return r
@@ -85,13 +91,11 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 // read: a slow caller must not hold the system's budget for ever.
 const longestAnswer = 15 * time.Minute
 
-// send makes the HTTP call.
+// send makes the HTTP call. It goes on when the caller leaves: the system does,
+// too, and its answer tells when the place there is free again.
 func (f *flight) send(ctx context.Context, s step, g *grant, out *outgoing) *Result {
 	t := f.task
-	if !t.safe {
-		ctx = context.WithoutCancel(ctx)
-	}
-	ctx, f.cancel = context.WithCancelCause(ctx)
+	ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	f.ctx = ctx
 	f.timer = time.AfterFunc(t.timeout, f.expire)
 	ctx = f.trace(ctx, out)
@@ -160,6 +164,9 @@ func (f *flight) end(r *Result) {
 	sys := f.task.system
 	if f.timer != nil {
 		f.timer.Stop()
+	}
+	if f.follow != nil {
+		f.follow()
 	}
 	if f.cancel != nil {
 		f.cancel(nil)

@@ -18,6 +18,8 @@ const (
 	lastRefusedWait  = 15 * time.Minute
 	firstFailedWait  = time.Second
 	lastFailedWait   = 30 * time.Second
+	firstTokenWait   = 5 * time.Second // after a token that never worked
+	lastTokenWait    = time.Minute
 )
 
 // keeper keeps a grant that has to be fetched. One fetch is under way at a
@@ -187,7 +189,9 @@ func (k *keeper) pause(first, last time.Duration) {
 }
 
 // refused gives a grant up. One that never worked counts as a failed fetch:
-// whoever logs in again and again without use is locked out in the end.
+// whoever logs in again and again without use is locked out in the end. No
+// account stands behind a token, and one that is refused may only be too new
+// for the system's clock: another is fetched soon.
 func (k *keeper) refused(g *grant) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -195,11 +199,14 @@ func (k *keeper) refused(g *grant) {
 		return
 	}
 	k.current = nil
-	if g.worked.Load() {
+	k.reason = nil
+	switch {
+	case g.worked.Load():
 		k.failures = 0
-	} else {
+	case k.kind == "oauth2":
+		k.pause(firstTokenWait, lastTokenWait)
+	default:
 		k.pause(firstRefusedWait, lastRefusedWait)
-		k.reason = nil
 	}
 }
 

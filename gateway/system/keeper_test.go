@@ -98,6 +98,39 @@ func TestFailedFetchesComeBackSoon(t *testing.T) {
 	})
 }
 
+// A token that the system refuses from the start is replaced soon: one
+// operation whose answer is always 401 must not keep all others away for long.
+func TestRefusedTokensAreReplacedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fetches{result: func(int) (*grant, error) { return &grant{}, nil }}
+		k, s := keeperFor(f)
+		k.kind = "oauth2"
+		defer k.close()
+		for n := range 10 {
+			g, err := k.get(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.refused(g)
+			_, err = k.get(t.Context(), s)
+			e, ok := errors.AsType[*gateway.Error](err)
+			if want := min(firstTokenWait<<n, lastTokenWait); !ok || e.RetryAfter != want {
+				t.Fatalf("after %d refused tokens: %v; want %s", n+1, err, want)
+			}
+			time.Sleep(e.RetryAfter)
+		}
+		g, err := k.get(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.accepted()
+		k.refused(g)
+		if _, err := k.get(t.Context(), s); err != nil {
+			t.Errorf("a token that had worked is replaced at once: %v", err)
+		}
+	})
+}
+
 // A grant that another call has replaced already is not given up a second time.
 func TestRefusedTwice(t *testing.T) {
 	f := &fetches{result: func(int) (*grant, error) { return &grant{}, nil }}

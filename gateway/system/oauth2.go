@@ -30,6 +30,8 @@ type oauth2 struct {
 	form      []byte
 	header    http.Header
 	principal string
+	// said takes the client's secret out of the endpoint's words.
+	said      *strings.Replacer
 	timeout   time.Duration
 	transport http.RoundTripper
 }
@@ -74,6 +76,7 @@ func (c *Credentials) oauth2Fetcher(timeout time.Duration, connections Connectio
 	connections.KeepAlive = false // a token is fetched once in a while
 	return &oauth2{
 		url: u, form: []byte(form.Encode()), header: header, principal: c.ClientID, timeout: timeout,
+		said:      without(header.Get("Authorization"), secret),
 		transport: newTransport(u, connections).round,
 	}
 }
@@ -115,9 +118,9 @@ func (o *oauth2) grant(s *system, status int, data []byte, asked time.Time) (*gr
 	bad := json.Unmarshal(data, &answer)
 	switch {
 	case status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout:
-		return nil, fmt.Errorf("the token endpoint of %s answers %d %s: %w", s.name, status, capped(answer.Error+" "+answer.Description), errRefused)
+		return nil, fmt.Errorf("the token endpoint of %s answers %d %s: %w", s.name, status, capped(o.said.Replace(answer.Error+" "+answer.Description)), errRefused)
 	case status != http.StatusOK:
-		return nil, fmt.Errorf("the token endpoint of %s answers %d %s", s.name, status, capped(answer.Error+" "+answer.Description))
+		return nil, fmt.Errorf("the token endpoint of %s answers %d %s", s.name, status, capped(o.said.Replace(answer.Error+" "+answer.Description)))
 	case bad != nil:
 		return nil, fmt.Errorf("the token endpoint of %s does not answer with JSON", s.name)
 	case answer.AccessToken == "":

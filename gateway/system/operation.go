@@ -157,6 +157,9 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	if result.Err != nil {
 		return nil, result.Err
 	}
+	if o.safe && x.Context().Err() != nil {
+		x.Record.Decision = gateway.CallerLeft.Name // the answer may still be kept
+	}
 	return result.Response, nil
 }
 

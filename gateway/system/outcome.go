@@ -24,7 +24,7 @@ const (
 	// Doubtful requests have left, and no answer is known. They may have been
 	// done, or may still be.
 	Doubtful
-	// Abandoned reads have lost their caller before the answer.
+	// Abandoned requests have lost their caller before they were sent.
 	Abandoned
 
 	// expired means that the system did not accept the credential; nothing was done.

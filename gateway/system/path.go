@@ -22,6 +22,8 @@ type pathParam struct {
 	name string
 	// quoted parameters are OData strings, whose own quotes are doubled.
 	quoted bool
+	// delimiters are sent as they are; see specs.Operation.PathDelimiters.
+	delimiters string
 }
 
 // compilePath compiles a template such as /orders/{id}. known are the
@@ -107,7 +109,7 @@ func (p *path) render(params specs.Params) (string, error) {
 				return "", errDots
 			}
 		}
-		b = appendEscaped(b, value, param.quoted)
+		b = param.appendEscaped(b, value)
 	}
 	rendered := string(append(b, p.literals[len(p.params)]...))
 	if dots && dotted(rendered) {
@@ -129,15 +131,18 @@ func dotted(value string) bool {
 
 const upperHex = "0123456789ABCDEF"
 
-// appendEscaped escapes all but the unreserved characters of RFC 3986. Quotes
-// of OData strings are doubled (OData 4.01 URL conventions, section 2.2).
-func appendEscaped(b []byte, value string, quoted bool) []byte {
+// appendEscaped escapes all but the unreserved characters of RFC 3986 and the
+// parameter's delimiters. Quotes of OData strings are doubled (OData 4.01 URL
+// conventions, section 2.2).
+func (p *pathParam) appendEscaped(b []byte, value string) []byte {
 	for i := range len(value) {
 		c := value[i]
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '~':
 			b = append(b, c)
-		case c == '\'' && quoted:
+		case strings.IndexByte(p.delimiters, c) >= 0:
+			b = append(b, c)
+		case c == '\'' && p.quoted:
 			b = append(b, "%27%27"...)
 		default:
 			b = append(b, '%', upperHex[c>>4], upperHex[c&15])

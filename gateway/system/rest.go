@@ -109,7 +109,9 @@ func (b *builder) named(sources map[string]mapping.Source) []named {
 func (c *restCall) compilePath(b *builder, settings *RestCall) {
 	template, at := settings.Path, settings.Node.At("path")
 	if c.identity {
-		template, at = c.operation.spec.Path, c.operation.spec.Node
+		if template, at = c.operation.spec.Path, c.operation.spec.Node; c.operation.spec.Pattern == "" {
+			return // reported when it was read
+		}
 	}
 	known := templateParams(c.operation.spec.Path)
 	var err error
@@ -119,6 +121,10 @@ func (c *restCall) compilePath(b *builder, settings *RestCall) {
 			right = source.DidYouMean(unknown.name, known)
 		}
 		b.problems.Add(at, err.Error(), right)
+		return
+	}
+	for i := range c.path.params {
+		c.path.params[i].delimiters = c.operation.spec.PathDelimiters(c.path.params[i].name)
 	}
 }
 

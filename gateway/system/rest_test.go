@@ -66,11 +66,18 @@ func TestPassThroughHead(t *testing.T) {
 
 func (w *world) transport() *transport { return w.set.systems["erp"].transport }
 
+// styled is a GET whose path parameter a has the schema, and the style behind it.
+func styled(path, schema string) string {
+	return "  " + path + ":\n    get:\n      parameters: [{name: a, in: path, required: true, schema: " + schema + "}]\n      responses: {default: {description: any}}\n"
+}
+
 func TestPathParameters(t *testing.T) {
 	var got seen
 	w := open(t, plan{paths: at("GET", "/orders/{id}/lines", "a", "") + at("GET", "/A_SalesOrder('{key}')", "b", "") +
 		at("GET", "/mapped/{a}/{b}", "c", "call: {path: '/x(k=''{b}'')/{a}%20/ü'}") +
-		at("GET", "/dots/x{a}", "d", "call: {path: '/files/{a}'}")}, got.answers(200, "{}"))
+		at("GET", "/dots/x{a}", "d", "call: {path: '/files/{a}'}") +
+		styled("/list/{a}", "{type: array, items: {type: string}}") + styled("/label/{a}", "{type: array}, style: label") +
+		styled("/matrix/{a}", "{type: object}, style: matrix, explode: true") + styled("/key/{a}", "{type: string}, style: matrix")}, got.answers(200, "{}"))
 	for path, want := range map[string]string{
 		"/orders/1/lines":                  "/orders/1/lines",
 		"/orders/a%2Fb/lines":              "/orders/a%2Fb/lines",
@@ -84,6 +91,10 @@ func TestPathParameters(t *testing.T) {
 		"/A_SalesOrder('a%2Fb')":           "/A_SalesOrder('a%2Fb')",
 		"/mapped/1/O'Neil":                 "/x(k='O%27%27Neil')/1%20/%C3%BC",
 		"/dots/x...":                       "/files/...",
+		"/list/1,2%2C3,%2F;":               "/list/1,2,3,%2F%3B",
+		"/label/.1,2":                      "/label/.1,2",
+		"/matrix/;x=1;y=%202%3F":           "/matrix/;x=1;y=%202%3F",
+		"/key/;a=1":                        "/key/;a=1",
 	} {
 		w.want(w.send("GET", path, ""), 200, "")
 		if sent, _ := got.last(); sent.RequestURI != want {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -36,6 +37,7 @@ type session struct {
 	token, session     *mapping.Mapping
 	names              []string
 	headers            []*mapping.Mapping
+	said               *strings.Replacer // takes the password out of the system's words
 	fresh, lifetime    time.Duration
 }
 
@@ -61,6 +63,7 @@ func (b *builder) sessionFetcher(c *Credentials, d dialect) *session {
 		token:   b.library.Get(c.Token, b.problems, sessionVariables...),
 		session: b.library.Get(c.Session, b.problems, sessionVariables...),
 	}
+	f.said = without(f.password)
 	f.login = b.plain(c.Login, d)
 	f.context = b.plain(c.Context, d)
 	f.logout = b.plain(c.Logout, d)
@@ -103,9 +106,9 @@ func (f *session) call(ctx context.Context, s *system, name string, p plain, tok
 		return nil, r.Err
 	case r.Outcome == Overload || r.Outcome == Refused && !r.fault && !r.unsent:
 		// The system's own no: the next attempt has to wait long.
-		return nil, fmt.Errorf("%s: %w: %v", name, errRefused, r.Err)
+		return nil, fmt.Errorf("%s: %w: %s", name, errRefused, f.said.Replace(r.Err.Error()))
 	}
-	return nil, fmt.Errorf("%s: %v", name, r.Err)
+	return nil, fmt.Errorf("%s: %s", name, f.said.Replace(r.Err.Error()))
 }
 
 // fetch logs in, makes the headers, and asks for the context.

@@ -134,7 +134,7 @@ func (t *task) authorise(ctx context.Context) (*grant, error) {
 // leftAlone is the refusal of a call while the breaker is open.
 func (s *system) leftAlone(pause time.Duration) *gateway.Error {
 	return &gateway.Error{
-		Problem: gateway.SystemUnavailable, System: s.name, RetryAfter: pause,
+		Problem: gateway.SystemUnavailable, System: s.name, RetryAfter: spread(pause),
 		Detail: s.name + " has failed too often and is left alone for a while",
 	}
 }

@@ -70,12 +70,7 @@ func (s *system) lost(ctx context.Context, t *task, err error, left bool) *Resul
 		return fail(Refused, e)
 	}
 	timeout := context.Cause(ctx) == errTimeout
-	switch {
-	case !timeout && ctx.Err() != nil:
-		r := fail(Abandoned, &gateway.Error{Problem: gateway.CallerLeft, System: s.name, Cause: context.Cause(ctx)})
-		r.unknown = true
-		return r
-	case !left || neverSent(err):
+	if !left || neverSent(err) {
 		e := &gateway.Error{Problem: gateway.SystemUnavailable, System: s.name, Detail: s.name + " cannot be reached", RetryAfter: spread(time.Second), Cause: err}
 		if timeout {
 			e.Detail = s.name + " did not take the request in time"

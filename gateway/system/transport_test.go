@@ -188,10 +188,11 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// A caller that leaves ends a read, and changes nothing for a write.
+// A caller that leaves changes nothing at the system: what was sent is carried
+// to its end, and frees its place in the budget then, not at the end of a lease.
 func TestCallerLeaves(t *testing.T) {
-	begun, ended := make(chan string, 2), make(chan string, 2)
-	w := open(t, plan{paths: at("GET", "/x", "x", "") + at("POST", "/y", "y", "")}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	begun, ended := make(chan string, 3), make(chan string, 3)
+	w := open(t, plan{system: "limits: [{name: concurrency, capacity: 1}]", paths: at("GET", "/x", "x", "wait: 5s") + at("POST", "/y", "y", "wait: 5s")}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun <- r.URL.Path
 		select {
 		case <-r.Context().Done():
@@ -200,7 +201,7 @@ func TestCallerLeaves(t *testing.T) {
 			ended <- r.URL.Path + " done"
 		}
 	}))
-	for _, c := range []struct{ method, path, want string }{{"GET", "/x", "/x cancelled"}, {"POST", "/y", "/y done"}} {
+	for _, c := range []struct{ method, path, want string }{{"GET", "/x", "/x done"}, {"POST", "/y", "/y done"}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, _ := http.NewRequestWithContext(ctx, c.method, w.url+c.path, nil)
 		go func() {
@@ -215,13 +216,39 @@ func TestCallerLeaves(t *testing.T) {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
-	if rec := w.record(0); rec.Decision != "caller-left" {
+	if rec := w.record(0); rec.Decision != "caller-left" || rec.Status != 499 {
 		t.Errorf("recorded %+v", rec)
 	}
 	w.record(1)
-	if w.calls.get("erp x abandoned") != 1 || w.calls.get("erp y delivered") != 1 {
+	w.want(w.send("GET", "/x", ""), 200, "")
+	if w.calls.get("erp x delivered") != 2 || w.calls.get("erp y delivered") != 1 {
 		t.Errorf("observed %v", w.calls.count)
 	}
+}
+
+// A caller that leaves while its answer arrives ends a read, and is no fault of
+// the system.
+func TestCallerLeavesHalfway(t *testing.T) {
+	ended := make(chan bool, 1)
+	w := open(t, plan{system: "breaker: {calls: 1, rate: 1}\nlimits: [{name: concurrency, capacity: 1}]", paths: at("GET", "/x", "x", "wait: 5s")}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("long") {
+			w.Write([]byte("begun"))
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			ended <- true
+		}
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	r, _ := http.NewRequestWithContext(ctx, "GET", w.url+"/x?long", nil)
+	resp, err := client.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.ReadFull(resp.Body, make([]byte, 5))
+	cancel()
+	resp.Body.Close()
+	<-ended
+	w.want(w.send("GET", "/x", ""), 200, "")
 }
 
 // A caller whose upload breaks off is to blame for it, not the system.

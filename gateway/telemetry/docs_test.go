@@ -41,7 +41,7 @@ func TestDocumentation(t *testing.T) {
 	x.App = &gateway.App{Name: "shop"}
 	tel.Begin(x)
 	x.Record.Attempts, x.Record.Cache, x.Record.Cause = 1, "miss", errRefused
-	x.Record.Violations = []specs.Violation{{In: "body"}}
+	x.Record.Violations, x.Record.RequestViolations = []specs.Violation{{In: "body"}}, []specs.Violation{{In: "body"}}
 	tel.End(ended(x, 502, gateway.BadGateway.Name))
 
 	metrics := names(`(?m)^# TYPE (headrace_\S+) `, scrape(t, tel))

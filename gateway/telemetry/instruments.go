@@ -14,18 +14,19 @@ var buckets = metric.WithExplicitBucketBoundaries(0.0005, 0.001, 0.0025, 0.005, 
 // instruments are what is measured as it happens; the rest is read when
 // somebody asks.
 type instruments struct {
-	duration, callDuration, wait metric.Float64Histogram
-	violations                   metric.Int64Counter
+	duration, callDuration, wait  metric.Float64Histogram
+	violations, requestViolations metric.Int64Counter
 }
 
 // openInstruments makes the instruments that need nothing but Telemetry.
 func (t *Telemetry) openInstruments() error {
 	m := maker{meter: t.meters.Meter(scope)}
 	t.instruments = instruments{
-		duration:     m.histogram("headrace.request.duration", "Time from the arrival of a request to the last byte of its answer."),
-		callDuration: m.histogram("headrace.system.call.duration", "Time of one call to a system."),
-		wait:         m.histogram("headrace.budget.wait", "Time that an exchange waited for its system's budget, over all its calls."),
-		violations:   m.counter("headrace.response.violations", "{violation}", "Faults of systems' answers against the API's contract."),
+		duration:          m.histogram("headrace.request.duration", "Time from the arrival of a request to the last byte of its answer."),
+		callDuration:      m.histogram("headrace.system.call.duration", "Time of one call to a system."),
+		wait:              m.histogram("headrace.budget.wait", "Time that an exchange waited for its system's budget, over all its calls."),
+		violations:        m.counter("headrace.response.violations", "{violation}", "Faults of systems' answers against the API's contract."),
+		requestViolations: m.counter("headrace.request.violations", "{violation}", "Faults of requests against the API's contract that were let through."),
 	}
 	requests := m.counted("headrace.requests", "{request}", "Exchanges that have ended.")
 	calls := m.counted("headrace.system.calls", "{call}", "Calls to systems that have ended.")

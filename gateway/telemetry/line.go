@@ -12,13 +12,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/specs"
 )
 
 // Bounds on what one exchange may put into its line.
 const (
 	pathLimit  = 256
 	causeLimit = 8 << 10
-	faultLimit = 5 // violations that are named at level debug
+	faultLimit = 5 // violations of a side that are named
 )
 
 // prepareLine encodes the fields that are the same for every exchange.
@@ -58,8 +59,8 @@ func (t *Telemetry) writeLine(x *gateway.Exchange, o *observed, took time.Durati
 	}
 	buffer := t.lines.Get().(*[]byte)
 	b := appendLine((*buffer)[:0], x, o, level, took)
-	if debug := least <= slog.LevelDebug; debug || level > slog.LevelInfo {
-		b = appendReasons(b, &x.Record, debug)
+	if x.Record.Cause != nil && (least <= slog.LevelDebug || level > slog.LevelInfo) {
+		b = appendField(b, "cause", causeText(x.Record.Cause))
 	}
 	t.log.Write(append(b, '}', '\n'))
 	*buffer = b[:0]
@@ -101,22 +102,20 @@ func appendLine(b []byte, x *gateway.Exchange, o *observed, level slog.Level, to
 	if r.Cache != "" {
 		b = appendField(b, "cache", r.Cache)
 	}
-	if n := len(r.Violations); n > 0 {
-		b = appendNumber(b, "violations", int64(n))
-	}
-	return b
+	b = appendFaults(b, "request_violations", "request_faults", r.RequestViolations)
+	return appendFaults(b, "violations", "faults", r.Violations)
 }
 
-// appendReasons adds why an exchange ended as it did.
-func appendReasons(b []byte, r *gateway.Record, debug bool) []byte {
-	if r.Cause != nil {
-		b = appendField(b, "cause", causeText(r.Cause))
-	}
-	if !debug || len(r.Violations) == 0 {
+// appendFaults adds the number of violations, and names the first of them.
+func appendFaults(b []byte, number, names string, violations []specs.Violation) []byte {
+	if len(violations) == 0 {
 		return b
 	}
-	b = append(b, `,"faults":[`...)
-	for i, v := range r.Violations[:min(len(r.Violations), faultLimit)] {
+	b = appendNumber(b, number, int64(len(violations)))
+	b = append(b, `,"`...)
+	b = append(b, names...)
+	b = append(b, `":[`...)
+	for i, v := range violations[:min(len(violations), faultLimit)] {
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -27,16 +27,17 @@ func TestLineOfAnExchange(t *testing.T) {
 		Started: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600)),
 		Wait:    1500 * time.Microsecond, System: 20 * time.Millisecond, Attempts: 2,
 		Decision: "answered", Cache: "miss", Status: 200, Sent: 512,
-		Violations: []specs.Violation{{In: "body", Pointer: "/total", Detail: "is missing"}},
+		RequestViolations: []specs.Violation{{In: "query", Name: "limit", Detail: "expected an integer"}, {In: "body"}},
+		Violations:        []specs.Violation{{In: "body", Pointer: "/total", Detail: "is missing"}},
 	}
 	var tel Telemetry
 	o := tel.observe(op)
-	have := string(append(appendReasons(appendLine(nil, x, o, slog.LevelInfo, 1234567*time.Microsecond), &x.Record, true), '}'))
+	have := string(append(appendLine(nil, x, o, slog.LevelInfo, 1234567*time.Microsecond), '}'))
 	want := `{"time":"2026-03-01T11:00:01.234Z","level":"INFO","msg":"exchange","request_id":"req-1","correlation_id":"corr-1",` +
 		`"method":"GET","path":"/orders/v1/orders/7%2F8","route":"/orders/v1/orders/{id}","api":"orders","version":"1.2.0",` +
 		`"operation":"getOrder","system":"erp","app":"shop","class":"high","status":200,"decision":"answered","bytes":512,` +
-		`"duration_ms":1234.567,"wait_ms":1.500,"system_ms":20.000,"attempts":2,"cache":"miss","violations":1,` +
-		`"faults":["body/total: is missing"]}`
+		`"duration_ms":1234.567,"wait_ms":1.500,"system_ms":20.000,"attempts":2,"cache":"miss",` +
+		`"request_violations":2,"request_faults":["query limit: expected an integer","body: "],"violations":1,"faults":["body/total: is missing"]}`
 	if have != want {
 		t.Errorf("have %s\nwant %s", have, want)
 	}

@@ -25,7 +25,7 @@ type observed struct {
 	start               []trace.SpanStartOption
 
 	waits      [len(specs.Classes)][]metric.RecordOption // by class
-	violations []metric.AddOption
+	violations []metric.AddOption                        // of requests and of responses
 	// endings are the series met so far. The map is copied when one is added.
 	endings atomic.Pointer[map[ending]*series]
 }
@@ -108,6 +108,9 @@ func (t *Telemetry) End(x *gateway.Exchange) {
 	}
 	if n := len(x.Record.Violations); n > 0 {
 		t.instruments.violations.Add(ctx, int64(n), o.violations...)
+	}
+	if n := len(x.Record.RequestViolations); n > 0 {
+		t.instruments.requestViolations.Add(ctx, int64(n), o.violations...)
 	}
 	t.writeLine(x, o, took)
 	if t.traces != nil {

@@ -25,6 +25,7 @@ func TestMetricsOfExchanges(t *testing.T) {
 		tel.Begin(x)
 		x.Record.Attempts, x.Record.Wait = 1, 30*time.Millisecond
 		x.Record.Violations = []specs.Violation{{In: "body", Pointer: "/total"}}
+		x.Record.RequestViolations = []specs.Violation{{In: "body"}, {In: "query", Name: "q"}}
 		tel.End(ended(x, 200, "answered"))
 	}
 	x := exchange(op, httptest.NewRequest("GET", "/orders/v1/orders/7", nil))
@@ -46,6 +47,7 @@ func TestMetricsOfExchanges(t *testing.T) {
 		`headrace_budget_wait_seconds_count{class="high",system="erp"} 3`,
 		`headrace_budget_wait_seconds_bucket{class="high",system="erp",le="0.025"} 0`,
 		`headrace_budget_wait_seconds_bucket{class="high",system="erp",le="0.05"} 3`,
+		`headrace_request_violations_total{api="orders",operation="getOrder",version="1.2.0"} 6`,
 		`headrace_response_violations_total{api="orders",operation="getOrder",version="1.2.0"} 3`,
 		`headrace_log_lines_dropped_total 0`,
 	)

@@ -34,8 +34,8 @@ type Options struct {
 	// LogWriter gets the log; nil stands for standard error. It is used by one
 	// goroutine at a time.
 	LogWriter io.Writer
-	// LogLevel is the least level that is logged. Debug adds causes and
-	// violations to the lines of refused exchanges.
+	// LogLevel is the least level that is logged. Debug adds causes to the lines
+	// of all exchanges.
 	LogLevel slog.Level
 }
 

@@ -47,6 +47,8 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	b.table.APIs = apis
 	b.table.Consumers = gateway.NewConsumers(&w.Consumers, apis, ps, w.unread...)
 	b.checkPlans()
+	b.checkSubjects()
+	b.checkProducts()
 	systems := o.Systems(w.FS, w.Systems, ps)
 	b.table.Close = systems.Close
 	for _, api := range apis {
@@ -110,6 +112,25 @@ func (b *builder) checkPlans() {
 	}
 }
 
+// checkProducts finds APIs of products that every known app may call, with no
+// plan: nothing in them asks for the subscription.
+func (b *builder) checkProducts() {
+	asks := func(o *specs.Operation) bool {
+		n, ok := o.Governance.Policies["subscription"]
+		return ok && !specs.Off(n)
+	}
+	for _, p := range b.table.Consumers.Products {
+		for _, api := range b.table.APIs {
+			d := api.Document
+			if name := api.Name + "/" + api.Major; d.Governance.Status != "retired" && len(d.Operations) > 0 &&
+				slices.Contains(p.APIs, name) && !slices.ContainsFunc(d.Operations, asks) {
+				b.problems.Add(p.Node.At("apis"), fmt.Sprintf("nothing in %s asks for a subscription: every known app may call it, and plans do not count", name),
+					"configure subscription in its x-headrace.policies")
+			}
+		}
+	}
+}
+
 func (b *builder) checkPolicies(policies specs.Policies, level gateway.Level) {
 	for name, n := range policies {
 		i := slices.IndexFunc(b.options.Kinds, func(k gateway.Kind) bool { return k.Name == name })
@@ -141,6 +162,21 @@ func (b *builder) checkTLS(op *specs.Operation) {
 	}
 }
 
+// checkSubjects finds certificates that are known by a subject which no
+// authority vouches for: they would be refused, whoever sends them.
+func (b *builder) checkSubjects() {
+	if t := b.workspace.Config.TLS; t == nil || t.ClientCA != "" {
+		return
+	}
+	for _, app := range b.table.Consumers.Apps {
+		for _, cert := range app.Certificates {
+			if cert.Subject != "" {
+				b.problems.Add(cert.Node.At("subject"), "no authority could have issued the certificate", "set tls.client_ca in headrace.yaml, or give the thumbprint")
+			}
+		}
+	}
+}
+
 func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 	d := api.Document
 	b.checkPolicies(d.Governance.Policies, gateway.LevelAPI)
@@ -169,6 +205,9 @@ func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 		op.Handler = gateway.Compile(&gateway.Binding{
 			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems,
 		}, b.options.Kinds, layer)
+		if spec.Pattern == "" {
+			continue
+		}
 		if err := b.table.Tree.Add(spec.Method, api.Base+spec.Pattern, op); err != nil {
 			b.problems.Add(spec.Node, err.Error(), "change the path or the base of one of them")
 			continue

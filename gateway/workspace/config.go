@@ -44,12 +44,12 @@ type TLS struct {
 
 // Limits protect the gateway against large and slow requests.
 type Limits struct {
-	Body       source.Size     `yaml:"body" default:"10MiB" doc:"Largest request body; the size policy may set less."`
-	Header     source.Size     `yaml:"header" default:"64KiB" doc:"Largest request head."`
-	ReadHeader source.Duration `yaml:"read_header" default:"10s" doc:"Longest time for a request's head to arrive."`
-	Read       source.Duration `yaml:"read" default:"60s" doc:"Longest time for a whole request to arrive."`
+	Body       source.Size     `yaml:"body" default:"10MiB" min:"1B" doc:"Largest request body; the size policy may set less."`
+	Header     source.Size     `yaml:"header" default:"64KiB" min:"1KiB" max:"16MiB" doc:"Largest request head."`
+	ReadHeader source.Duration `yaml:"read_header" default:"10s" min:"1ms" doc:"Longest time for a request's head to arrive."`
+	Read       source.Duration `yaml:"read" default:"60s" min:"1ms" doc:"Longest time for a whole request to arrive."`
 	Write      source.Duration `yaml:"write" default:"60s" min:"1ms" doc:"Longest time that a caller may read nothing of its answer."`
-	Idle       source.Duration `yaml:"idle" default:"120s" doc:"How long an idle connection is kept."`
+	Idle       source.Duration `yaml:"idle" default:"120s" min:"1ms" doc:"How long an idle connection is kept."`
 }
 
 // Stores name the stores by one string each.

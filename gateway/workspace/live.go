@@ -48,7 +48,7 @@ type Reload struct {
 
 // NewLive makes a Live; nothing is read before Reload.
 func NewLive(dir string, o Options, g *gateway.Gateway, log *slog.Logger) *Live {
-	return &Live{dir: dir, options: o, gateway: g, log: log}
+	return &Live{dir: filepath.Clean(dir), options: o, gateway: g, log: log}
 }
 
 // Last tells how the last attempt ended.
@@ -145,8 +145,8 @@ func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 			if !ok {
 				return errors.New("the file watcher ended")
 			}
-			if name := filepath.Base(event.Name); !strings.HasPrefix(name, ".") || strings.HasPrefix(name, "..") {
-				quiet.Reset(settle) // hidden files do not count, but a mounted volume swaps the link ..data
+			if l.concerns(event.Name) {
+				quiet.Reset(settle)
 			}
 		case err := <-watcher.Errors:
 			l.log.Warn("watching the workspace", "error", err)
@@ -182,13 +182,40 @@ func (l *Live) reload(watcher *fsnotify.Watcher, asked bool) {
 	l.log.Info("the workspace is live", "revision", last.Revision, "took_ms", last.Took.Milliseconds())
 }
 
+// concerns tells whether a change may change the workspace. Hidden files do
+// not count, but a mounted volume swaps the link ..data; beside the workspace
+// only the link to it counts.
+func (l *Live) concerns(name string) bool {
+	base := filepath.Base(name)
+	if linked(l.dir) && filepath.Dir(name) == filepath.Dir(l.dir) {
+		return base == filepath.Base(l.dir)
+	}
+	return !strings.HasPrefix(base, ".") || strings.HasPrefix(base, "..")
+}
+
+func linked(dir string) bool {
+	info, err := os.Lstat(dir)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
 // watch adds every folder; fsnotify does not look below a folder by itself.
+// Where the directory is a link, as of a tool that checks out beside and then
+// swaps, what it leads to and the link itself are watched.
 func (l *Live) watch(watcher *fsnotify.Watcher) {
-	filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
+	root, err := filepath.EvalSymlinks(l.dir)
+	if err != nil {
+		root = l.dir
+	}
+	if linked(l.dir) {
+		if err := watcher.Add(filepath.Dir(l.dir)); err != nil {
+			l.log.Warn("watching a folder", "folder", filepath.Dir(l.dir), "error", err)
+		}
+	}
+	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil
 		}
-		if path != l.dir && len(d.Name()) > 1 && d.Name()[0] == '.' {
+		if path != root && len(d.Name()) > 1 && d.Name()[0] == '.' {
 			return filepath.SkipDir
 		}
 		if err := watcher.Add(path); err != nil {

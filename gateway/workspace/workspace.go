@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -177,8 +179,13 @@ func (w *Workspace) dirs(dir string, ps *source.Problems) []string {
 
 // revision hashes names and contents of all files but those that are left out;
 // hidden ones do not count. Links are followed: mounted volumes consist of them.
+// A folder that several names lead to is read once, since links may lead back.
 func revision(fsys fs.FS, leftOut ...string) string {
 	h := sha256.New()
+	var folders []fs.FileInfo
+	if root, err := fs.Stat(fsys, "."); err == nil {
+		folders = append(folders, root)
+	}
 	var walk func(dir string, depth int)
 	walk = func(dir string, depth int) {
 		entries, _ := fs.ReadDir(fsys, dir) // Load reports what cannot be read, where it matters
@@ -191,6 +198,12 @@ func revision(fsys fs.FS, leftOut ...string) string {
 			switch {
 			case err != nil:
 			case info.IsDir() && depth > 0:
+				i := slices.IndexFunc(folders, func(f fs.FileInfo) bool { return os.SameFile(f, info) })
+				if i >= 0 {
+					fmt.Fprintf(h, "%s is folder %d", name, i)
+					continue
+				}
+				folders = append(folders, info)
 				walk(name, depth-1)
 			case info.Mode().IsRegular():
 				if data, err := source.ReadBytes(fsys, name, source.DefaultLimits.Bytes); err == nil {

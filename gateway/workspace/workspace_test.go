@@ -158,6 +158,59 @@ func TestNewFoldersAndSwappedLinks(t *testing.T) {
 	serves(t, g, "/stock/v1/c")
 }
 
+// The directory may be a link, as of a tool that checks out beside and swaps:
+// edits behind the link count, and so does another place that it leads to.
+func TestLinkedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"1", "2"} {
+		write(t, dir, name+"/systems/erp.yaml", "url: http://127.0.0.1:9")
+		write(t, dir, name+"/apis/orders/1.0.0/openapi.yaml", strings.Replace(document, "PATH", name, 1))
+	}
+	link := filepath.Join(dir, "current")
+	if err := os.Symlink("1", link); err != nil {
+		t.Fatal(err)
+	}
+	g, l := follow(t, link+"/", nil)
+	run(t, l)
+	serves(t, g, "/orders/v1/1")
+	write(t, dir, "1/apis/orders/1.0.0/openapi.yaml", strings.Replace(document, "PATH", "edited", 1))
+	serves(t, g, "/orders/v1/edited")
+	if err := errors.Join(os.Symlink("2", link+"-new"), os.Rename(link+"-new", link)); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, g, "/orders/v1/2")
+	write(t, dir, "2/apis/orders/1.0.0/openapi.yaml", strings.Replace(document, "PATH", "again", 1))
+	serves(t, g, "/orders/v1/again")
+}
+
+// Links that lead back do not multiply the folders that are read, and another
+// target of a link is another revision.
+func TestRevisionOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a/x.yaml", "x: 1")
+	write(t, dir, "b/x.yaml", "x: 1")
+	for name, target := range map[string]string{"l1": ".", "l2": ".", "l3": ".", "a/up": "..", "b/up": "..", "last": "a"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	before := revision(root.FS())
+	if before != revision(root.FS()) {
+		t.Error("the same files have two revisions")
+	}
+	if err := errors.Join(os.Remove(filepath.Join(dir, "last")), os.Symlink("b", filepath.Join(dir, "last"))); err != nil {
+		t.Fatal(err)
+	}
+	if before == revision(root.FS()) {
+		t.Error("another target of a link was not noticed")
+	}
+}
+
 // FuzzWorkspace: whatever stands in the files, there are problems or a table,
 // and the problems are in order.
 func FuzzWorkspace(f *testing.F) {

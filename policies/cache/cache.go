@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/gateway"
@@ -13,7 +14,7 @@ import (
 type Settings struct {
 	TTL      source.Duration `yaml:"ttl" check:"required" doc:"How long an answer is fresh, at most."`
 	Shared   bool            `yaml:"shared" doc:"One answer for all callers; only where answers depend on nobody."`
-	Vary     source.Strings  `yaml:"vary" doc:"Request headers that answers depend on, besides Accept, Accept-Encoding and Accept-Language."`
+	Vary     source.Strings  `yaml:"vary" doc:"Request headers that answers depend on, besides Accept, Accept-Encoding, Accept-Language and those that the operation declares."`
 	Stale    source.Duration `yaml:"stale" doc:"How long after ttl an answer may be given when the system is saturated, unavailable or too slow."`
 	MaxEntry source.Size     `yaml:"max_entry" default:"1MiB" doc:"Longest answer that is kept."`
 	MaxSize  source.Size     `yaml:"max_size" default:"64MiB" doc:"Memory for all answers that are kept by these settings."`
@@ -78,13 +79,31 @@ func newPolicy(b *gateway.Binding, s Settings, stores *stores) gateway.Policy {
 		store:  stores.get(b, int64(s.MaxSize)),
 		shared: s.Shared, ttl: s.TTL.Std(), stale: s.Stale.Std(), maxEntry: int64(s.MaxEntry),
 	}
-	p.vary = []string{"Accept", "Accept-Encoding", "Accept-Language"}
-	for _, name := range s.Vary {
-		p.vary = append(p.vary, http.CanonicalHeaderKey(name))
-	}
+	p.vary = varying(b.Operation.Headers(), s.Vary)
 	return func(next gateway.Handler) gateway.Handler {
 		return func(x *gateway.Exchange) (*gateway.Response, error) { return p.handle(x, next) }
 	}
+}
+
+// varying are the headers that answers depend on, in canonical spelling: those
+// that the operation declares and those of the settings. What is new with every
+// call, or answered here, is not among the declared ones.
+func varying(declared, set []string) []string {
+	vary := []string{"Accept", "Accept-Encoding", "Accept-Language"}
+	add := func(name string) {
+		if name = http.CanonicalHeaderKey(name); !slices.Contains(vary, name) {
+			vary = append(vary, name)
+		}
+	}
+	for _, name := range declared {
+		if !slices.Contains(perCall, name) && !slices.Contains(answeredHere, name) {
+			add(name)
+		}
+	}
+	for _, name := range set {
+		add(name)
+	}
+	return vary
 }
 
 // question is a call that is not answered from what is fresh.

@@ -148,6 +148,33 @@ func TestShared(t *testing.T) {
 	expect(t, s.Do("GET", "/orders", "shop", "X-Company: 2"), "answer 3", "hit")
 }
 
+// TestDeclared: what an operation takes by headers and cookies tells its
+// answers apart, without a word in the settings.
+func TestDeclared(t *testing.T) {
+	declaring := func(settings string) gatewaytest.Site {
+		s := site(settings, &system{})
+		s.Document = strings.Replace(s.Document, "operationId: listOrders\n", `operationId: listOrders
+      parameters:
+        - {name: x-company, in: header, schema: {type: string}}
+        - {name: If-None-Match, in: header, schema: {type: string}}
+        - {name: X-Request-Id, in: header, schema: {type: string}}
+        - {name: branch, in: cookie, schema: {type: string}}
+`, 1)
+		return s
+	}
+	for _, settings := range []string{"{ttl: 1h}", "{ttl: 1h, shared: true}"} {
+		s := gatewaytest.Serve(t, declaring(settings))
+		expect(t, s.Do("GET", "/orders", "shop", "X-Company: 1"), "answer 1", "miss")
+		expect(t, s.Do("GET", "/orders", "shop", "X-Company: 2"), "answer 2", "miss")
+		expect(t, s.Do("GET", "/orders", "shop", "X-Company: 2", "Cookie: branch=7"), "answer 3", "miss")
+		expect(t, s.Do("GET", "/orders", "shop", "X-Company: 2", "Cookie: branch=8"), "answer 4", "miss")
+		expect(t, s.Do("GET", "/orders", "shop", "X-Company: 1", "X-Request-Id: 1", `If-None-Match: "other"`), "answer 1", "hit")
+		expect(t, s.Do("GET", "/orders", "shop", "X-Company: 2", "Cookie: branch=8"), "answer 4", "hit")
+		expect(t, s.Do("GET", "/items", "shop", "X-Company: 1"), "answer 5", "miss")
+		expect(t, s.Do("GET", "/items", "shop", "X-Company: 2"), "answer 5", "hit")
+	}
+}
+
 func TestWhatIsKept(t *testing.T) {
 	long := strings.Repeat("x", 2000)
 	respond := func(status int, body string, headers ...string) *gateway.Response {

@@ -15,15 +15,16 @@
 // that no policy has accepted: those calls pass by the cache.
 //
 // An answer is found again by the API's version, the path, the query string as
-// it was sent, the headers Accept, Accept-Encoding and Accept-Language, and
-// those that vary lists.
+// it was sent, the headers Accept, Accept-Encoding and Accept-Language, those
+// that the operation declares as parameters, and those that vary lists.
 //
 // Kept are answers with status 200 that are not longer than max_entry, do not
 // set cookies, are not event streams, whose Vary names no other header, and
 // whose Cache-Control has none of no-store, no-cache and private. Expires and
 // Pragma are not looked at. The answers of one place of configuration take at
 // most max_size together; the least recently used go first. They are kept in
-// memory, and hold until the documents, mappings or systems change.
+// memory, and hold until the documents, mappings or systems change. Writes do
+// not end them: choose a ttl for which callers may see the state before.
 //
 // Every answer that went through the cache has X-Cache: hit, miss or stale, and
 // Age where it was kept. It has the system's ETag, or one made of its content,

@@ -31,6 +31,9 @@ type entry struct {
 // perCall are headers that belong to one exchange and not to its answer.
 var perCall = []string{"Age", "Traceparent", "Tracestate", "Server-Timing", "X-Cache", "X-Correlation-Id", "X-Request-Id"}
 
+// answeredHere are request headers that the cache itself understands.
+var answeredHere = []string{"Cache-Control", "If-Modified-Since", "If-None-Match"}
+
 func newEntry(h http.Header, body []byte, now time.Time, lifetime time.Duration) *entry {
 	e := &entry{header: make(http.Header, len(h)+1), body: body, stored: now, expires: now.Add(lifetime), age: age(h)}
 	for name, values := range h {

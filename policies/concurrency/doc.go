@@ -4,8 +4,9 @@
 //	  policies:
 //	    concurrency: {limit: 10}
 //
-// A call is under way until its answer has been sent, or the caller has left.
-// (A short answer that is in memory counts as sent when it is handed over.)
+// A call is under way until its answer has been sent; where the caller has left
+// before, until the system has answered. (A short answer that is in memory
+// counts as sent when it is handed over.)
 //
 // The policy may stand in a document and at a plan; where both have it, both
 // apply. by says whose calls are counted together, as for the policy throttle:

@@ -160,12 +160,18 @@ func withoutOwn(resp *gateway.Response) *gateway.Response {
 	return resp
 }
 
-// usual are the headers that pages may set where nothing is said, and those
-// that the document's keys stand in.
+// usual are the headers that pages may set where nothing is said: the usual
+// ones, those that the document's keys stand in, and those that the operation
+// declares. Browsers send cookies by themselves.
 func usual(b *gateway.Binding) []string {
 	headers := slices.Clone(usualHeaders)
 	for _, s := range b.Operation.Document.Schemes {
 		if name := http.CanonicalHeaderKey(s.Param); s.Type == "apiKey" && s.In == "header" && !slices.Contains(headers, name) {
+			headers = append(headers, name)
+		}
+	}
+	for _, name := range b.Operation.Headers() {
+		if name != "Cookie" && !slices.Contains(headers, name) {
 			headers = append(headers, name)
 		}
 	}

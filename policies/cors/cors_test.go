@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 	"github.com/headrace/headrace/policies/policytest"
 	"github.com/headrace/headrace/specs"
 )
@@ -209,4 +210,29 @@ func TestKeyHeader(t *testing.T) {
 	if !slices.Contains(headers, "X-Shop-Key") || slices.Contains(headers, "Key") || len(headers) != len(usualHeaders)+1 {
 		t.Errorf("%v", headers)
 	}
+}
+
+// Pages may set what the operation declares.
+func TestDeclaredHeaders(t *testing.T) {
+	s := gatewaytest.Serve(t, gatewaytest.Site{Kinds: []gateway.Kind{Kind()}, Document: `openapi: 3.0.3
+info: {title: Orders, version: 1.0.0}
+x-headrace: {policies: {cors: {origins: "https://shop.example.com"}}}
+paths:
+  /orders:
+    get:
+      parameters:
+        - {name: x-company, in: header, schema: {type: string}}
+        - {name: branch, in: cookie, schema: {type: string}}
+      responses: {'200': {description: fine}}
+    put:
+      responses: {'200': {description: fine}}
+`})
+	ask := func(method, header string) gatewaytest.Reply {
+		return s.Do("OPTIONS", "/orders", "", "Origin: https://shop.example.com", "Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: "+header)
+	}
+	r := ask("GET", "x-company")
+	if allowed := r.Header.Get("Access-Control-Allow-Headers"); r.StatusCode != 204 || !strings.Contains(allowed, "X-Company") || strings.Contains(allowed, "Cookie") {
+		t.Errorf("%d %s, allowed: %s", r.StatusCode, r.Text, allowed)
+	}
+	s.Refused(ask("PUT", "x-company"), gateway.Forbidden)
 }

@@ -28,8 +28,10 @@
 //
 // Where headers is absent, these are allowed: Accept, Authorization,
 // Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Api-Key,
-// X-Correlation-Id, X-Request-Id, and the headers that the document's API keys
-// stand in. Where expose is absent, these are shown: Deprecation, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After,
-// Sunset, WWW-Authenticate, X-Request-Id. Where methods is absent, all methods
+// X-Correlation-Id, X-Request-Id, the headers that the document's API keys
+// stand in, and those that the operation declares as parameters. Where expose is
+// absent, these are shown: Deprecation, ETag, Link, Location, RateLimit,
+// RateLimit-Policy, Retry-After, Sunset, WWW-Authenticate, X-Request-Id. Where
+// methods is absent, all methods
 // of the API are allowed.
 package cors

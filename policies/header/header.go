@@ -34,10 +34,13 @@ func Kind() gateway.Kind {
 }
 
 func compile(b *gateway.Binding, s Settings) gateway.Policy {
+	before := b.Problems.Len()
 	request := s.Request.edit(b, "request", fixedInRequests)
 	response := s.Response.edit(b, "response", fixedInResponses)
 	if request.empty() && response.empty() {
-		b.Problems.Add(b.Settings, "changes nothing", "set or remove a header of the request or the response")
+		if b.Problems.Len() == before {
+			b.Problems.Add(b.Settings, "changes nothing", "set or remove a header of the request or the response")
+		}
 		return nil
 	}
 	return func(next gateway.Handler) gateway.Handler {

@@ -11,7 +11,9 @@
 // An app is recognised, in consumers.yaml, by one of two:
 //
 //   - thumbprint: the SHA-256 of the certificate. It names exactly one
-//     certificate, so that self-signed ones work, too.
+//     certificate, so that self-signed ones work, too, where tls.client_ca is
+//     not set. With it, TLS itself breaks connections off whose certificate
+//     none of its authorities has issued.
 //   - subject, as in RFC 2253: any certificate with this subject that an
 //     authority of tls.client_ca has issued. Without a verified chain the
 //     subject counts for nothing.

@@ -96,7 +96,7 @@ func (p *policy) fault(x *gateway.Exchange, problem gateway.Problem, detail stri
 	if len(violations) == 0 {
 		violations = []specs.Violation{{In: "header", Detail: detail}}
 	}
-	x.Record.Violations = append(x.Record.Violations, violations...)
+	x.Record.RequestViolations = append(x.Record.RequestViolations, violations...)
 	return nil
 }
 
@@ -120,11 +120,12 @@ func (p *policy) checkResponse(x *gateway.Exchange, resp *gateway.Response) (*ga
 		return nil, err
 	case len(violations) == 0:
 		return resp, nil
-	case p.response == enforce:
+	}
+	x.Record.Violations = append(x.Record.Violations, violations...)
+	if p.response == enforce {
 		resp.Close()
 		return nil, &gateway.Error{Problem: gateway.InvalidResponse, Detail: fmt.Sprintf("the system answered %d", resp.Status), Violations: violations}
 	}
-	x.Record.Violations = append(x.Record.Violations, violations...)
 	return resp, nil
 }
 

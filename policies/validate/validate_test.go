@@ -216,8 +216,8 @@ func TestReportRequests(t *testing.T) {
 			t.Errorf("answered %d %s", c.r.StatusCode, c.r.Text)
 		}
 		record := s.Record(i)
-		if record.Decision != "answered" || !strings.Contains(fmt.Sprint(record.Violations), c.says) {
-			t.Errorf("recorded %s %v, want %q", record.Decision, record.Violations, c.says)
+		if record.Decision != "answered" || !strings.Contains(fmt.Sprint(record.RequestViolations), c.says) {
+			t.Errorf("recorded %s %v, want %q", record.Decision, record.RequestViolations, c.says)
 		}
 	}
 }
@@ -278,6 +278,9 @@ func TestResponses(t *testing.T) {
 				return
 			}
 			s.Refused(r, gateway.InvalidResponse)
+			if got := fmt.Sprint(s.Record(0).Violations); !strings.Contains(got, c.says) {
+				t.Errorf("enforced, and recorded %s, want %q", got, c.says)
+			}
 			if strings.Contains(r.Text, "secret!") || strings.Contains(r.Text, "xxx") {
 				t.Errorf("the faulty answer is shown: %s", r.Text)
 			}

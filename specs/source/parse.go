@@ -37,8 +37,18 @@ func Read(fsys fs.FS, name string, limits Limits, ps *Problems) Node {
 	return Parse(name, data, limits, ps)
 }
 
-// ReadBytes reads a file of at most limit bytes.
+// ReadBytes reads a regular file of at most limit bytes. Opening a pipe would
+// wait for its writer, and a device may never end.
 func ReadBytes(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("is a directory")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -238,10 +239,15 @@ func TestRead(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "large.yaml"), bytes.Repeat([]byte("#"), 2048), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600), os.Mkdir(filepath.Join(dir, "folder.yaml"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	fsys := os.DirFS(dir)
 	for name, want := range map[string]string{
 		"missing.yaml": "missing.yaml: cannot be read: no such file or directory",
 		"large.yaml":   "large.yaml: cannot be read: larger than 1KiB",
+		"pipe.yaml":    "pipe.yaml: cannot be read: is not a regular file",
+		"folder.yaml":  "folder.yaml: cannot be read: is a directory",
 		"../x":         "../x: cannot be read: invalid argument",
 	} {
 		var ps Problems
