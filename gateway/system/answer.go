@@ -112,7 +112,7 @@ func (s *system) broke(t *task, resp *http.Response, text []byte) *Result {
 	r.fault = true
 	switch {
 	case status == http.StatusServiceUnavailable:
-		r.RetryAfter = hint(resp.Header.Get("Retry-After"), time.Now())
+		r.RetryAfter = hint(resp.Header.Get("Retry-After"), time.Second, time.Now())
 		e.Problem, e.RetryAfter = gateway.SystemUnavailable, spread(r.RetryAfter)
 	case status == http.StatusNotImplemented || status == http.StatusHTTPVersionNotSupported:
 		r.Outcome, r.fault = Refused, false

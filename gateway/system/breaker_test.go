@@ -19,7 +19,7 @@ func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []string
 		b := newBreaker(Breaker{Rate: 50, Calls: 4, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 2},
-			func(from, to string) { changes = append(changes, to) })
+			func(time.Duration) {}, func(from, to string) { changes = append(changes, to) })
 		call := func(result error) {
 			t.Helper()
 			done, wait := b.allow()
@@ -78,7 +78,7 @@ func TestBreaker(t *testing.T) {
 }
 
 func TestBreakerOff(t *testing.T) {
-	b := newBreaker(Breaker{Off: true}, nil)
+	b := newBreaker(Breaker{Off: true}, nil, nil)
 	for range 100 {
 		if done, wait := b.allow(); done != nil || wait != 0 {
 			t.Fatal("off")

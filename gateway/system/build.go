@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs/source"
@@ -32,6 +33,8 @@ func (b *builder) system(name string, n source.Node) *system {
 	local.library = b.library.With(settings.Mapping.limits())
 	s.library = local.library
 	s.signs = local.signs(settings)
+	s.reports = local.reports(settings)
+	s.probes = local.probesOf(s)
 	if s.dialect != nil {
 		s.dialect.check(settings, b.problems)
 	}
@@ -77,7 +80,7 @@ func (s *system) share(c *fixed) {
 	})
 	s.transport, s.release = transport, append(s.release, release)
 	breaker, release := f.breakers.take(fingerprint(s.name, where, n.Get("breaker")), func() *breaker {
-		return newBreaker(s.settings.Breaker, func(from, to string) {
+		return newBreaker(s.settings.Breaker, func(d time.Duration) { f.suspend(s.name, d) }, func(from, to string) {
 			f.log.Warn("the breaker of a system has changed", "system", s.name, "from", from, "to", to)
 		})
 	})

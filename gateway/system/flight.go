@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/mapping"
 )
 
 // flight is one admitted call, from its admission until the last byte of its
@@ -36,6 +38,7 @@ type flight struct {
 	span   trace.Span
 	left   atomic.Bool
 
+	reports   []budget.PoolReport // what the answer tells of the system's limits
 	result    *Result
 	body      io.ReadCloser // the answer while the caller reads it
 	streaming atomic.Bool
@@ -109,11 +112,38 @@ func (f *flight) send(ctx context.Context, s step, g *grant, out *outgoing) *Res
 	if f.span != nil {
 		f.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
 	}
-	r := s.judge(ctx, t, g, resp)
+	r := f.look(ctx, resp)
+	if r == nil {
+		r = s.judge(ctx, t, g, resp)
+	}
 	if r.Response == nil || r.Response.Body == nil {
 		f.took = time.Since(f.sent)
 	}
 	return r
+}
+
+// look takes from an answer what it tells of the system's limits, before
+// anything is done with it. The result is set when that fails.
+func (f *flight) look(ctx context.Context, resp *http.Response) *Result {
+	t := f.task
+	known := &t.system.reports
+	if len(known.headers) > 0 {
+		f.reports = known.fromHeaders(f.reports, resp.Header)
+	}
+	if len(known.bodies) == 0 || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		return nil
+	}
+	text, lost := t.system.peek(ctx, t, resp, int64(t.system.settings.Answer))
+	if lost != nil || text == nil {
+		return lost
+	}
+	value, err := mapping.Decode(text)
+	if err != nil {
+		return nil
+	}
+	in := mapping.Input{Value: value, Status: resp.StatusCode, Headers: headerValue(resp.Header), Now: f.sent}
+	f.reports = known.fromBody(context.WithoutCancel(ctx), f.reports, in)
+	return nil
 }
 
 // request makes net/http's request. Nothing of it is parsed or copied.
@@ -169,6 +199,7 @@ func (f *flight) end(r *Result) {
 	}
 	f.ticket.Settle(budget.Result{
 		Overload: r.Outcome == Overload && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
+		Reports: append(f.reports, r.reports...),
 	})
 	if f.done != nil {
 		f.done(r.verdict())

@@ -82,7 +82,7 @@ func (b *builder) plain(c *SessionCall, d dialect) plain {
 	if c == nil {
 		return nil
 	}
-	return d.plain(b, c)
+	return d.plain(b, c, sessionVariables...)
 }
 
 func (f *session) input(value any) mapping.Input {

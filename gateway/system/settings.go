@@ -25,6 +25,8 @@ type Settings struct {
 	Breaker           Breaker          `yaml:"breaker" doc:"When the gateway leaves the system alone for a while."`
 	Limits            []budget.Limit   `yaml:"limits" doc:"The system's own limits; every call passes all of them."`
 	Overload          []OverloadSign   `yaml:"overload" doc:"How the system says that it is saturated; the first sign that fits counts. With none, 429 says so in the dialect rest."`
+	Reports           []Report         `yaml:"reports" doc:"What the system's answers tell of its limits."`
+	Probes            []Probe          `yaml:"probes" doc:"What the system is asked of its limits, at a pace of its own."`
 	Errors            []ErrorSign      `yaml:"errors" doc:"What the system's errors mean; the first sign that fits counts."`
 	CorrelationHeader string           `yaml:"correlation_header" default:"X-Correlation-Id" doc:"Header that carries the correlation id to the system."`
 	Forwarded         string           `yaml:"forwarded" enum:"replace,append,off" default:"replace" doc:"What the system learns of the caller's address in X-Forwarded-*: the address alone, the address after those that the caller sent, or nothing."`

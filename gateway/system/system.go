@@ -27,6 +27,8 @@ type system struct {
 	fetcher fetcher
 
 	signs             signs
+	reports           reports
+	probes            []*probe
 	correlationHeader string
 	forwarded         string
 	passOn            map[string]bool
@@ -59,6 +61,9 @@ type step interface {
 	// judge makes a result of the answer. It closes the answer's body or
 	// leaves it in the result.
 	judge(ctx context.Context, t *task, g *grant, resp *http.Response) *Result
+	// place is what the call looks like to the system's limits: its method, and
+	// its path below the system's URL as a template.
+	place() (method, path string)
 }
 
 // outgoing is a request for a system.
@@ -108,8 +113,9 @@ func (t *task) try(ctx context.Context, s step) *Result {
 		return unsent(Refused, refusal)
 	}
 	asked := time.Now()
+	method, path := s.place()
 	ticket, err := sys.budget.Admit(ctx, budget.Call{
-		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal,
+		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal, Method: method, Path: path,
 		Cost: t.costs, Wait: t.request.Wait, Timeout: t.timeout, Bytes: len(t.request.Body),
 	})
 	if err != nil {
