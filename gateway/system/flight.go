@@ -198,7 +198,7 @@ func (f *flight) end(r *Result) {
 		sys.transport.inFlight.Add(-1)
 	}
 	f.ticket.Settle(budget.Result{
-		Overload: r.Outcome == Overload && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
+		Overload: (r.Outcome == Overload || r.saturated) && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
 		Reports: append(f.reports, r.reports...),
 	})
 	if f.done != nil {

@@ -439,7 +439,7 @@ func (p *rpcStep) failed(ctx context.Context, t *task, resp *http.Response, raw 
 	e.code, e.message = rpcError(value)
 	e.texts = []string{e.code, e.message}
 	if x := s.signs.find(ctx, e); x != nil {
-		return s.result(ctx, x, e)
+		return s.result(ctx, t, x, e)
 	}
 	return fail(Refused, &gateway.Error{
 		Problem: gateway.BadGateway, System: s.name, SystemCode: codeWord(e.code), Detail: s.name + " answered with an error that is not known here",
@@ -487,7 +487,7 @@ func (p *rpcStep) strange(ctx context.Context, t *task, resp *http.Response, dat
 		}
 		e := s.evidenceOf(resp, text)
 		if x := s.signs.find(ctx, e); x != nil {
-			return s.result(ctx, x, e)
+			return s.result(ctx, t, x, e)
 		}
 	}
 	switch {

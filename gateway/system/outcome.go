@@ -63,8 +63,10 @@ type Result struct {
 	fault   bool // counts against the system, whatever the outcome
 	unsent  bool // nothing has left
 	unknown bool // the system may still be at it
-	unheard bool // a kept connection ended before anything of an answer came
-	value   any  // the result of a call that another one follows
+	// saturated tells that the system had no room although the outcome is another.
+	saturated bool
+	unheard   bool // a kept connection ended before anything of an answer came
+	value     any  // the result of a call that another one follows
 }
 
 // fail makes the result of a request that gets an error.

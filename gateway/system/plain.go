@@ -76,7 +76,7 @@ func (p *plainRESTStep) judge(ctx context.Context, t *task, _ *grant, resp *http
 	if s.signs.concern(status) {
 		e := s.evidenceOf(resp, data)
 		if x := s.signs.find(ctx, e); x != nil {
-			return s.result(ctx, x, e)
+			return s.result(ctx, t, x, e)
 		}
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget/profiles"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // refusal is an answer of a vendor's system, as the vendor or those who met it
@@ -140,7 +141,7 @@ func (r refusal) check(t *testing.T) {
 	var got seen
 	// A template, since the names of its parameters are the API's own affair.
 	template := strings.Replace(path, "/orders/1", "/orders/{number}", 1)
-	w := open(t, plan{system: "profile: " + r.profile + "\nprobes: []\n", paths: at(method, template, "call", "wait: 0s")}, got.answers(r.status, r.body, r.lines()...))
+	w := open(t, plan{system: "profile: " + r.profile + "\n" + withoutProbes(t, r.profile), paths: at(method, template, "call", "wait: 0s")}, got.answers(r.status, r.body, r.lines()...))
 	body := ""
 	if method == "POST" {
 		body = `{"query":"{ shop { name } }"}`
@@ -178,4 +179,22 @@ func (r refusal) lines() []string {
 		lines = append(lines, "Content-Type: application/json")
 	}
 	return lines
+}
+
+// withoutProbes turns the probes of a profile off, so that none of them gets
+// the answer that is meant for the call.
+func withoutProbes(t *testing.T, profile string) string {
+	var ps source.Problems
+	p := profiles.Load(profile, &ps)
+	if p == nil {
+		t.Fatal(ps.Err())
+	}
+	text := ""
+	for _, probe := range p.System.Get("probes").Items() {
+		text += "  - {every: 0s, get: " + probe.Get("get").Text() + ", pool: " + probe.Get("pool").Text() + "}\n"
+	}
+	if text == "" {
+		return ""
+	}
+	return "probes:\n" + text
 }

@@ -314,7 +314,7 @@ func (c *restCall) judge(ctx context.Context, t *task, g *grant, resp *http.Resp
 		e := s.evidenceOf(resp, text)
 		if x := s.signs.find(ctx, e); x != nil {
 			resp.Body.Close()
-			return s.result(ctx, x, e)
+			return s.result(ctx, t, x, e)
 		}
 	}
 	return c.byStatus(ctx, t, g, resp, text)

@@ -75,6 +75,7 @@ type OverloadSign struct {
 	HintUnit   string          `yaml:"hint_unit" enum:"ms,s,min" default:"s" doc:"Unit of the time to wait where it is a number."`
 	RetryAfter source.Duration `yaml:"retry_after" doc:"Time to wait where the answer gives none."`
 	Penalty    bool            `yaml:"penalty" doc:"The system makes the pause longer if it is called meanwhile: all the limits that the call passes are paused, whichever the sign speaks of, and a little longer than was told."`
+	Doubtful   bool            `yaml:"doubtful" doc:"Whether the request was done is not known, as with a 502 of a proxy in front of the system. The limits are paused all the same, and a write is doubtful."`
 	Node       source.Node     `yaml:",node"`
 }
 
@@ -104,6 +105,7 @@ type sign struct {
 	pool     string
 	wait     hinted
 	penalty  bool
+	doubtful bool
 }
 
 // signs are all the signs of a system, overload first.
@@ -161,7 +163,7 @@ func (b *builder) overloadSign(o *OverloadSign, pools []string) sign {
 	b.knownPool(o.Node, o.Pool, pools)
 	x := sign{
 		statuses: o.Status, header: b.headerName(o.Node.At("header"), o.Header), json: b.library.Get(o.JSON, b.problems),
-		match: o.Match.get(), fault: o.Fault.get(), as: "overload", pool: o.Pool, penalty: o.Penalty,
+		match: o.Match.get(), fault: o.Fault.get(), as: "overload", pool: o.Pool, penalty: o.Penalty, doubtful: o.Doubtful,
 		wait: hinted{json: b.library.Get(o.HintJSON, b.problems), match: o.HintMatch.get(), unit: hintUnits[o.HintUnit], otherwise: o.RetryAfter.Std()},
 	}
 	if o.Hint != noHint {
@@ -315,7 +317,7 @@ func codeWord(code string) string {
 }
 
 // result is what a sign makes of an answer.
-func (s *system) result(ctx context.Context, x *sign, e *evidence) *Result {
+func (s *system) result(ctx context.Context, t *task, x *sign, e *evidence) *Result {
 	wait := x.wait.of(ctx, e)
 	message := e.message
 	if x.message != nil {
@@ -324,11 +326,17 @@ func (s *system) result(ctx context.Context, x *sign, e *evidence) *Result {
 	cause := fmt.Errorf("the system says: %s", capped(strings.Join(append([]string{e.code}, e.texts...), " ")))
 	switch x.as {
 	case "overload":
-		if !x.penalty {
-			return s.overloaded(x.pool, wait, cause)
+		if x.penalty {
+			wait = penalty(wait)
 		}
-		r := s.overloaded(x.pool, penalty(wait), cause)
-		r.pool = ""
+		r := s.overloaded(x.pool, wait, cause)
+		if x.penalty {
+			r.pool = ""
+		}
+		if x.doubtful && !t.safe {
+			r.Outcome, r.saturated = Doubtful, true
+			r.Err.Detail = s.name + " was saturated; whether it has done the request is not known"
+		}
 		return r
 	case "unavailable":
 		r := fail(Unavailable, &gateway.Error{Problem: gateway.SystemUnavailable, System: s.name, RetryAfter: spread(wait), Detail: s.name + " is not available", Cause: cause})
