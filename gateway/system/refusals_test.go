@@ -28,18 +28,18 @@ type refusal struct {
 }
 
 const (
-	soapFault = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>`
-	soapEnd   = `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
+	faultHead = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>`
+	faultTail   = `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
 )
 
 var refusals = []refusal{
 	{profile: "netsuite", status: 400, body: `{"error":{"code":"SSS_REQUEST_LIMIT_EXCEEDED","message":"Request limit exceeded."}}`, pools: "concurrency"},
 	{profile: "netsuite", status: 429, body: `{"type":"about:blank","title":"Too Many Requests","status":429,"o:errorDetails":[{"detail":"Too many requests","o:errorCode":"CONCURRENCY_LIMIT_EXCEEDED"}]}`, pools: "concurrency"},
 	{profile: "netsuite", status: 400, body: `{"title":"Bad Request","status":400,"o:errorDetails":[{"detail":"x","o:errorCode":"SSS_REQUEST_LIMIT_EXCEEDED"}]}`, pools: "concurrency"},
-	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: soapFault +
-		`<faultcode>soapenv:Server.userException</faultcode><faultstring>SuiteTalk concurrent request limit exceeded. Request blocked.</faultstring><detail><platformFaults:exceededConcurrentRequestLimitFault xmlns:platformFaults="urn:faults_2025_2.platform.webservices.netsuite.com"><platformFaults:code>WS_REQUEST_BLOCKED</platformFaults:code></platformFaults:exceededConcurrentRequestLimitFault></detail>` + soapEnd},
-	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: soapFault +
-		`<faultcode>soapenv:Server.userException</faultcode><faultstring>Only one request may be made against a session at a time</faultstring><detail><f:ExceededRequestLimitFault xmlns:f="urn:x"><f:code>WS_CONCUR_SESSION_DISALLWD</f:code></f:ExceededRequestLimitFault></detail>` + soapEnd},
+	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: faultHead +
+		`<faultcode>soapenv:Server.userException</faultcode><faultstring>SuiteTalk concurrent request limit exceeded. Request blocked.</faultstring><detail><platformFaults:exceededConcurrentRequestLimitFault xmlns:platformFaults="urn:faults_2025_2.platform.webservices.netsuite.com"><platformFaults:code>WS_REQUEST_BLOCKED</platformFaults:code></platformFaults:exceededConcurrentRequestLimitFault></detail>` + faultTail},
+	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: faultHead +
+		`<faultcode>soapenv:Server.userException</faultcode><faultstring>Only one request may be made against a session at a time</faultstring><detail><f:ExceededRequestLimitFault xmlns:f="urn:x"><f:code>WS_CONCUR_SESSION_DISALLWD</f:code></f:ExceededRequestLimitFault></detail>` + faultTail},
 	{profile: "netsuite", status: 400, body: `{"title":"Bad Request","status":400,"o:errorDetails":[{"detail":"Invalid value","o:errorCode":"INVALID_CONTENT"}]}`, fate: "refused"},
 	{profile: "netsuite", call: "POST /services/rest/record/v1/customer", status: 400, body: `{"title":"Conflict","status":400,"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}`, fate: "refused"},
 
@@ -61,8 +61,8 @@ var refusals = []refusal{
 	{profile: "salesforce", status: 403, body: `[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "daily", wait: time.Minute},
 	{profile: "salesforce", status: 403, body: `[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "long-running"},
 	{profile: "salesforce", status: 403, body: `[{"message":"insufficient access rights on object id","errorCode":"INSUFFICIENT_ACCESS_OR_READONLY"}]`, fate: "refused"},
-	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily long-running", body: soapFault +
-		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode><faultstring>REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.</faultstring>` + soapEnd},
+	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily long-running", body: faultHead +
+		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode><faultstring>REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.</faultstring>` + faultTail},
 
 	{profile: "sap-s4hana", status: 429, headers: "Retry-After: 60", pools: "concurrency", wait: time.Minute},
 	{profile: "sap-s4hana", status: 503, body: "<html>Service Unavailable</html>", pools: "concurrency"},
