@@ -26,6 +26,7 @@ var owners = map[string][]string{
 	"database/sql":                  {"gateway/ledger"},
 	"github.com/labstack/echo":      {"admin", "portal"},
 	"github.com/spf13/cobra":        {"cmd"},
+	"cel.dev/cel-go":                {"gateway/budget"},
 }
 
 // siblings are the arrows between packages below gateway.

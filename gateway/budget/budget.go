@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -79,8 +80,9 @@ func New(o Options) *Budget {
 type Call struct {
 	Class specs.Class
 	// Operation is the operationId; App and Principal are whom the call is
-	// made for and as which user of the system. They choose among scoped pools.
-	Operation, App, Principal string
+	// made for and as which user of the system, Account and Node under which
+	// account and at which server of it. They choose among scoped pools.
+	Operation, App, Principal, Account, Node string
 	// Method and Path are those of the call to the system, the path as a template
 	// below the system's URL; limits choose their calls by them. They are the
 	// same for all calls of an operation.
@@ -173,7 +175,7 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 		timeout = DefaultTimeout
 	}
 	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Class: c.Class, Queued: c.Wait > 0, Asks: t.asks[:0]}
-	for _, pool := range p.pools(c.Operation) {
+	for _, pool := range p.pools(Target{c.Operation, c.Method, c.Path}) {
 		units := pool.cost
 		if len(c.Cost) > 0 {
 			if n, ok := costOf(c.Cost, pool.Name); ok {
@@ -241,19 +243,20 @@ type plan struct {
 	revision int
 	all      []*Pool
 	gate     *Pool
-	// byOperation is filled as operations come by; nil when all pools apply to all.
-	byOperation *sync.Map
-	known       atomic.Int64
+	// selects tells that some pools do not apply to all calls. known has those
+	// that do, by kind of call; it is replaced as kinds come by.
+	selects bool
+	known   atomic.Pointer[map[Target][]*Pool]
+	mu      sync.Mutex
 }
 
 func newPlan(limits []Limit, revision int) *plan {
 	p := &plan{revision: revision, gate: &Pool{Name: gateName, Revision: revision}}
 	for i := range limits {
 		p.all = append(p.all, newPool(&limits[i], revision))
-		if len(limits[i].Operations) > 0 && p.byOperation == nil {
-			p.byOperation = new(sync.Map)
-		}
+		p.selects = p.selects || len(limits[i].Operations)+len(limits[i].Calls) > 0
 	}
+	p.known.Store(&map[Target][]*Pool{})
 	return p
 }
 
@@ -267,25 +270,29 @@ func (p *plan) named(name string) *Pool {
 	return nil
 }
 
-// maxOperations bounds the operations whose pools are remembered.
-const maxOperations = 10_000
+// maxTargets bounds the kinds of calls whose pools are remembered.
+const maxTargets = 10_000
 
-// pools are those that apply to an operation.
-func (p *plan) pools(operation string) []*Pool {
-	if p.byOperation == nil {
+// pools are those that apply to a kind of call.
+func (p *plan) pools(t Target) []*Pool {
+	if !p.selects {
 		return p.all
 	}
-	if pools, ok := p.byOperation.Load(operation); ok {
-		return pools.([]*Pool)
+	if pools, ok := (*p.known.Load())[t]; ok {
+		return pools
 	}
 	var pools []*Pool
 	for _, pool := range p.all {
-		if pool.limit.applies(operation) {
+		if pool.limit.applies(t) {
 			pools = append(pools, pool)
 		}
 	}
-	if p.known.Add(1) <= maxOperations {
-		p.byOperation.Store(operation, pools)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := *p.known.Load(); len(old) < maxTargets {
+		known := maps.Clone(old)
+		known[t] = pools
+		p.known.Store(&known)
 	}
 	return pools
 }

@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -34,29 +33,8 @@ type Pool struct {
 	limit   *Limit
 	scope   *scope
 	cost    Units
+	total   Units                     // with headroom
 	reserve [len(specs.Classes)]Units // by class
-}
-
-// Calendar is a window by the clock: each Every, counted from Phase after
-// midnight UTC of 1 January 1970, or each Unit (hour, day, month) of a place.
-type Calendar struct {
-	Every, Phase time.Duration
-	Unit         string
-	Location     *time.Location
-}
-
-// End is the end of the window that t falls into; always after t.
-func (c *Calendar) End(t time.Time) time.Time {
-	if c.Every > 0 {
-		since := t.Sub(time.Unix(0, 0)) - c.Phase
-		whole := since / c.Every * c.Every
-		if since < 0 && whole > since {
-			whole -= c.Every
-		}
-		return time.Unix(0, 0).Add(c.Phase + whole + c.Every)
-	}
-	_, end := gateway.Window{Calendar: c.Unit, Location: c.Location}.Bounds(t.Add(-c.Phase))
-	return end.Add(c.Phase)
 }
 
 // Adaptive is how a pool answers to overloads that its own count does not
@@ -78,18 +56,21 @@ const (
 )
 
 func newPool(l *Limit, revision int) *Pool {
+	total, _ := l.total()
 	p := &Pool{
 		Name: l.Name, Hold: l.Hold.Std(), Soft: l.Enforcement == "soft", Free: !l.enforced(), Revision: revision,
-		limit: l, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost),
+		Capacity: room(total - l.Headroom.Of(total)),
+		limit:    l, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost.Default()), total: room(total),
 	}
 	if l.Bucket != nil {
-		p.Capacity = room(l.Bucket.Size - l.Headroom)
 		p.Interval = float64(l.Bucket.Refill.Per) / (l.Bucket.Refill.Units * unit)
-	} else {
-		p.Capacity = room(*l.Capacity - l.Headroom)
+	}
+	if l.Calendar != nil {
+		p.Calendar, _ = l.Calendar.Calendar() // Check reports it
+		p.Hold = l.Calendar.Slack.Std()
 	}
 	for _, c := range specs.Classes {
-		p.reserve[c] = cost(l.Reserves.above(c))
+		p.reserve[c] = cost(l.Reserves.above(c, total))
 	}
 	return p
 }

@@ -19,8 +19,13 @@ type builder struct {
 // system compiles a system's file; nil after a problem.
 func (b *builder) system(name string, n source.Node) *system {
 	before := b.problems.Len()
+	n, profile, ok := b.profiled(n)
+	if !ok {
+		return nil
+	}
 	settings := &Settings{}
 	source.Decode(n, settings, b.problems)
+	settings.resolve(profile, b.problems)
 	s := &system{
 		name: name, settings: settings, fleet: b.fleet, dialect: dialects[settings.Dialect],
 		correlationHeader: http.CanonicalHeaderKey(settings.CorrelationHeader), forwarded: settings.Forwarded, passOn: map[string]bool{},
@@ -35,6 +40,7 @@ func (b *builder) system(name string, n source.Node) *system {
 	s.signs = local.signs(settings)
 	s.reports = local.reports(settings)
 	s.probes = local.probesOf(s)
+	s.charges = local.charges(s)
 	if s.dialect != nil {
 		s.dialect.check(settings, b.problems)
 	}
@@ -85,7 +91,7 @@ func (s *system) share(c *fixed) {
 		})
 	})
 	s.breaker, s.release = breaker, append(s.release, release)
-	s.limits = fingerprint(n.Get("limits"))
+	s.limits = fingerprint(n.Get("limits"), n.Get("profile"), n.Get("facts"))
 	s.budget = f.budget(s.name, s.settings.Limits, s.limits)
 	if c != nil {
 		s.credential = c

@@ -54,6 +54,7 @@ type Fleet struct {
 	budgets map[string]*budgetOf // by the name of the system; kept for good, with their counts
 	sets    int                  // counts the sets that were built
 	live    *Set                 // whose limits the budgets go by; nil before the first call
+	usuals  map[string]*usual    // by system, operation and pool; kept for good
 	closing sync.WaitGroup
 }
 
@@ -74,7 +75,7 @@ type kept struct {
 
 // Open makes a fleet without systems. Close must be called.
 func Open(o Options) *Fleet {
-	f := &Fleet{options: o, log: o.Log, store: o.Store, budgets: map[string]*budgetOf{}}
+	f := &Fleet{options: o, log: o.Log, store: o.Store, budgets: map[string]*budgetOf{}, usuals: map[string]*usual{}}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
@@ -139,6 +140,19 @@ func (f *Fleet) budget(name string, limits []budget.Limit, fingerprint string) *
 		f.budgets[name] = known
 	}
 	return known.budget
+}
+
+// usual gives what calls of an operation came to lately in a pool.
+func (f *Fleet) usual(system, operation, pool string) *usual {
+	key := system + "/" + operation + "/" + pool
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := f.usuals[key]
+	if u == nil {
+		u = &usual{}
+		f.usuals[key] = u
+	}
+	return u
 }
 
 // use makes the budgets go by the limits of a set, and its probes take the place

@@ -38,7 +38,12 @@ type flight struct {
 	span   trace.Span
 	left   atomic.Bool
 
-	reports   []budget.PoolReport // what the answer tells of the system's limits
+	size    int64 // of the request's body
+	length  int64 // of the answer, as it was announced
+	counted *counted
+	answer  *mapping.Input      // what the answer holds, where a cost is made of it
+	reports []budget.PoolReport // what the answer tells of the system's limits
+
 	result    *Result
 	body      io.ReadCloser // the answer while the caller reads it
 	streaming atomic.Bool
@@ -130,7 +135,10 @@ func (f *flight) look(ctx context.Context, resp *http.Response) *Result {
 	if len(known.headers) > 0 {
 		f.reports = known.fromHeaders(f.reports, resp.Header)
 	}
-	if len(known.bodies) == 0 || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
+	if t.prices.counts {
+		f.count(resp)
+	}
+	if len(known.bodies) == 0 && !t.prices.looks || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
 		return nil
 	}
 	text, lost := t.system.peek(ctx, t, resp, int64(t.system.settings.Answer))
@@ -143,7 +151,25 @@ func (f *flight) look(ctx context.Context, resp *http.Response) *Result {
 	}
 	in := mapping.Input{Value: value, Status: resp.StatusCode, Headers: headerValue(resp.Header), Now: f.sent}
 	f.reports = known.fromBody(context.WithoutCancel(ctx), f.reports, in)
+	if t.prices.looks {
+		f.answer = &in
+	}
 	return nil
+}
+
+// cost is what the call has to be charged for in the meters. One that may still
+// be under way takes as long as it may.
+func (f *flight) cost(r *Result) []budget.Cost {
+	p := f.task.prices
+	if len(p.metered) == 0 || f.sent.IsZero() || r.unsent {
+		return nil
+	}
+	e := measured{sent: f.size, received: f.received(), took: time.Since(f.sent), answer: f.answer}
+	if r.unknown {
+		e.took = max(e.took, f.task.timeout)
+	}
+	e.ordinary = !r.unknown && (r.Outcome == Delivered || r.Outcome == Refused)
+	return p.after(context.Background(), &e)
 }
 
 // request makes net/http's request. Nothing of it is parsed or copied.
@@ -199,7 +225,7 @@ func (f *flight) end(r *Result) {
 	}
 	f.ticket.Settle(budget.Result{
 		Overload: (r.Outcome == Overload || r.saturated) && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
-		Reports: append(f.reports, r.reports...),
+		Cost: f.cost(r), Reports: append(f.reports, r.reports...),
 	})
 	if f.done != nil {
 		f.done(r.verdict())

@@ -64,14 +64,13 @@ func (s *Set) Bind(b *gateway.Binding) gateway.Handler {
 func (s *Set) CheckUse(ps *source.Problems) {
 	for _, name := range slices.Sorted(maps.Keys(s.systems)) {
 		sys := s.systems[name]
-		budget.Check(sys.settings.Limits, func(id string) bool {
-			for _, o := range s.operations {
-				if o.system == sys && o.id == id {
-					return true
-				}
+		targets := []budget.Target{}
+		for _, o := range s.operations {
+			if o.system == sys {
+				targets = append(targets, budget.Target{Operation: o.id, Method: o.spec.Method, Path: o.spec.Path})
 			}
-			return false
-		}, ps)
+		}
+		budget.Check(sys.settings.Limits, targets, ps)
 	}
 }
 

@@ -29,6 +29,7 @@ type system struct {
 	signs             signs
 	reports           reports
 	probes            []*probe
+	charges           []charged
 	correlationHeader string
 	forwarded         string
 	passOn            map[string]bool
@@ -47,7 +48,8 @@ type task struct {
 	name    string
 	safe    bool
 	timeout time.Duration
-	costs   []budget.Cost
+	prices  *prices
+	costs   []budget.Cost // what the request says of them
 	// grant is what to authorise the calls with, for those that make the
 	// credential itself; nil asks for the credential.
 	grant *grant
@@ -115,15 +117,15 @@ func (t *task) try(ctx context.Context, s step) *Result {
 	asked := time.Now()
 	method, path := s.place()
 	ticket, err := sys.budget.Admit(ctx, budget.Call{
-		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal, Method: method, Path: path,
-		Cost: t.costs, Wait: t.request.Wait, Timeout: t.timeout, Bytes: len(t.request.Body),
+		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal, Account: sys.settings.Account, Node: g.node,
+		Method: method, Path: path, Cost: t.prices.guess(t.costs, out), Wait: t.request.Wait, Timeout: t.timeout, Bytes: len(t.request.Body),
 	})
 	if err != nil {
 		r := notAdmitted(gateway.AsError(err))
 		r.Wait = time.Since(asked)
 		return r
 	}
-	f := &flight{task: t, ticket: ticket}
+	f := &flight{task: t, ticket: ticket, size: out.size()}
 	r := f.run(ctx, s, g, out)
 	r.Wait = ticket.Waited()
 	return r
