@@ -31,8 +31,9 @@ var owners = map[string][]string{
 
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
-	"gateway/system":  {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
-	"gateway/counter": {"gateway/budget"},
+	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
+	"gateway/counter":         {"gateway/budget"},
+	"gateway/budget/profiles": {"gateway/budget"},
 }
 
 // wrongArrow says why a package must not import another; it is empty when it

@@ -18,12 +18,17 @@ type builder struct {
 
 // system compiles a system's file; nil after a problem.
 func (b *builder) system(name string, n source.Node) *system {
-	before := b.problems.Len()
+	file := n
 	n, profile, ok := b.profiled(n)
 	if !ok {
 		return nil
 	}
-	settings := &Settings{}
+	settings, all := &Settings{}, b.problems
+	b.problems = &source.Problems{}
+	defer func() {
+		all.Append(atHome(file, b.problems)...)
+		b.problems = all
+	}()
 	source.Decode(n, settings, b.problems)
 	settings.resolve(profile, b.problems)
 	s := &system{
@@ -45,7 +50,7 @@ func (b *builder) system(name string, n source.Node) *system {
 		s.dialect.check(settings, b.problems)
 	}
 	fixed := local.credential(s)
-	if b.problems.Len() > before {
+	if b.problems.Len() > 0 {
 		return nil
 	}
 	s.share(fixed)

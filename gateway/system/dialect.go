@@ -32,4 +32,6 @@ type call interface {
 	// body tells whether the request's body is mapped, so that it has to be
 	// read whole, or is passed on; neither when the call has no body.
 	body() (mapped, passed bool)
+	// place is that of its steps.
+	place() (method, path string)
 }

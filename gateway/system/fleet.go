@@ -223,11 +223,11 @@ func (f *Fleet) discovered(s *system, pool string, capacity float64) error {
 // allow sets what a limit allows: the capacity, or the size of the bucket.
 func allow(l *budget.Limit, units float64) {
 	if l.Bucket == nil {
-		l.Capacity = &units
+		l.Capacity = budget.Number(units)
 		return
 	}
 	bucket := *l.Bucket
-	bucket.Size = units
+	bucket.Size = *budget.Number(units)
 	l.Bucket = &bucket
 }
 

@@ -2,18 +2,12 @@ package system
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/headrace/headrace/gateway"
-	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs"
-	"github.com/headrace/headrace/specs/source"
 )
 
 // operation is an operation that a system answers, compiled.

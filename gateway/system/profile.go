@@ -37,13 +37,36 @@ func (b *builder) profiled(n source.Node) (merged source.Node, p *profiles.Profi
 func (s *Settings) resolve(p *profiles.Profile, ps *source.Problems) {
 	terms := budget.Terms{Facts: s.Facts}
 	if p != nil {
-		terms.Kinds, terms.Tables = p.Facts, p.Tables
+		before := ps.Len()
+		terms.Facts, terms.Tables = p.Values(s.Node, s.Facts, ps), p.Tables
+		if ps.Len() > before {
+			return
+		}
 		for i := range s.Limits {
 			l := &s.Limits[i]
 			l.Shipped = fromProfile(l.Node) || fromProfile(l.Node.Get("operations")) || fromProfile(l.Node.Get("calls"))
 		}
 	}
 	s.Limits = budget.Resolve(s.Limits, terms, ps)
+}
+
+// atHome moves problems out of the profile, which is sound by itself, to what
+// brought them up in the system's file: its facts, or that it names the profile.
+func atHome(file source.Node, ps *source.Problems) []source.Problem {
+	list := ps.List()
+	for i := range list {
+		p := &list[i]
+		if !strings.HasPrefix(p.File, profiles.Dir+"/") {
+			continue
+		}
+		at := file.Get("facts")
+		if !at.Exists() {
+			at = file.Get("profile")
+		}
+		p.Wrong = fmt.Sprintf("%s of the profile: %s", p.Path, p.Wrong)
+		p.Position, p.Path = at.Position(), at.Path()
+	}
+	return list
 }
 
 func fromProfile(n source.Node) bool { return strings.HasPrefix(n.File(), profiles.Dir+"/") }

@@ -67,7 +67,8 @@ func (s *Set) CheckUse(ps *source.Problems) {
 		targets := []budget.Target{}
 		for _, o := range s.operations {
 			if o.system == sys {
-				targets = append(targets, budget.Target{Operation: o.id, Method: o.spec.Method, Path: o.spec.Path})
+				method, path := o.call.place()
+				targets = append(targets, budget.Target{Operation: o.id, Method: method, Path: path})
 			}
 		}
 		budget.Check(sys.settings.Limits, targets, ps)

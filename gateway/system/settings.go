@@ -76,7 +76,6 @@ func (s *Settings) check(ps *source.Problems) *url.URL {
 			ps.Add(s.Node.At("pass_on"), fmt.Sprintf("%q is not a header that is withheld", name), source.DidYouMean(name, withheld))
 		}
 	}
-	s.Limits = budget.Resolve(s.Limits, budget.Terms{}, ps)
 	budget.Check(s.Limits, nil, ps)
 	return s.checkURL(ps)
 }
