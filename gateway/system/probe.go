@@ -22,7 +22,7 @@ type Probe struct {
 	Every     source.Duration `yaml:"every" check:"required" doc:"How often it is asked, give or take a tenth. 0s turns a probe of the profile off that has the same get or call.method."`
 	Get       string          `yaml:"get" doc:"Path below the system's URL that is read with GET."`
 	Call      *SessionCall    `yaml:"call" doc:"The call, where it is not a plain GET."`
-	Pool      string          `yaml:"pool" check:"required" doc:"The limit that the answer speaks of."`
+	Pool      string          `yaml:"pool" doc:"The limit that the answer speaks of; only a probe that is off has none."`
 	Capacity  mapping.Source  `yaml:"capacity" doc:"jq over the answer (the result in the dialect jsonrpc) that gives what the limit allows; it takes the place of the capacity or size that is configured, headroom is still left free. null changes nothing."`
 	Remaining mapping.Source  `yaml:"remaining" doc:"jq over the answer that gives what is left of the limit."`
 	Used      mapping.Source  `yaml:"used" doc:"jq over the answer that gives what is used of the limit."`
@@ -63,9 +63,13 @@ func (b *builder) probesOf(s *system) []*probe {
 		case p.Get != "" && s.settings.Dialect != "rest":
 			b.problems.Add(p.Node.At("get"), "a call of "+s.settings.Dialect+" is no GET", "set call with its method")
 			continue
+		case p.off():
+			continue
+		case p.Pool == "":
+			b.problems.Add(p.Node, "nothing says which limit the answer speaks of", "give the name of a limit as pool")
 		case !p.Capacity.Exists() && !p.Remaining.Exists() && !p.Used.Exists():
 			b.problems.Add(p.Node, "nothing says what the answer tells", "give at least one of capacity, remaining and used")
-		case p.Every.Std() < shortestProbe && !p.off():
+		case p.Every.Std() < shortestProbe:
 			b.problems.Add(p.Node.At("every"), p.Every.String()+" is too short", "the least is "+shortestProbe.String())
 		}
 		if p.Get != "" {
@@ -79,9 +83,8 @@ func (b *builder) probesOf(s *system) []*probe {
 		if s.dialect == nil {
 			continue
 		}
-		if compiled.call = s.dialect.plain(b, c); !p.off() {
-			all = append(all, compiled)
-		}
+		compiled.call = s.dialect.plain(b, c)
+		all = append(all, compiled)
 	}
 	return all
 }

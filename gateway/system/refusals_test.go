@@ -43,11 +43,11 @@ var refusals = []refusal{
 	{profile: "netsuite", status: 400, body: `{"title":"Bad Request","status":400,"o:errorDetails":[{"detail":"Invalid value","o:errorCode":"INVALID_CONTENT"}]}`, fate: "refused"},
 	{profile: "netsuite", call: "POST /services/rest/record/v1/customer", status: 400, body: `{"title":"Conflict","status":400,"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}`, fate: "refused"},
 
-	{profile: "dataverse", status: 429, headers: "Retry-After: 20", pools: "concurrency execution requests", wait: 20 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 20", pools: "concurrency entitlement execution requests", wait: 20 * time.Second,
 		body: `{"error":{"code":"0x80072322","message":"Number of requests exceeded the limit of 6000 over time window of 300 seconds."}}`},
-	{profile: "dataverse", status: 429, headers: "Retry-After: 40", pools: "concurrency execution requests", wait: 40 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 40", pools: "concurrency entitlement execution requests", wait: 40 * time.Second,
 		body: `{"error":{"code":"0x80072321","message":"Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds."}}`},
-	{profile: "dataverse", status: 429, headers: "Retry-After: 30", pools: "concurrency execution requests", wait: 30 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 30", pools: "concurrency entitlement execution requests", wait: 30 * time.Second,
 		body: `{"error":{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 52."}}`},
 	{profile: "dataverse", status: 403, body: `{"error":{"code":"0x80040220","message":"Principal user is missing a privilege."}}`, fate: "refused"},
 
@@ -78,8 +78,8 @@ var refusals = []refusal{
 	{profile: "sap-business-one", status: 502, body: "<!DOCTYPE HTML><html><head><title>502 Proxy Error</title></head><body><h1>Proxy Error</h1></body></html>", pools: "concurrency"},
 	{profile: "sap-business-one", call: "POST /b1s/v2/Orders", status: 502, body: "<html><head><title>502 Proxy Error</title></head></html>", pools: "concurrency", fate: "doubtful"},
 
-	{profile: "acumatica", status: 429, pools: "concurrency requests", wait: 2 * time.Second},
-	{profile: "acumatica", call: "POST /entity/auth/login", status: 429, body: `{"message":"API login limit exceeded. Please try again later."}`, pools: "concurrency requests"},
+	{profile: "acumatica", status: 429, pools: "concurrency pacing requests", wait: 2 * time.Second},
+	{profile: "acumatica", call: "POST /entity/auth/login", status: 429, body: `{"message":"API login limit exceeded. Please try again later."}`, pools: "concurrency pacing requests"},
 
 	{profile: "sage-intacct", status: 429, body: `{"ia::result":{"ia::error":{"code":"GW-0010","message":"Too many requests"}}}`, pools: "concurrency"},
 	{profile: "sage-intacct", call: "POST /ia/xml/xmlgw.phtml", status: 500, body: `<response><errormessage><error><errorno>GW-0010</errorno></error></errormessage></response>`, pools: "concurrency"},
@@ -191,7 +191,7 @@ func withoutProbes(t *testing.T, profile string) string {
 	}
 	text := ""
 	for _, probe := range p.System.Get("probes").Items() {
-		text += "  - {every: 0s, get: " + probe.Get("get").Text() + ", pool: " + probe.Get("pool").Text() + "}\n"
+		text += "  - {every: 0s, get: " + probe.Get("get").Text() + "}\n"
 	}
 	if text == "" {
 		return ""
