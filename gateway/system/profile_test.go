@@ -134,7 +134,7 @@ func TestProfileUnderAFile(t *testing.T) {
 // A problem stands in the workspace, at what brings it up.
 func TestProfileProblems(t *testing.T) {
 	for system, want := range map[string]string{
-		"profile: netsuit":                                             `systems/erp.yaml:2:10: profile: there is no profile "netsuit"; did you mean "netsuite"?`,
+		"profile: netsuit":                                              `systems/erp.yaml:2:10: profile: there is no profile "netsuit"; did you mean "netsuite"?`,
 		"profile: [netsuite]":                                           `systems/erp.yaml:2:10: profile: expected a string, found a list`,
 		"profile: ../netsuite":                                          `systems/erp.yaml:2:10: profile: there is no profile "../netsuite"`,
 		"profile: netsuite\nfacts: {tier: premum}":                      `systems/erp.yaml:3:15: facts.tier: "premum" is not known here; did you mean "premium"?`,
