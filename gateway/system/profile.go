@@ -52,17 +52,19 @@ func (s *Settings) resolve(p *profiles.Profile, ps *source.Problems) {
 
 // atHome moves problems out of the profile, which is sound by itself, to what
 // brought them up in the system's file: its facts, or that it names the profile.
+// Where the file has problems of its own, they are the cause.
 func atHome(file source.Node, ps *source.Problems) []source.Problem {
 	list := ps.List()
+	foreign := func(p source.Problem) bool { return strings.HasPrefix(p.File, profiles.Dir+"/") }
+	if own := slices.DeleteFunc(slices.Clone(list), foreign); len(own) > 0 {
+		return own
+	}
+	at := file.Get("facts")
+	if !at.Exists() {
+		at = file.Get("profile")
+	}
 	for i := range list {
 		p := &list[i]
-		if !strings.HasPrefix(p.File, profiles.Dir+"/") {
-			continue
-		}
-		at := file.Get("facts")
-		if !at.Exists() {
-			at = file.Get("profile")
-		}
 		p.Wrong = fmt.Sprintf("%s of the profile: %s", p.Path, p.Wrong)
 		p.Position, p.Path = at.Position(), at.Path()
 	}
