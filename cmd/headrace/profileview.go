@@ -119,6 +119,7 @@ func viewOf(name string, given []string) (*profileView, error) {
 		}
 	}
 	resolved := budget.Resolve(s.limits, budget.Terms{Facts: values, Tables: p.Tables}, &ps)
+	budget.Check(resolved, nil, &ps)
 	if ps.Len() > 0 {
 		return nil, ps.Err()
 	}
@@ -244,7 +245,7 @@ func bucketWords(l *budget.Limit) string {
 	b := l.Bucket
 	each := span(time.Duration(float64(b.Refill.Per) / b.Refill.Units))
 	if b.Size.Value == 1 {
-		return "one of the " + unitOf(l) + " every " + each
+		return "one call every " + each
 	}
 	return "a bucket of " + number(b.Size.Value) + " " + unitOf(l) + " that refills by " + rate(number(b.Refill.Units), b.Refill.Per)
 }
