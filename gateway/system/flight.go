@@ -161,7 +161,7 @@ func (f *flight) look(ctx context.Context, resp *http.Response) *Result {
 // be under way takes as long as it may.
 func (f *flight) cost(r *Result) []budget.Cost {
 	p := f.task.prices
-	if len(p.metered) == 0 || f.sent.IsZero() || r.unsent {
+	if len(p.metered) == 0 && !p.says || f.sent.IsZero() || r.unsent {
 		return nil
 	}
 	e := measured{sent: f.size, received: f.received(), took: time.Since(f.sent), answer: f.answer}
@@ -169,7 +169,7 @@ func (f *flight) cost(r *Result) []budget.Cost {
 		e.took = max(e.took, f.task.timeout)
 	}
 	e.ordinary = !r.unknown && (r.Outcome == Delivered || r.Outcome == Refused)
-	return p.after(context.Background(), &e)
+	return p.after(context.Background(), f.task.costs, &e)
 }
 
 // request makes net/http's request. Nothing of it is parsed or copied.

@@ -30,6 +30,8 @@ type prices struct {
 	metered []meter
 	// looks tells that some meter reads answers, counts that one counts their bytes.
 	looks, counts bool
+	// says tells that the operation itself says what a limit by duration would measure.
+	says bool
 }
 
 // price is a cost that a mapping works out.
@@ -97,6 +99,7 @@ func (s *system) prices(name string, own specs.Costs) prices {
 	var p prices
 	for _, c := range s.charges {
 		if _, said := own[c.pool]; said {
+			p.says = p.says || c.charge.By == "duration"
 			continue
 		}
 		if c.request != nil {
@@ -224,12 +227,13 @@ type measured struct {
 	ordinary bool
 }
 
-// after works out what a call did cost.
-func (p *prices) after(ctx context.Context, e *measured) []budget.Cost {
-	if len(p.metered) == 0 {
+// after works out what a call did cost. said is what its request had said; what
+// is measured comes before it.
+func (p *prices) after(ctx context.Context, said []budget.Cost, e *measured) []budget.Cost {
+	if len(p.metered) == 0 && !p.says {
 		return nil
 	}
-	costs := make([]budget.Cost, 0, len(p.metered))
+	costs := make([]budget.Cost, 0, len(p.metered)+len(said))
 	for i := range p.metered {
 		m := &p.metered[i]
 		var amount, usual float64
@@ -253,7 +257,7 @@ func (p *prices) after(ctx context.Context, e *measured) []budget.Cost {
 		}
 		costs = append(costs, budget.Cost{Pool: m.pool, Units: m.charge.Units(amount)})
 	}
-	return costs
+	return append(costs, said...)
 }
 
 // size is the length of a request's body in bytes.

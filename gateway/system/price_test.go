@@ -127,16 +127,16 @@ func TestGuessOfBytes(t *testing.T) {
 	if guess(100) != 50 || guess(1000) != 100 {
 		t.Errorf("at first %g and %g", guess(100), guess(1000))
 	}
-	p.after(t.Context(), &measured{sent: 1000, received: 80, ordinary: true})
+	p.after(t.Context(), nil, &measured{sent: 1000, received: 80, ordinary: true})
 	if guess(100) != 18 || guess(0) != 8 {
 		t.Errorf("then %g and %g", guess(100), guess(0))
 	}
-	p.after(t.Context(), &measured{received: 1600})
+	p.after(t.Context(), nil, &measured{received: 1600})
 	if guess(0) != 8 {
 		t.Error("a call that was not answered in an ordinary way says something of others")
 	}
 	for range 100 {
-		p.after(t.Context(), &measured{received: 1600, ordinary: true})
+		p.after(t.Context(), nil, &measured{received: 1600, ordinary: true})
 	}
 	if g := guess(0); g < 150 || g > 160 {
 		t.Errorf("in the end %g", g)
@@ -150,7 +150,7 @@ func TestPricesCostNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		costs, _ := p.before(t.Context(), r)
 		p.guess(costs, out)
-		p.after(t.Context(), &measured{})
+		p.after(t.Context(), costs, &measured{})
 	}); n != 0 {
 		t.Errorf("%g allocations", n)
 	}

@@ -352,7 +352,7 @@ func (s *system) peek(ctx context.Context, t *task, resp *http.Response, limit i
 	answer := gateway.Response{Body: resp.Body, Length: resp.ContentLength}
 	data, whole, err := answer.Peek(limit)
 	if err != nil {
-		return nil, s.lost(ctx, t, err, true)
+		return nil, s.brokenOff(ctx, t, err)
 	}
 	if !whole {
 		resp.Body = answer.Body
