@@ -73,6 +73,9 @@ func (l *limitView) text(w io.Writer, many bool) {
 		fmt.Fprintf(w, "      headroom: %s is left to traffic that the gateway does not see\n", l.Headroom)
 	}
 	fmt.Fprintf(w, "      %s, by %s\n", enforcements[l.Enforcement], scopeWords(l.Scope))
+	if l.Pace != "" {
+		fmt.Fprintf(w, "%s\n", fold("pace: "+l.Pace, "      ", textWidth))
+	}
 	if l.Adaptive != "" {
 		fmt.Fprintf(w, "      adaptive: %s\n", l.Adaptive)
 	}
@@ -164,7 +167,9 @@ func profileDocs(w io.Writer) error {
 		"A system takes one over with `profile: NAME` and its facts in `systems/NAME.yaml`; what stands in that file comes first:\n\n"+
 		"```yaml\nprofile: netsuite\nurl: https://1234567.suitetalk.api.netsuite.com\nfacts: {tier: premium, suitecloud_plus: 2}\nlimits:\n  - {name: concurrency, headroom: 2}\n```\n\n"+
 		"Numbers change: check them against your contract. Evidence V was read at the vendor, S is told by others. Nothing that is only remembered is\nenforced. "+
-		"Where a vendor publishes no number, the profile is adaptive: it begins with the number that you give and follows the\nsystem's refusals. Paths are those below the system's URL.\n\n"+
+		"Where a vendor publishes no number, the profile is adaptive: it begins with the number that you give and follows the\nsystem's refusals. "+
+		"Every enforced limit also shrinks after a refusal that the gateway's count does not explain, and in long windows the classes\n"+
+		"normal and low are paced; `headrace profiles show` says how. Paths are those below the system's URL.\n\n"+
 		"| profile | system | limits | evidence | adaptive |\n|---|---|---|---|---|\n")
 	var views []*profileView
 	for _, name := range profiles.Names() {
@@ -239,7 +244,7 @@ func (v *profileView) fewLimits(w io.Writer) {
 		if l.Headroom != "" {
 			words += "; " + l.Headroom + " is left to others"
 		}
-		if l.Adaptive != "" {
+		if l.Adaptive != "" && v.AdaptiveOnly {
 			words += "; " + l.Adaptive
 		}
 		if formula != "" {

@@ -51,6 +51,7 @@ type limitView struct {
 	Scope       string   `json:"scope,omitempty" yaml:"scope,omitempty"`
 	Headroom    string   `json:"headroom,omitempty" yaml:"headroom,omitempty"`
 	Enforcement string   `json:"enforcement" yaml:"enforcement"`
+	Pace        string   `json:"pace,omitempty" yaml:"pace,omitempty"`
 	Adaptive    string   `json:"adaptive,omitempty" yaml:"adaptive,omitempty"`
 	Source      string   `json:"source" yaml:"source"`
 	Evidence    string   `json:"evidence" yaml:"evidence"`
@@ -192,7 +193,10 @@ func viewOfLimit(written, l *budget.Limit) limitView {
 	if v.Capacity >= boundless {
 		v.Unlimited, v.Words = true, "no limit with these facts"
 	}
-	if a := l.Adaptive; a != nil && !a.Off {
+	if p := l.Paced(); p != nil && !v.Unlimited {
+		v.Pace = fmt.Sprintf("the classes normal and low use %s of it at once, then go as fast as it takes to last for the window", p.Burst)
+	}
+	if a := l.Shrinks(); a != nil && !v.Unlimited {
 		v.Adaptive = fmt.Sprintf("each refusal leaves %s of it, down to %s; it grows back in %s", percent(a.Cut), a.Floor, span(a.Recover.Std()))
 	}
 	return v
@@ -327,9 +331,9 @@ func hintWords(o *system.OverloadSign) string {
 	case o.RetryAfter > 0 && words != "":
 		words += ", else " + span(o.RetryAfter.Std())
 	case o.RetryAfter > 0:
-		words = "no time is told: " + span(o.RetryAfter.Std())
+		words = span(o.RetryAfter.Std()) + ", since no time is told"
 	case words == "":
-		words = "no time is told: a pause that grows"
+		words = "a time that grows, since none is told"
 	}
 	if o.Penalty {
 		words += "; calling meanwhile makes it longer"

@@ -87,11 +87,8 @@ func newPool(l *Limit, revision int) *Pool {
 // adaptive is how the limit shrinks; nil when it does not. What is left lets a
 // call of every class pass.
 func (l *Limit) adaptive(p *Pool) *Adaptive {
-	s := l.Adaptive
-	if s == nil {
-		s = defaultShrinking()
-	}
-	if s.Off || !l.enforced() || p.Capacity == 0 {
+	s := l.Shrinks()
+	if s == nil || p.Capacity == 0 {
 		return nil
 	}
 	least := p.reserve[specs.Low] + max(p.cost, 1)
@@ -104,12 +101,8 @@ func (l *Limit) adaptive(p *Pool) *Adaptive {
 // pace is the bucket of the classes normal and low; nil when the limit has
 // none. It refills in the time of a window.
 func (l *Limit) pace(p *Pool) *Pool {
-	pace := Pace{Burst: Portion{Percent: defaultPace}}
-	if l.Pace != nil {
-		pace = *l.Pace
-	}
-	window := l.window()
-	if pace.Off || !l.enforced() || l.Bucket != nil || window < longWindow || p.Capacity == 0 {
+	pace, window := l.Paced(), l.window()
+	if pace == nil || p.Capacity == 0 {
 		return nil
 	}
 	name := l.Name + paceSuffix

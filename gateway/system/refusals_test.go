@@ -29,7 +29,7 @@ type refusal struct {
 
 const (
 	faultHead = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>`
-	faultTail   = `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
+	faultTail = `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
 )
 
 var refusals = []refusal{
@@ -57,6 +57,9 @@ var refusals = []refusal{
 
 	{profile: "business-central", status: 429, body: `{"error":{"code":"Application_TooManyRequests","message":"Too many requests reached. Actual (101). Maximum (100)."}}`, pools: "concurrency requests"},
 	{profile: "business-central", status: 503, body: `{"error":{"code":"Application_ServiceUnavailable","message":"x"}}`, pools: "concurrency"},
+	{profile: "business-central", status: 408, fate: "unavailable"},
+	{profile: "business-central", call: "POST /api/v2.0/salesOrders", status: 408, fate: "doubtful"},
+	{profile: "business-central", call: "POST /api/v2.0/salesOrders", status: 504, fate: "doubtful"},
 
 	{profile: "salesforce", status: 403, body: `[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "daily", wait: time.Minute},
 	{profile: "salesforce", status: 403, body: `[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "long-running"},

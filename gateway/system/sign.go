@@ -85,7 +85,7 @@ type ErrorSign struct {
 	JSON       mapping.Source  `yaml:"json" doc:"jq over the answer (over the error in the dialect jsonrpc): one of the values that it gives must be true, or fit match."`
 	Match      *Regexp         `yaml:"match" doc:"Regular expression for the values of json, else for the text of the answer; in the dialect jsonrpc for the error's code, else for its message."`
 	Fault      *Regexp         `yaml:"fault" doc:"Regular expression for a SOAP fault, as in overload."`
-	As         string          `yaml:"as" check:"required" enum:"refused,conflict,overload,unavailable,expired,fault" doc:"What the error means. refused and conflict: the caller's affair. overload: saturated. unavailable: the system is not there. expired: the session or token is not accepted any more. fault: the system's own mistake."`
+	As         string          `yaml:"as" check:"required" enum:"refused,conflict,overload,unavailable,expired,fault,doubtful" doc:"What the error means. refused and conflict: the caller's affair. overload: saturated. unavailable: the system is not there. expired: the session or token is not accepted any more. fault: the system's own mistake. doubtful: the system gave up, and whether it did the request is not known."`
 	Status     int             `yaml:"status" min:"400" max:"599" doc:"Status for the caller; 422 for refused and 409 for conflict when absent."`
 	Message    mapping.Source  `yaml:"message" doc:"jq over the answer (over the error in the dialect jsonrpc) that gives the text for the caller; without it the caller gets the message of a jsonrpc error, or none."`
 	RetryAfter source.Duration `yaml:"retry_after" doc:"Time to wait where the answer gives none."`
@@ -349,6 +349,9 @@ func (s *system) result(ctx context.Context, t *task, x *sign, e *evidence) *Res
 		r.fault = true
 		return r
 	}
+	if x.as == "doubtful" {
+		return s.gaveUp(t, e, cause)
+	}
 	problem := gateway.SystemRefused
 	if x.as == "conflict" {
 		problem = gateway.Conflict
@@ -357,6 +360,19 @@ func (s *system) result(ctx context.Context, t *task, x *sign, e *evidence) *Res
 		problem.Status = x.status
 	}
 	return fail(Refused, &gateway.Error{Problem: problem, System: s.name, SystemCode: codeWord(e.code), Detail: capped(message), Cause: cause})
+}
+
+// gaveUp is the result of a call that the system ended before it was through.
+func (s *system) gaveUp(t *task, e *evidence, cause error) *Result {
+	r := fail(Unavailable, &gateway.Error{
+		Problem: gateway.BadGateway, System: s.name, SystemCode: codeWord(e.code), Cause: cause, Detail: s.name + " gave up on the request",
+	})
+	r.fault = true
+	if !t.safe {
+		r.Outcome = Doubtful
+		r.Err.Detail += "; whether it has done the request is not known"
+	}
+	return r
 }
 
 // overloaded is the result of a call that the system had no room for.

@@ -6,10 +6,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -178,4 +181,54 @@ func TestAmazon(t *testing.T) {
 			t.Errorf("%s: %.0f + %s, want %s", call, b.Size.Value, b.Refill, want)
 		}
 	}
+}
+
+// A budget of each profile admits calls of every class, one after the other,
+// and each of them stands in the pools that are meant for it.
+func TestEveryClassIsAdmitted(t *testing.T) {
+	for _, name := range shipped {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { admits(t, name) }) })
+	}
+}
+
+func admits(t *testing.T, name string) {
+	p, limits := load(t, name)
+	var ps source.Problems
+	resolved := budget.Resolve(limits, budget.Terms{Facts: p.Values(p.Node, nil, &ps), Tables: p.Tables}, &ps)
+	b := budget.New(budget.Options{System: name, Limits: resolved})
+	for _, call := range callsOf(limits) {
+		method, path, _ := strings.Cut(call, " ")
+		for _, class := range specs.Classes {
+			// A minimum spacing lets the next call through when it is over.
+			ticket, err := b.Admit(t.Context(), budget.Call{Class: class, Method: method, Path: path, Wait: time.Minute})
+			if err != nil {
+				t.Fatalf("%s: %s of class %s: %v", name, call, class, err)
+			}
+			ticket.Settle(budget.Result{})
+		}
+	}
+	state, err := b.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pool := range state.Pools {
+		counts := slices.ContainsFunc(limits, func(l budget.Limit) bool { return l.Name == pool.Name && (l.Hold > 0 || l.Calendar != nil) })
+		if counts && pool.Used == 0 {
+			t.Errorf("%s.%s has counted nothing", name, pool.Name)
+		}
+	}
+}
+
+// callsOf are calls that fit the limits of a profile: those that the limits
+// name, at most three, and a read and a write.
+func callsOf(limits []budget.Limit) []string {
+	calls := []string{"GET /orders/{id}", "POST /orders"}
+	for _, l := range limits {
+		for _, call := range l.Calls {
+			if call = strings.NewReplacer("**", "v1", "*", "{id}").Replace(call); len(calls) < 5 && !slices.Contains(calls, call) {
+				calls = append(calls, call)
+			}
+		}
+	}
+	return calls
 }
