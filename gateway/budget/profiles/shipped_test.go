@@ -204,6 +204,7 @@ func admits(t *testing.T, name string) {
 			if err != nil {
 				t.Fatalf("%s: %s of class %s: %v", name, call, class, err)
 			}
+			time.Sleep(10 * time.Millisecond) // what a call takes
 			ticket.Settle(budget.Result{})
 		}
 	}
