@@ -182,9 +182,12 @@ const suspendTimeout = time.Second
 
 // suspend keeps all replicas from a system for a while.
 func (f *Fleet) suspend(system string, d time.Duration) {
+	f.mu.Lock()
+	known := f.budgets[system]
+	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), suspendTimeout)
 	defer cancel()
-	if err := f.store.Suspend(ctx, system, d); err != nil {
+	if err := known.budget.Suspend(ctx, d); err != nil {
 		f.log.Warn("the other replicas do not know of a breaker", "system", system, "error", err.Error())
 	}
 }

@@ -66,7 +66,7 @@ func TestMeasuredCosts(t *testing.T) {
 // An operation's own mapping must give a number: nothing is sent otherwise.
 func TestCostThatCannotBeWorkedOut(t *testing.T) {
 	var got seen
-	w := open(t, plan{system: "limits: [{name: pool, capacity: 10, hold: 1h}]", paths: at("POST", "/x", "x", "cost: {pool: .points}")}, got.answers(200, "{}"))
+	w := open(t, plan{system: "limits: [{name: pool, capacity: 10, hold: 1h, pace: off}]", paths: at("POST", "/x", "x", "cost: {pool: .points}")}, got.answers(200, "{}"))
 	w.want(w.send("POST", "/x", `{"points":"many"}`), 422, "cost.pool failed")
 	w.want(w.send("POST", "/x", `{"points":-1}`), 422, "cost.pool failed")
 	if got.count() != 0 || w.used()["pool"] != 0 {

@@ -83,10 +83,10 @@ func TestReportsFromBodies(t *testing.T) {
 
 // Answers that are read for a report go through as they came, and only JSON is read.
 func TestReportsLeaveAnswersAlone(t *testing.T) {
-	large := `{"left":5,"text":"` + strings.Repeat("x", 3000) + `"}`
+	large := `{"left":500,"text":"` + strings.Repeat("x", 3000) + `"}`
 	var encoding, typ, body string
 	hold := make(chan struct{})
-	w := open(t, plan{system: "answer: 2KiB\nlimits: [{name: a, capacity: 100, hold: 1h, pace: off}]\nreports: [{pool: a, json: .left}]", paths: at("GET", "/x", "x", "") + at("GET", "/y", "y", "call: {response: .left}") + at("HEAD", "/z", "z", "")},
+	w := open(t, plan{system: "answer: 2KiB\nlimits: [{name: a, capacity: 1000, hold: 1h, pace: off}]\nreports: [{pool: a, json: .left}]", paths: at("GET", "/x", "x", "") + at("GET", "/y", "y", "call: {response: .left}") + at("HEAD", "/z", "z", "")},
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", typ)
 			if encoding != "" {
@@ -104,8 +104,8 @@ func TestReportsLeaveAnswersAlone(t *testing.T) {
 			io.WriteString(w, body)
 		}))
 	for _, c := range []struct{ encoding, typ, body string }{
-		{"", "application/json", `{"left":5}`},
-		{"gzip", "application/json; charset=utf-8", zipped(`{"left":5}`)},
+		{"", "application/json", `{"left":500}`},
+		{"gzip", "application/json; charset=utf-8", zipped(`{"left":500}`)},
 		{"gzip", "application/json", zipped(large)},
 		{"br", "application/json", "whatever"},
 		{"", "application/json", large},
@@ -118,8 +118,8 @@ func TestReportsLeaveAnswersAlone(t *testing.T) {
 			t.Errorf("%+v became %d %q", c, r.StatusCode, r.text)
 		}
 	}
-	encoding, typ, body = "", "application/json", `{"left":5}`
-	w.want(w.send("GET", "/y", ""), 200, "5")
+	encoding, typ, body = "", "application/json", `{"left":500}`
+	w.want(w.send("GET", "/y", ""), 200, "500")
 	w.want(w.send("HEAD", "/z", ""), 200, "")
 	w.want(w.send("GET", "/x?broken", ""), 502, "broke its answer off")
 	// A stream of something else is not held back.

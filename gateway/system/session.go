@@ -114,7 +114,7 @@ func (f *session) call(ctx context.Context, s *system, name string, p plain, tok
 // fetch logs in, makes the headers, and asks for the context.
 func (f *session) fetch(ctx context.Context, s *system) (*grant, error) {
 	started := time.Now()
-	answer, err := f.call(ctx, s, "log-in", f.login, nil, &grant{})
+	answer, err := f.call(ctx, s, "log-in", f.login, nil, &grant{principal: f.username})
 	if err != nil {
 		return nil, err
 	}
