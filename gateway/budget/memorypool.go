@@ -9,7 +9,8 @@ import (
 // is settled or its lease runs out, and in held or in the bucket after that.
 // All times are nanoseconds since the store's epoch.
 type memoryPool struct {
-	epoch    time.Time
+	// owner is the system that has the pool; nil when it was dropped.
+	owner    *memorySystem
 	revision int
 	hold     int64
 	calendar *Calendar
@@ -53,8 +54,8 @@ const (
 // foreignStay is how long a report about calls under way is taken to hold.
 const foreignStay = int64(10 * time.Second)
 
-func newMemoryPool(epoch time.Time, pool *Pool, lease time.Duration, now int64) *memoryPool {
-	p := &memoryPool{epoch: epoch, full: now, cut: cut{at: -1}}
+func newMemoryPool(owner *memorySystem, pool *Pool, lease time.Duration, now int64) *memoryPool {
+	p := &memoryPool{owner: owner, full: now, cut: cut{at: -1}}
 	p.flying.width = max(1, int64(lease)/leaseSlices)
 	p.flying.advance(now, nil)
 	p.shape(pool, now)
@@ -112,7 +113,7 @@ func (p *memoryPool) look(at int64) {
 		return
 	}
 	now := time.Now()
-	epoch := now.Round(0).Add(-now.Sub(p.epoch)) // by the clock on the wall, as it is now
+	epoch := now.Round(0).Add(-now.Sub(p.owner.epoch)) // by the clock on the wall, as it is now
 	start, end := p.calendar.Bounds(epoch.Add(time.Duration(at)))
 	p.window = window{start: int64(start.Sub(epoch)), end: int64(end.Sub(epoch)), read: at}
 	if off := p.window.end - w.end; off > -sameWindow && off < sameWindow {
