@@ -112,9 +112,9 @@ func TestNumbers(t *testing.T) {
 		{"netsuite", "{tier: ultimate, suitecloud_plus: 5}", "concurrency 70"},
 		{"netsuite", "{tier: premium, suitecloud_plus: 2, account_type: partner}", "concurrency 5"},
 		{"netsuite", "{tier: premium, integration_limit: 4}", "concurrency 4"},
-		{"dataverse", "{}", "concurrency 52, requests 6000, execution 1200, entitlement 40000"},
-		{"dataverse", "{identity: application, licences: 100}", "concurrency 52, requests 6000, execution 1200, entitlement 1000000"},
-		{"dataverse", "{identity: application, licences: 9000}", "concurrency 52, requests 6000, execution 1200, entitlement 10000000"},
+		{"dataverse", "{}", "concurrency 52, requests 6000, execution 1200, search 1 + 1/1s, entitlement 40000"},
+		{"dataverse", "{identity: application, licences: 100}", "concurrency 52, requests 6000, execution 1200, search 1 + 1/1s, entitlement 1000000"},
+		{"dataverse", "{identity: application, licences: 9000}", "concurrency 52, requests 6000, execution 1200, search 1 + 1/1s, entitlement 10000000"},
 		{"business-central", "{}", "concurrency 5, requests 6000"},
 		{"salesforce", "{edition: enterprise, licences: 50}", "long-running 25, daily 150000"},
 		{"salesforce", "{edition: unlimited, licences: 50, extra_calls: 1000}", "long-running 25, daily 351000"},
@@ -128,7 +128,8 @@ func TestNumbers(t *testing.T) {
 		{"sap-btp-token", "{}", "tokens 60"},
 		{"frappe", "{execution_seconds: 600}", "execution 600000000, concurrency 4"},
 		{"frappe", "{}", "execution 1000000000000, concurrency 4"},
-		{"odoo", "{hosting: sh-staging, workers: 8}", "concurrency 1, rate 1 + 1000/1s"},
+		{"odoo", "{hosting: sh-staging, workers: 8}", "concurrency 1, rate 1000 + 1000/1s"},
+		{"odoo", "{}", "concurrency 2, rate 1 + 1/1s"},
 		{"manhattan", "{calls_per_hour: 2000}", "hourly 2000, concurrency 8"},
 	} {
 		p, limits := load(t, c.profile)
