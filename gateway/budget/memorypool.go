@@ -90,8 +90,7 @@ func (p *memoryPool) end(at int64, u Units) {
 	p.ended += u
 	switch {
 	case p.interval > 0:
-		// A bucket that has shrunk refills more slowly, too.
-		p.full = min(max(p.full, at)+nanoseconds(float64(u)*p.interval/p.cut.share(at)), 1<<61)
+		p.full = min(max(p.full, at)+p.refill(u, at), 1<<61)
 	case p.calendar != nil:
 		p.held.add(p.free(at), u)
 	case p.hold > 0:
@@ -121,7 +120,11 @@ func (p *memoryPool) look(at int64) {
 	}
 }
 
-func (p *memoryPool) refill(u Units) int64 { return nanoseconds(float64(u) * p.interval) }
+// refill is how long it takes until units have come back to the bucket. One that
+// has shrunk is slower, too.
+func (p *memoryPool) refill(u Units, now int64) int64 {
+	return nanoseconds(float64(u) * p.interval / p.cut.share(now))
+}
 
 // reshape keeps the counts under other settings. What is held stays as long as
 // the new settings demand, and no shorter than it was promised.
@@ -168,7 +171,7 @@ func (p *memoryPool) convert(pool *Pool, now int64) {
 
 // spent is what is missing from a bucket, apart from what is under way.
 func (p *memoryPool) spent(now int64) Units {
-	return Units(math.Ceil(float64(max(0, p.full-now)) / p.interval))
+	return Units(math.Ceil(float64(max(0, p.full-now)) / p.interval * p.cut.share(now)))
 }
 
 // judge adds to a decision what this pool has to say about an ask.
@@ -215,7 +218,7 @@ func (p *memoryPool) roomIn(ask *Ask, now int64) (in, again int64) {
 	if p.interval > 0 {
 		// What is under way could end now; it starts to refill then.
 		taken := p.flying.sum + ask.Units - limit
-		if in = max(p.full, now) - now + p.refillSigned(taken); in > 0 {
+		if in = max(p.full, now) - now + p.refillSigned(taken, now); in > 0 {
 			return in, in
 		}
 		return 0, 0
@@ -290,11 +293,11 @@ func (p *memoryPool) freed(missing Units, round, now int64) int64 {
 	return in
 }
 
-func (p *memoryPool) refillSigned(u Units) int64 {
+func (p *memoryPool) refillSigned(u Units, now int64) int64 {
 	if u < 0 {
-		return -int64(math.Floor(float64(-u) * p.interval))
+		return -int64(math.Floor(float64(-u) * p.interval / p.cut.share(now)))
 	}
-	return p.refill(u)
+	return p.refill(u, now)
 }
 
 func (p *memoryPool) settle(a *Admission, asked, actual Units, o Outcome, now int64) {
@@ -347,7 +350,7 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	if excess := ours - used - max(0, since-own); r.Exact && excess > 0 {
 		ours -= excess
 		if p.interval > 0 {
-			p.full = max(now, p.full-p.refill(excess))
+			p.full = max(now, p.full-p.refill(excess, now))
 		} else {
 			p.held.shed(excess)
 		}
@@ -360,7 +363,7 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	switch {
 	case others <= 0:
 	case p.interval > 0:
-		p.full = max(p.full, now) + p.refill(others)
+		p.full = max(p.full, now) + p.refill(others, now)
 	default:
 		p.foreign, p.foreignUntil = others, p.foreignEnd(now)
 	}
@@ -412,7 +415,7 @@ func (p *memoryPool) usage(key string, now int64) Usage {
 	if p.interval > 0 && p.full > now {
 		spent := p.spent(now)
 		u.Used += spent
-		u.RoomIn = time.Duration(p.refill(min(spent, unit)))
+		u.RoomIn = time.Duration(p.refill(min(spent, unit), now))
 	}
 	return u
 }
