@@ -111,7 +111,7 @@ func TestProfileUnderAFile(t *testing.T) {
 		"profile: netsuite\nlimits: [{name: concurrency, capacity: 8}]":                    "concurrency 8",
 		"profile: netsuite\nlimits: [{name: concurrency, bucket: {size: 3, refill: 1/s}}]": "concurrency bucket 3",
 		"profile: netsuite\nlimits: [{name: writes, capacity: 2, calls: GET /x}]":          "writes 2, concurrency 5 (shipped)",
-		"profile: dataverse\nlimits: [{name: requests, capacity: 100}]":                    "requests 100 in 5m0s, concurrency 52 (shipped), execution 1200 in 5m0s (shipped), entitlement 40000 in 24h0m0s (shipped)",
+		"profile: dataverse\nlimits: [{name: requests, capacity: 100}]":                    "requests 100 in 5m0s, concurrency 52 (shipped), execution 1200 in 5m0s (shipped), search bucket 1 (shipped), entitlement 40000 in 24h0m0s (shipped)",
 		"limits: [{name: a, capacity: 'users * 2'}]\nfacts: {users: 4}":                    "a 8",
 	} {
 		if got := limits(settingsOf(t, system)); got != want {
