@@ -13,10 +13,10 @@ func someLimits(n int) []Limit {
 	return []Limit{
 		capacity("concurrency", 100, 0),
 		capacity("window", 1e9, 300*time.Second),
-		bucket("rate", 1e6, Rate{1e9, time.Second}),
+		bucket("rate", 1e6, Rate{Units: 1e9, Per: time.Second}),
 		capacity("daily", 1e11, 24*time.Hour),
 		scoped(capacity("app", 1e9, time.Minute), "{app}"),
-		scoped(bucket("user", 1e6, Rate{1e9, time.Second}), "{principal}"),
+		scoped(bucket("user", 1e6, Rate{Units: 1e9, Per: time.Second}), "{principal}"),
 	}[:n]
 }
 

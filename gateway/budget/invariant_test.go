@@ -65,16 +65,16 @@ func span(t *rapid.T, label string, most time.Duration) time.Duration {
 }
 
 func drawLimit(t *rapid.T, i int) Limit {
-	l := Limit{Name: fmt.Sprintf("limit%d", i), Cost: 1, Enforcement: "hard"}
+	l := Limit{Name: fmt.Sprintf("limit%d", i), Enforcement: "hard"}
 	if rapid.Bool().Draw(t, "bucket") {
 		l.Bucket = &Bucket{
-			Size:   float64(rapid.IntRange(3, 8).Draw(t, "size")),
+			Size:   *Number(float64(rapid.IntRange(3, 8).Draw(t, "size"))),
 			Refill: Rate{Units: float64(rapid.IntRange(1, 8).Draw(t, "refill")), Per: time.Duration(rapid.IntRange(1, 4).Draw(t, "per")) * time.Second},
 		}
 		return l
 	}
 	capacity := float64(rapid.IntRange(3, 8).Draw(t, "capacity"))
-	l.Capacity = &capacity
+	l.Capacity = Number(capacity)
 	if rapid.Bool().Draw(t, "window") {
 		l.Hold = source.Duration(rapid.Int64Range(int64(time.Millisecond), int64(20*time.Second)).Draw(t, "hold"))
 	}
@@ -194,8 +194,8 @@ func violation(l Limit, seen []arrival) string {
 				sum += a.cost
 			}
 		}
-		if float64(sum) > *l.Capacity {
-			return fmt.Sprintf("%d units in the window of %v that ends at %v, and %v are allowed", sum, l.Hold, last.at, *l.Capacity)
+		if float64(sum) > l.Capacity.Value {
+			return fmt.Sprintf("%d units in the window of %v that ends at %v, and %v are allowed", sum, l.Hold, last.at, l.Capacity.Value)
 		}
 	}
 	return ""
@@ -209,17 +209,17 @@ func concurrencyViolation(l Limit, seen []arrival) string {
 				sum += a.cost
 			}
 		}
-		if float64(sum) > *l.Capacity {
-			return fmt.Sprintf("%d units under way at %v, and %v are allowed", sum, now.at, *l.Capacity)
+		if float64(sum) > l.Capacity.Value {
+			return fmt.Sprintf("%d units under way at %v, and %v are allowed", sum, now.at, l.Capacity.Value)
 		}
 	}
 	return ""
 }
 
 func bucketViolation(l Limit, seen []arrival) string {
-	level, last := l.Bucket.Size, time.Duration(0)
+	level, last := l.Bucket.Size.Value, time.Duration(0)
 	for _, a := range seen {
-		level = min(l.Bucket.Size, level+(a.at-last).Seconds()*l.Bucket.Refill.Units/l.Bucket.Refill.Per.Seconds())
+		level = min(l.Bucket.Size.Value, level+(a.at-last).Seconds()*l.Bucket.Refill.Units/l.Bucket.Refill.Per.Seconds())
 		last = a.at
 		if level -= float64(a.cost); level < -1e-6 {
 			return fmt.Sprintf("the bucket lacks %v at %v", -level, a.at)

@@ -86,6 +86,11 @@ type Ask struct {
 	Units Units
 	// Reserve is what the call has to leave free.
 	Reserve Units
+
+	// counted and ended are for Memory: where it counted the ask, and what had
+	// ended there by then.
+	counted *memoryPool
+	ended   Units
 }
 
 // Decision is a store's answer.

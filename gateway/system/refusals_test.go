@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget/profiles"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // refusal is an answer of a vendor's system, as the vendor or those who met it
@@ -27,26 +28,26 @@ type refusal struct {
 }
 
 const (
-	soapFault = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>`
-	soapEnd   = `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
+	faultHead = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>`
+	faultTail = `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
 )
 
 var refusals = []refusal{
 	{profile: "netsuite", status: 400, body: `{"error":{"code":"SSS_REQUEST_LIMIT_EXCEEDED","message":"Request limit exceeded."}}`, pools: "concurrency"},
 	{profile: "netsuite", status: 429, body: `{"type":"about:blank","title":"Too Many Requests","status":429,"o:errorDetails":[{"detail":"Too many requests","o:errorCode":"CONCURRENCY_LIMIT_EXCEEDED"}]}`, pools: "concurrency"},
 	{profile: "netsuite", status: 400, body: `{"title":"Bad Request","status":400,"o:errorDetails":[{"detail":"x","o:errorCode":"SSS_REQUEST_LIMIT_EXCEEDED"}]}`, pools: "concurrency"},
-	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: soapFault +
-		`<faultcode>soapenv:Server.userException</faultcode><faultstring>SuiteTalk concurrent request limit exceeded. Request blocked.</faultstring><detail><platformFaults:exceededConcurrentRequestLimitFault xmlns:platformFaults="urn:faults_2025_2.platform.webservices.netsuite.com"><platformFaults:code>WS_REQUEST_BLOCKED</platformFaults:code></platformFaults:exceededConcurrentRequestLimitFault></detail>` + soapEnd},
-	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: soapFault +
-		`<faultcode>soapenv:Server.userException</faultcode><faultstring>Only one request may be made against a session at a time</faultstring><detail><f:ExceededRequestLimitFault xmlns:f="urn:x"><f:code>WS_CONCUR_SESSION_DISALLWD</f:code></f:ExceededRequestLimitFault></detail>` + soapEnd},
+	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: faultHead +
+		`<faultcode>soapenv:Server.userException</faultcode><faultstring>SuiteTalk concurrent request limit exceeded. Request blocked.</faultstring><detail><platformFaults:exceededConcurrentRequestLimitFault xmlns:platformFaults="urn:faults_2025_2.platform.webservices.netsuite.com"><platformFaults:code>WS_REQUEST_BLOCKED</platformFaults:code></platformFaults:exceededConcurrentRequestLimitFault></detail>` + faultTail},
+	{profile: "netsuite", call: "POST /services/NetSuitePort_2025_2", status: 500, pools: "concurrency", body: faultHead +
+		`<faultcode>soapenv:Server.userException</faultcode><faultstring>Only one request may be made against a session at a time</faultstring><detail><f:ExceededRequestLimitFault xmlns:f="urn:x"><f:code>WS_CONCUR_SESSION_DISALLWD</f:code></f:ExceededRequestLimitFault></detail>` + faultTail},
 	{profile: "netsuite", status: 400, body: `{"title":"Bad Request","status":400,"o:errorDetails":[{"detail":"Invalid value","o:errorCode":"INVALID_CONTENT"}]}`, fate: "refused"},
 	{profile: "netsuite", call: "POST /services/rest/record/v1/customer", status: 400, body: `{"title":"Conflict","status":400,"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}`, fate: "refused"},
 
-	{profile: "dataverse", status: 429, headers: "Retry-After: 20", pools: "concurrency execution requests", wait: 20 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 20", pools: "concurrency entitlement execution requests", wait: 20 * time.Second,
 		body: `{"error":{"code":"0x80072322","message":"Number of requests exceeded the limit of 6000 over time window of 300 seconds."}}`},
-	{profile: "dataverse", status: 429, headers: "Retry-After: 40", pools: "concurrency execution requests", wait: 40 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 40", pools: "concurrency entitlement execution requests", wait: 40 * time.Second,
 		body: `{"error":{"code":"0x80072321","message":"Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds."}}`},
-	{profile: "dataverse", status: 429, headers: "Retry-After: 30", pools: "concurrency execution requests", wait: 30 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 30", pools: "concurrency entitlement execution requests", wait: 30 * time.Second,
 		body: `{"error":{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 52."}}`},
 	{profile: "dataverse", status: 403, body: `{"error":{"code":"0x80040220","message":"Principal user is missing a privilege."}}`, fate: "refused"},
 
@@ -56,12 +57,15 @@ var refusals = []refusal{
 
 	{profile: "business-central", status: 429, body: `{"error":{"code":"Application_TooManyRequests","message":"Too many requests reached. Actual (101). Maximum (100)."}}`, pools: "concurrency requests"},
 	{profile: "business-central", status: 503, body: `{"error":{"code":"Application_ServiceUnavailable","message":"x"}}`, pools: "concurrency"},
+	{profile: "business-central", status: 408, fate: "unavailable"},
+	{profile: "business-central", call: "POST /api/v2.0/salesOrders", status: 408, fate: "doubtful"},
+	{profile: "business-central", call: "POST /api/v2.0/salesOrders", status: 504, fate: "doubtful"},
 
 	{profile: "salesforce", status: 403, body: `[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "daily", wait: time.Minute},
 	{profile: "salesforce", status: 403, body: `[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "long-running"},
 	{profile: "salesforce", status: 403, body: `[{"message":"insufficient access rights on object id","errorCode":"INSUFFICIENT_ACCESS_OR_READONLY"}]`, fate: "refused"},
-	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily long-running", body: soapFault +
-		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode><faultstring>REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.</faultstring>` + soapEnd},
+	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily long-running", body: faultHead +
+		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode><faultstring>REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.</faultstring>` + faultTail},
 
 	{profile: "sap-s4hana", status: 429, headers: "Retry-After: 60", pools: "concurrency", wait: time.Minute},
 	{profile: "sap-s4hana", status: 503, body: "<html>Service Unavailable</html>", pools: "concurrency"},
@@ -77,8 +81,8 @@ var refusals = []refusal{
 	{profile: "sap-business-one", status: 502, body: "<!DOCTYPE HTML><html><head><title>502 Proxy Error</title></head><body><h1>Proxy Error</h1></body></html>", pools: "concurrency"},
 	{profile: "sap-business-one", call: "POST /b1s/v2/Orders", status: 502, body: "<html><head><title>502 Proxy Error</title></head></html>", pools: "concurrency", fate: "doubtful"},
 
-	{profile: "acumatica", status: 429, pools: "concurrency requests", wait: 2 * time.Second},
-	{profile: "acumatica", call: "POST /entity/auth/login", status: 429, body: `{"message":"API login limit exceeded. Please try again later."}`, pools: "concurrency requests"},
+	{profile: "acumatica", status: 429, pools: "concurrency pacing requests", wait: 2 * time.Second},
+	{profile: "acumatica", call: "POST /entity/auth/login", status: 429, body: `{"message":"API login limit exceeded. Please try again later."}`, pools: "concurrency pacing requests"},
 
 	{profile: "sage-intacct", status: 429, body: `{"ia::result":{"ia::error":{"code":"GW-0010","message":"Too many requests"}}}`, pools: "concurrency"},
 	{profile: "sage-intacct", call: "POST /ia/xml/xmlgw.phtml", status: 500, body: `<response><errormessage><error><errorno>GW-0010</errorno></error></errormessage></response>`, pools: "concurrency"},
@@ -140,7 +144,7 @@ func (r refusal) check(t *testing.T) {
 	var got seen
 	// A template, since the names of its parameters are the API's own affair.
 	template := strings.Replace(path, "/orders/1", "/orders/{number}", 1)
-	w := open(t, plan{system: "profile: " + r.profile + "\nprobes: []\n", paths: at(method, template, "call", "wait: 0s")}, got.answers(r.status, r.body, r.lines()...))
+	w := open(t, plan{system: "profile: " + r.profile + "\n" + withoutProbes(t, r.profile), paths: at(method, template, "call", "wait: 0s")}, got.answers(r.status, r.body, r.lines()...))
 	body := ""
 	if method == "POST" {
 		body = `{"query":"{ shop { name } }"}`
@@ -178,4 +182,22 @@ func (r refusal) lines() []string {
 		lines = append(lines, "Content-Type: application/json")
 	}
 	return lines
+}
+
+// withoutProbes turns the probes of a profile off, so that none of them gets
+// the answer that is meant for the call.
+func withoutProbes(t *testing.T, profile string) string {
+	var ps source.Problems
+	p := profiles.Load(profile, &ps)
+	if p == nil {
+		t.Fatal(ps.Err())
+	}
+	text := ""
+	for _, probe := range p.System.Get("probes").Items() {
+		text += "  - {every: 0s, get: " + probe.Get("get").Text() + "}\n"
+	}
+	if text == "" {
+		return ""
+	}
+	return "probes:\n" + text
 }

@@ -13,29 +13,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/specs/source"
 )
 
 // Profile is one file.
 type Profile struct {
-	Name         string        `yaml:"name" check:"required" doc:"The name of the file without .yaml."`
-	Title        string        `yaml:"title" check:"required" doc:"The system's name as shown to people."`
-	Vendor       string        `yaml:"vendor" check:"required" doc:"Who makes the system."`
-	Checked      Date          `yaml:"checked" check:"required" doc:"The day on which the sources were read."`
-	AdaptiveOnly bool          `yaml:"adaptive_only" doc:"The vendor publishes no number: the limits begin with a guess and follow the system's refusals."`
-	Notes        string        `yaml:"notes" doc:"What to know before use."`
-	Facts        Facts         `yaml:"facts" doc:"What the formulas need to know of the customer's contract, by name."`
-	Tables       Tables        `yaml:"tables" doc:"Numbers by the word that stands for them, for the formulas."`
-	Idempotency  []Idempotency `yaml:"idempotency" doc:"How the system recognises a write that is sent twice; for the idempotency key of operations."`
-	System       source.Node   `yaml:"system" check:"required" doc:"Keys of a system's file."`
-	Node         source.Node   `yaml:",node"`
+	Name         string                        `yaml:"name" check:"required" doc:"The name of the file without .yaml."`
+	Title        string                        `yaml:"title" check:"required" doc:"The system's name as shown to people."`
+	Vendor       string                        `yaml:"vendor" check:"required" doc:"Who makes the system."`
+	Checked      Date                          `yaml:"checked" check:"required" doc:"The day on which the sources were read."`
+	AdaptiveOnly bool                          `yaml:"adaptive_only" doc:"The vendor publishes no number: the limits begin with a guess and follow the system's refusals."`
+	Notes        string                        `yaml:"notes" doc:"What to know before use."`
+	Facts        map[string]Fact               `yaml:"facts" doc:"What the formulas need to know of the customer's contract, by name."`
+	Tables       map[string]map[string]float64 `yaml:"tables" doc:"Numbers by the word that stands for them, for the formulas."`
+	Idempotency  []Idempotency                 `yaml:"idempotency" doc:"How the system recognises a write that is sent twice; for the idempotency key of operations."`
+	System       source.Node                   `yaml:"system" check:"required" doc:"Keys of a system's file."`
+	Node         source.Node                   `yaml:",node"`
 }
-
-// Facts are what formulas know, by name.
-type Facts map[string]Fact
-
-// Tables hold numbers, by the name of the table and the word.
-type Tables map[string]map[string]float64
 
 // Fact is something to know of a contract.
 type Fact struct {
@@ -126,14 +121,13 @@ func (p *Profile) check(ps *source.Problems) {
 	}
 	for _, f := range p.System.Fields() {
 		switch f.Name {
-		case "url", "credentials", "profile", "facts", "dialect":
+		case "url", "credentials", "profile", "facts", "account":
 			ps.Add(f.Key, fmt.Sprintf("a profile does not set %q", f.Name), "it is for the workspace to say")
 		}
 	}
 }
 
-// Value is what a workspace says of a fact: a string or a float64. It is nil
-// after a problem.
+// Value is what is said of a fact: a string or a float64. It is nil after a problem.
 func (f Fact) Value(n source.Node, ps *source.Problems) any {
 	if f.Type == "number" {
 		v, ok := n.Number()
@@ -154,30 +148,30 @@ func (f Fact) Value(n source.Node, ps *source.Problems) any {
 	return n.Text()
 }
 
-// Values are the facts as a workspace says them, defaults included. given is
-// the key facts of the system's file.
-func (p *Profile) Values(given source.Node, at source.Node, ps *source.Problems) map[string]any {
-	values := map[string]any{}
+// Values are the facts that a workspace gives, and the defaults of the others.
+// system is the system's file; a fact that is missing is reported there.
+func (p *Profile) Values(system source.Node, given map[string]budget.Fact, ps *source.Problems) map[string]budget.Fact {
+	values := map[string]budget.Fact{}
 	names := slices.Sorted(maps.Keys(p.Facts))
-	for _, f := range given.Fields() {
-		fact, ok := p.Facts[f.Name]
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		fact, ok := p.Facts[name]
 		if !ok {
-			ps.Add(f.Key, fmt.Sprintf("the profile %s has no fact %q", p.Name, f.Name), source.DidYouMean(f.Name, names))
+			ps.Add(system.Get("facts").Key(name), fmt.Sprintf("the profile %s has no fact %q", p.Name, name), source.DidYouMean(name, names))
 			continue
 		}
-		if v := fact.Value(f.Value, ps); v != nil {
-			values[f.Name] = v
+		if v := fact.Value(given[name].Node, ps); v != nil {
+			values[name] = budget.Fact{Value: v, Node: given[name].Node}
 		}
 	}
 	for _, name := range names {
 		fact := p.Facts[name]
-		switch {
-		case given.Get(name).Exists():
+		switch _, ok := given[name]; {
+		case ok:
 		case !fact.Default.Exists():
-			ps.Add(at, fmt.Sprintf("the profile %s needs the fact %q", p.Name, name), fact.Doc)
+			ps.Add(system.At("facts"), fmt.Sprintf("the profile %s needs the fact %q", p.Name, name), fact.Doc)
 		default:
 			var none source.Problems // reported when the profile was read
-			values[name] = fact.Value(fact.Default, &none)
+			values[name] = budget.Fact{Value: fact.Value(fact.Default, &none)}
 		}
 	}
 	return values

@@ -1,13 +1,13 @@
 package profiles
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -73,8 +73,12 @@ func TestValues(t *testing.T) {
 		"{users: 5, tier: 3}":     `f.yaml:1:25: facts.tier: expected a string, found an integer; Tier.`,
 	} {
 		var ps source.Problems
+		var file struct {
+			Facts map[string]budget.Fact `yaml:"facts"`
+		}
 		n := source.Parse("f.yaml", []byte("facts: "+facts), source.DefaultLimits, &ps)
-		values := p.Values(n.Get("facts"), n.At("facts"), &ps)
+		source.Decode(n, &file, &ps)
+		values := p.Values(n, file.Facts, &ps)
 		got := ""
 		if err := ps.Err(); err != nil {
 			got = err.Error()
@@ -82,7 +86,7 @@ func TestValues(t *testing.T) {
 		if got != want {
 			t.Error(cmp.Diff(want, got))
 		}
-		if want == "" && (values["users"] != 5.0 || len(slices.Collect(maps.Keys(values))) != 2) {
+		if want == "" && (values["users"].Value != 5.0 || values["tier"].Value == nil || len(values) != 2) {
 			t.Errorf("%s: %v", facts, values)
 		}
 	}
