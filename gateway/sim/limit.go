@@ -70,8 +70,10 @@ type visit struct {
 	// elements and points are what the body says that the call is worth; actual
 	// is what its points come to in the end.
 	elements, points, actual float64
-	// node is the server that answers, where there are several.
+	// node is the server that answers, where there are several; plan the usage
+	// plan that counts the call.
 	node    int
+	plan    string
 	foreign bool
 
 	admitted bool
@@ -104,7 +106,6 @@ func (v *visit) weigh(body map[string]any) {
 	}
 }
 
-func one(*visit) string               { return "" }
 func elements(v *visit) float64       { return v.elements }
 func byAuthorization(v *visit) string { return v.r.Header.Get("Authorization") }
 func byNode(v *visit) string          { return strconv.Itoa(v.node) }

@@ -220,6 +220,7 @@ func New(kind string, o Options) (*Server, error) {
 	}
 	s.build(o)
 	s.reset()
+	s.begin(o.Foreign)
 	return s, nil
 }
 
@@ -236,19 +237,23 @@ func (s *Server) build(o Options) {
 	s.handle("/", func(s *Server, r *http.Request, _ map[string]any) answer {
 		return s.failure(http.StatusNotFound, "there is no such resource")
 	})
-	atOnceOnly := true
 	for _, l := range s.limits {
 		l.mu, l.meters = &s.mu, map[string]meter{}
-		atOnceOnly = atOnceOnly && l.window == 0
 	}
+}
+
+// begin lets the foreign traffic in: calls, or places held where only what is
+// under way at once is limited.
+func (s *Server) begin(foreign float64) {
+	rated := slices.ContainsFunc(s.limits, func(l *limit) bool { return l.window > 0 })
 	switch {
-	case o.Foreign == 0:
-	case atOnceOnly:
-		for _, l := range s.limits {
-			l.held = int(o.Foreign)
-		}
+	case foreign == 0:
+	case rated:
+		s.under.Go(func() { s.flow(foreign) })
 	default:
-		s.under.Go(func() { s.flow(o.Foreign) })
+		for _, l := range s.limits {
+			l.held = int(foreign)
+		}
 	}
 }
 
@@ -397,7 +402,7 @@ func (s *Server) arrive(v *visit) (fault *Fault, refused *answer, wait time.Dura
 		return fault, nil, 0
 	}
 	s.prepare(v)
-	s.last = &visit{r: v.r, operation: v.operation, node: v.node}
+	s.last = &visit{r: v.r, operation: v.operation, node: v.node, plan: v.plan}
 	if fault.is("overload") {
 		refused = s.overloaded(v)
 	} else if refused = s.admit(v); refused != nil {
