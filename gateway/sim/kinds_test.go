@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -173,6 +174,18 @@ func TestEveryKindHasABorder(t *testing.T) {
 	for _, k := range Kinds() {
 		if !tested[k.Name] {
 			t.Errorf("%s is not tested", k.Name)
+		}
+	}
+}
+
+func TestEveryKindIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Kinds() {
+		if !strings.Contains(string(text), "// # "+k.Name+"\n") {
+			t.Errorf("%s has no section in doc.go", k.Name)
 		}
 	}
 }
