@@ -45,12 +45,7 @@ func amazon(s *Server, o Options) {
 		rates[op.name] = strconv.FormatFloat(op.rate*o.Scale, 'g', 6, 64)
 		s.limits = append(s.limits, &limit{
 			name: op.name, source: bucket(op.burst, op.rate*o.Scale), scope: byHeader("X-Amz-Access-Token"), refuse: quotaExceeded,
-			cost: func(v *visit) float64 {
-				if v.plan == op.name {
-					return 1
-				}
-				return 0
-			},
+			cost: func(v *visit) float64 { return count(v.plan == op.name) },
 		})
 		plans[op.method+" "+op.path] = op.name
 		work := listing(placedOf, under("payload"))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -333,6 +334,33 @@ func TestForeignTrafficUsesTheSameLimit(t *testing.T) {
 			t.Error("the traffic goes on after the end")
 		}
 	})
+}
+
+// Calls over a real connection and foreign ones at once: for the race detector.
+func TestForeignTrafficBesideRealCalls(t *testing.T) {
+	for _, kind := range []string{"dataverse", "business-central", "amazon-sp-api", "quickbooks"} {
+		s := start(t, kind, Options{Foreign: 5000, Scale: 100, Latency: 100 * time.Microsecond})
+		server := httptest.NewServer(s)
+		var callers sync.WaitGroup
+		for range 4 {
+			callers.Go(func() {
+				for range 50 {
+					resp, err := http.Post(server.URL+anyPath, "application/json", strings.NewReader(`{"elements":1}`))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp.Body.Close()
+				}
+			})
+		}
+		callers.Wait()
+		server.Close()
+		s.Close()
+		if r := s.Report(); r.Arrived != 200 || r.InFlight != 0 || r.Mark.Admitted+r.Violations != 200 {
+			t.Errorf("%s: the report is %+v", kind, r)
+		}
+	}
 }
 
 func TestForeignCallsStandInTheLine(t *testing.T) {

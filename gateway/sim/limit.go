@@ -113,6 +113,14 @@ func byHeader(n string) func(*visit) string {
 	return func(v *visit) string { return v.r.Header.Get(n) }
 }
 
+// count is 1 for what is so.
+func count(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func (l *limit) key(v *visit) string {
 	if l.scope == nil {
 		return ""
