@@ -339,7 +339,7 @@ func TestForeignTrafficUsesTheSameLimit(t *testing.T) {
 // Calls over a real connection and foreign ones at once: for the race detector.
 func TestForeignTrafficBesideRealCalls(t *testing.T) {
 	for _, kind := range []string{"dataverse", "business-central", "amazon-sp-api", "quickbooks"} {
-		s := start(t, kind, Options{Foreign: 5000, Scale: 100, Latency: 100 * time.Microsecond})
+		s := start(t, kind, Options{Foreign: 1000, Scale: 100, Latency: 100 * time.Microsecond})
 		server := httptest.NewServer(s)
 		var callers sync.WaitGroup
 		for range 4 {
@@ -464,7 +464,7 @@ func TestSalesforceCountsLongCalls(t *testing.T) {
 		if status != 403 || !strings.Contains(text, "ConcurrentRequests (Concurrent API Requests) Limit exceeded.") || violations(s)["long-running"] != 1 {
 			t.Errorf("%d %s", status, text)
 		}
-		time.Sleep(40 * time.Second)
+		time.Sleep(41 * time.Second)
 		occupy(s, 1, "GET", anyPath)
 		limits, _ := want(t, s, 200, "GET", "/services/data/v62.0/limits", "")
 		if daily := limits["DailyApiRequests"].(record); daily["Max"] != 100000.0 || daily["Remaining"] != 100000.0-43 {
