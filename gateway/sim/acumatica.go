@@ -13,52 +13,11 @@ import (
 // IS__con_License_Restrictions_API_Users.md and IS__con_Limitation_of_API_Connections.md;
 // the numbers of 16 and 20 are its example, 100 and 10 are examples of licences.
 func acumatica(s *Server, o Options) {
-	perMinute, minute := o.requests(100, time.Minute)
 	sessions := &sessions{ttl: o.span(time.Hour)}
-	declined := func(*visit, refusal) answer {
-		return answer{status: http.StatusTooManyRequests, body: record{"message": "The request was declined because the limit of API requests was exceeded."}}
-	}
-	isLogin := func(v *visit) bool { return v.r.URL.Path == "/entity/auth/login" }
-	isLogout := func(v *visit) bool { return v.r.URL.Path == "/entity/auth/logout" }
-	s.limits = []*limit{
-		{
-			name: "processed", source: inLine(orElse(o.Concurrency, 16), 20, o.span(10*time.Minute), func() pacer {
-				return &halfway{perMinute: int(perMinute), minute: minute}
-			}),
-			cost: func(v *visit) float64 {
-				if isLogout(v) {
-					return 0 // it is served at once
-				}
-				return 1
-			},
-			refuse: declined, late: func(v *visit) answer { return declined(v, refusal{}) },
-		},
-		{name: "sessions", source: seats(orElse(o.Sessions, 10), sessions), cost: func(v *visit) float64 {
-			if isLogin(v) {
-				return 1
-			}
-			return 0
-		}, refuse: func(*visit, refusal) answer {
-			return answer{status: http.StatusTooManyRequests, body: record{"message": "API login limit exceeded. Please try again later."}}
-		}},
-		{name: "minute", source: sliding(perMinute, minute), billed: true},
-	}
+	s.limits = acumaticaLimits(o, sessions)
 	s.failure = func(status int, text string) answer { return answer{status: status, body: record{"message": text}} }
 	s.fresh = sessions.clear
-	s.gate = func(v *visit) *answer {
-		if !strings.HasPrefix(v.r.URL.Path, "/entity/") || isLogin(v) {
-			return nil
-		}
-		c, err := v.r.Cookie(acumaticaSession)
-		if err == nil && sessions.touch(c.Value, time.Now()) {
-			if isLogout(v) {
-				delete(sessions.last, c.Value)
-			}
-			return nil
-		}
-		a := answer{status: http.StatusUnauthorized, body: record{"message": "You are not logged in."}}
-		return &a
-	}
+	s.gate = func(v *visit) *answer { return acumaticaGate(v, sessions) }
 	s.handle("POST /entity/auth/login", func(_ *Server, _ *http.Request, body map[string]any) answer {
 		if body["name"] == nil || body["password"] == nil {
 			return answer{status: http.StatusUnauthorized, body: record{"message": "Invalid credentials. Please try again."}}
@@ -74,21 +33,64 @@ func acumatica(s *Server, o Options) {
 	for set, records := range map[string]func(*data) []record{"StockItem": itemsOf, "Customer": customersOf, "SalesOrder": placedOf} {
 		s.handle("GET "+root+set, listing(records, bare))
 	}
-	s.handle("PUT "+root+"SalesOrder", func(s *Server, r *http.Request, body map[string]any) answer {
-		flat := map[string]any{}
-		for name, v := range body {
-			if inner, ok := v.(map[string]any); ok {
-				flat[name] = inner["value"]
-			}
+	s.handle("PUT "+root+"SalesOrder", putAcumaticaOrder)
+}
+
+func isLogin(v *visit) bool  { return v.r.URL.Path == "/entity/auth/login" }
+func isLogout(v *visit) bool { return v.r.URL.Path == "/entity/auth/logout" }
+
+func acumaticaLimits(o Options, sessions *sessions) []*limit {
+	perMinute, minute := o.requests(100, time.Minute)
+	pace := func() pacer { return &halfway{perMinute: int(perMinute), minute: minute} }
+	declined := func(*visit) answer {
+		return answer{status: http.StatusTooManyRequests, body: record{"message": "The request was declined because the limit of API requests was exceeded."}}
+	}
+	return []*limit{
+		{
+			name: "processed", source: inLine(orElse(o.Concurrency, 16), 20, o.span(10*time.Minute), pace),
+			cost:   func(v *visit) float64 { return count(!isLogout(v)) }, // which is served at once
+			refuse: func(v *visit, _ refusal) answer { return declined(v) }, late: declined,
+		},
+		{
+			name: "sessions", source: seats(orElse(o.Sessions, 10), sessions), cost: func(v *visit) float64 { return count(isLogin(v)) },
+			refuse: func(*visit, refusal) answer {
+				return answer{status: http.StatusTooManyRequests, body: record{"message": "API login limit exceeded. Please try again later."}}
+			},
+		},
+		{name: "minute", source: sliding(perMinute, minute), billed: true},
+	}
+}
+
+// acumaticaGate refuses who is not logged in.
+func acumaticaGate(v *visit, sessions *sessions) *answer {
+	if !strings.HasPrefix(v.r.URL.Path, "/entity/") || isLogin(v) {
+		return nil
+	}
+	c, err := v.r.Cookie(acumaticaSession)
+	if err != nil || !sessions.touch(c.Value, time.Now()) {
+		return &answer{status: http.StatusUnauthorized, body: record{"message": "You are not logged in."}}
+	}
+	if isLogout(v) {
+		delete(sessions.last, c.Value)
+	}
+	return nil
+}
+
+// putAcumaticaOrder makes an order, or changes the one of the same number.
+func putAcumaticaOrder(s *Server, _ *http.Request, body map[string]any) answer {
+	flat := map[string]any{}
+	for name, v := range body {
+		if inner, ok := v.(map[string]any); ok {
+			flat[name] = inner["value"]
 		}
-		if number, _ := flat["OrderNbr"].(string); number != "" {
-			if old := find(s.data.placed, "OrderNbr", number); old != nil {
-				change(old, flat)
-				return answer{status: http.StatusOK, body: valued(old)}
-			}
+	}
+	if number, _ := flat["OrderNbr"].(string); number != "" {
+		if old := find(s.data.placed, "OrderNbr", number); old != nil {
+			change(old, flat)
+			return answer{status: http.StatusOK, body: valued(old)}
 		}
-		return answer{status: http.StatusOK, body: valued(s.data.keep(flat))}
-	})
+	}
+	return answer{status: http.StatusOK, body: valued(s.data.keep(flat))}
 }
 
 const acumaticaSession = ".ASPXAUTH"

@@ -39,18 +39,15 @@ func spOperations() []spOperation {
 // and operation. The neutral surface counts as getListingsItem and
 // putListingsItem, or as what ?operation= names. Source: developer-docs.amazon.com, usage plans.
 func amazon(s *Server, o Options) {
-	rates := map[string]string{}
+	rates, plans := map[string]string{}, map[string]string{}
+	s.prepare = func(v *visit) { v.plan = spPlan(v, plans) }
 	for _, op := range spOperations() {
 		rates[op.name] = strconv.FormatFloat(op.rate*o.Scale, 'g', 6, 64)
 		s.limits = append(s.limits, &limit{
 			name: op.name, source: bucket(op.burst, op.rate*o.Scale), scope: byHeader("X-Amz-Access-Token"), refuse: quotaExceeded,
-			cost: func(v *visit) float64 {
-				if spOperationOf(v) == op.name {
-					return 1
-				}
-				return 0
-			},
+			cost: func(v *visit) float64 { return count(v.plan == op.name) },
 		})
+		plans[op.method+" "+op.path] = op.name
 		work := listing(placedOf, under("payload"))
 		if op.method != http.MethodGet {
 			work = adding(http.StatusOK, as("payload"))
@@ -59,29 +56,24 @@ func amazon(s *Server, o Options) {
 	}
 	s.failure = func(status int, text string) answer { return spError(status, "InvalidInput", text) }
 	s.finish = func(v *visit, a *answer) {
-		if rate := rates[spOperationOf(v)]; rate != "" {
+		if rate := rates[v.plan]; rate != "" {
 			a.header.Set("X-Amzn-Ratelimit-Limit", rate)
 		}
 	}
 }
 
-// spOperationOf names the operation of a call.
-func spOperationOf(v *visit) string {
-	if v.r.URL.Path == anyPath {
-		if name := v.r.URL.Query().Get("operation"); name != "" {
-			return name
-		}
-		if v.r.Method == http.MethodGet {
-			return "getListingsItem"
-		}
-		return "putListingsItem"
+// spPlan names the operation whose bucket counts a call.
+func spPlan(v *visit, plans map[string]string) string {
+	if v.r.URL.Path != anyPath {
+		return plans[v.operation]
 	}
-	for _, op := range spOperations() {
-		if op.method+" "+op.path == v.operation {
-			return op.name
-		}
+	if name := v.r.URL.Query().Get("operation"); name != "" {
+		return name
 	}
-	return ""
+	if v.r.Method == http.MethodGet {
+		return "getListingsItem"
+	}
+	return "putListingsItem"
 }
 
 func quotaExceeded(*visit, refusal) answer {

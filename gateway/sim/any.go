@@ -70,7 +70,6 @@ func adding(status int, wrap func(record) any) handler {
 
 func itemsOf(d *data) []record     { return d.items }
 func customersOf(d *data) []record { return d.customers }
-func ordersOf(d *data) []record    { return d.orders }
 func invoicesOf(d *data) []record  { return d.invoices }
 func stockOf(d *data) []record     { return d.stock }
 

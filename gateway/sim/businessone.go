@@ -31,19 +31,7 @@ func businessOne(s *Server, o Options) {
 		}
 	}
 	s.failure = func(status int, text string) answer { return serviceLayerError(status, -1000, text) }
-	s.gate = func(v *visit) *answer {
-		if !strings.HasPrefix(v.r.URL.Path, "/b1s/") || strings.HasSuffix(v.r.URL.Path, "/Login") {
-			return nil
-		}
-		if c, err := v.r.Cookie("B1SESSION"); err == nil && sessions.touch(byNode(v)+" "+c.Value, time.Now()) {
-			if strings.HasSuffix(v.r.URL.Path, "/Logout") {
-				delete(sessions.last, byNode(v)+" "+c.Value)
-			}
-			return nil
-		}
-		a := serviceLayerError(http.StatusUnauthorized, 301, "Invalid session or session already timeout.")
-		return &a
-	}
+	s.gate = func(v *visit) *answer { return businessOneGate(v, sessions) }
 	s.handle("POST /b1s/{version}/Login", func(_ *Server, r *http.Request, body map[string]any) answer {
 		if body["CompanyDB"] == nil || body["UserName"] == nil {
 			return serviceLayerError(http.StatusUnauthorized, 100000027, "Login failed")
@@ -63,6 +51,22 @@ func businessOne(s *Server, o Options) {
 		s.handle("GET /b1s/{version}/"+set, listing(records, under("value")))
 	}
 	s.handle("POST /b1s/{version}/Orders", adding(http.StatusCreated, as("")))
+}
+
+// businessOneGate refuses a call whose session its node does not know.
+func businessOneGate(v *visit, sessions *sessions) *answer {
+	if !strings.HasPrefix(v.r.URL.Path, "/b1s/") || strings.HasSuffix(v.r.URL.Path, "/Login") {
+		return nil
+	}
+	c, err := v.r.Cookie("B1SESSION")
+	if err != nil || !sessions.touch(byNode(v)+" "+c.Value, time.Now()) {
+		a := serviceLayerError(http.StatusUnauthorized, 301, "Invalid session or session already timeout.")
+		return &a
+	}
+	if strings.HasSuffix(v.r.URL.Path, "/Logout") {
+		delete(sessions.last, byNode(v)+" "+c.Value)
+	}
+	return nil
 }
 
 // routeOf is the node that a caller's cookie names, 0 when there is none.

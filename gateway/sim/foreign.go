@@ -60,7 +60,7 @@ func (s *Server) rest(d time.Duration) {
 func (s *Server) stranger() *visit {
 	v := &visit{foreign: true, at: time.Now(), operation: "foreign", elements: 1, points: s.points, actual: s.points}
 	if s.last != nil {
-		v.r, v.operation, v.node = s.last.r, s.last.operation, s.last.node
+		v.r, v.operation, v.node, v.plan = s.last.r, s.last.operation, s.last.node, s.last.plan
 	} else {
 		v.r = &http.Request{Method: http.MethodGet, URL: &url.URL{Path: anyPath}, Header: http.Header{}}
 	}

@@ -70,8 +70,10 @@ type visit struct {
 	// elements and points are what the body says that the call is worth; actual
 	// is what its points come to in the end.
 	elements, points, actual float64
-	// node is the server that answers, where there are several.
+	// node is the server that answers, where there are several; plan the usage
+	// plan that counts the call.
 	node    int
+	plan    string
 	foreign bool
 
 	admitted bool
@@ -104,12 +106,19 @@ func (v *visit) weigh(body map[string]any) {
 	}
 }
 
-func one(*visit) string               { return "" }
 func elements(v *visit) float64       { return v.elements }
 func byAuthorization(v *visit) string { return v.r.Header.Get("Authorization") }
 func byNode(v *visit) string          { return strconv.Itoa(v.node) }
 func byHeader(n string) func(*visit) string {
 	return func(v *visit) string { return v.r.Header.Get(n) }
+}
+
+// count is 1 for what is so.
+func count(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func (l *limit) key(v *visit) string {

@@ -16,12 +16,7 @@ func quickbooks(s *Server, o Options) {
 	requests, minute := o.requests(500, time.Minute)
 	realm := func(v *visit) string { return v.r.PathValue("realm") }
 	realmAndApp := func(v *visit) string { return realm(v) + " " + v.r.Header.Get("Authorization") }
-	batches := func(v *visit) float64 {
-		if strings.HasSuffix(v.r.URL.Path, "/batch") {
-			return 1
-		}
-		return 0
-	}
+	batches := func(v *visit) float64 { return count(strings.HasSuffix(v.r.URL.Path, "/batch")) }
 	s.limits = []*limit{
 		{name: "realm-minute", source: sliding(requests, minute), scope: realm, refuse: intuitThrottle},
 		{name: "realm-app-second", source: sliding(10, o.span(time.Second)), scope: realmAndApp, refuse: intuitThrottle},
@@ -36,32 +31,37 @@ func quickbooks(s *Server, o Options) {
 	s.fresh = replies.clear
 	byRequestID := func(r *http.Request) string { return r.URL.Query().Get("requestid") }
 	const root = "/v3/company/{realm}/"
-	s.handle("GET "+root+"query", func(s *Server, r *http.Request, _ map[string]any) answer {
-		query := strings.ToLower(r.URL.Query().Get("query"))
-		name, found := "Item", s.data.items
-		switch {
-		case strings.Contains(query, "from customer"):
-			name, found = "Customer", s.data.customers
-		case strings.Contains(query, "from invoice"):
-			name, found = "Invoice", s.data.placed
-		}
-		found = append([]record{}, found[:min(100, len(found))]...)
-		return answer{status: http.StatusOK, body: record{"QueryResponse": record{name: found, "startPosition": 1, "maxResults": len(found)}}}
-	})
+	s.handle("GET "+root+"query", runIntuitQuery)
 	s.handle("POST "+root+"invoice", replies.once(byRequestID, adding(http.StatusOK, as("Invoice"))))
 	s.handle("POST "+root+"salesreceipt", replies.once(byRequestID, adding(http.StatusOK, as("SalesReceipt"))))
-	s.handle("POST "+root+"batch", func(s *Server, _ *http.Request, body map[string]any) answer {
-		items, _ := body["BatchItemRequest"].([]any)
-		if len(items) == 0 || len(items) > 30 {
-			return s.failure(http.StatusBadRequest, "A batch holds 1 to 30 items.")
-		}
-		var results []record
-		for _, item := range items {
-			given, _ := item.(map[string]any)
-			results = append(results, record{"bId": given["bId"]})
-		}
-		return answer{status: http.StatusOK, body: record{"BatchItemResponse": results}}
-	})
+	s.handle("POST "+root+"batch", runIntuitBatch)
+}
+
+// runIntuitQuery knows the tables of items, customers and invoices.
+func runIntuitQuery(s *Server, r *http.Request, _ map[string]any) answer {
+	query := strings.ToLower(r.URL.Query().Get("query"))
+	name, found := "Item", s.data.items
+	switch {
+	case strings.Contains(query, "from customer"):
+		name, found = "Customer", s.data.customers
+	case strings.Contains(query, "from invoice"):
+		name, found = "Invoice", s.data.placed
+	}
+	found = append([]record{}, found[:min(100, len(found))]...)
+	return answer{status: http.StatusOK, body: record{"QueryResponse": record{name: found, "startPosition": 1, "maxResults": len(found)}}}
+}
+
+func runIntuitBatch(s *Server, _ *http.Request, body map[string]any) answer {
+	items, _ := body["BatchItemRequest"].([]any)
+	if len(items) == 0 || len(items) > 30 {
+		return s.failure(http.StatusBadRequest, "A batch holds 1 to 30 items.")
+	}
+	results := []record{}
+	for _, item := range items {
+		given, _ := item.(map[string]any)
+		results = append(results, record{"bId": given["bId"]})
+	}
+	return answer{status: http.StatusOK, body: record{"BatchItemResponse": results}}
 }
 
 func intuitThrottle(_ *visit, f refusal) answer {

@@ -22,33 +22,8 @@ func s4hana(s *Server, o Options) {
 		replies.clear()
 	}
 	s.failure = sapError
-	s.gate = func(v *visit) *answer {
-		if !strings.HasPrefix(v.r.URL.Path, sapRoot) || v.r.Method == http.MethodGet || v.r.Method == http.MethodHead {
-			return nil
-		}
-		token := v.r.Header.Get("X-Csrf-Token")
-		if c, err := v.r.Cookie(sapSession); err == nil && token != "" && sessions.touch(c.Value, time.Now()) && token == "T"+c.Value {
-			return nil
-		}
-		a := answer{status: http.StatusForbidden, header: http.Header{"X-Csrf-Token": {"Required"}, "Content-Type": {"text/plain"}}, body: "CSRF token validation failed"}
-		return &a
-	}
-	s.finish = func(v *visit, a *answer) {
-		fetch := strings.EqualFold(v.r.Header.Get("X-Csrf-Token"), "fetch")
-		if !v.admitted || !fetch || !strings.HasPrefix(v.r.URL.Path, sapRoot) {
-			return
-		}
-		now := time.Now()
-		c, err := v.r.Cookie(sapSession)
-		id := ""
-		if err == nil && sessions.touch(c.Value, now) {
-			id = c.Value
-		} else {
-			id = sessions.open(now, "")
-			a.header.Add("Set-Cookie", (&http.Cookie{Name: sapSession, Value: id, Path: "/", HttpOnly: true}).String())
-		}
-		a.header.Set("X-Csrf-Token", "T"+id)
-	}
+	s.gate = func(v *visit) *answer { return csrfGate(v, sessions) }
+	s.finish = func(v *visit, a *answer) { handToken(v, a, sessions) }
 	d := func(rec record) any { return record{"d": rec} }
 	results := func(found []record) any { return record{"d": record{"results": found}} }
 	const orders = sapRoot + "API_SALES_ORDER_SRV/"
@@ -75,6 +50,34 @@ func s4hana(s *Server, o Options) {
 		}
 		return sapError(http.StatusPreconditionFailed, "The record was changed meanwhile.")
 	}))
+}
+
+// csrfGate refuses a write without the token of its session.
+func csrfGate(v *visit, sessions *sessions) *answer {
+	if !strings.HasPrefix(v.r.URL.Path, sapRoot) || v.r.Method == http.MethodGet || v.r.Method == http.MethodHead {
+		return nil
+	}
+	c, err := v.r.Cookie(sapSession)
+	if err == nil && v.r.Header.Get("X-Csrf-Token") == "T"+c.Value && sessions.touch(c.Value, time.Now()) {
+		return nil
+	}
+	return &answer{status: http.StatusForbidden, header: http.Header{"X-Csrf-Token": {"Required"}, "Content-Type": {"text/plain"}}, body: "CSRF token validation failed"}
+}
+
+// handToken answers who fetches a token, in the session that there is or in a new one.
+func handToken(v *visit, a *answer, sessions *sessions) {
+	if !v.admitted || !strings.EqualFold(v.r.Header.Get("X-Csrf-Token"), "fetch") || !strings.HasPrefix(v.r.URL.Path, sapRoot) {
+		return
+	}
+	now := time.Now()
+	id := ""
+	if c, err := v.r.Cookie(sapSession); err == nil && sessions.touch(c.Value, now) {
+		id = c.Value
+	} else {
+		id = sessions.open(now, "")
+		a.header.Add("Set-Cookie", (&http.Cookie{Name: sapSession, Value: id, Path: "/", HttpOnly: true}).String())
+	}
+	a.header.Set("X-Csrf-Token", "T"+id)
 }
 
 const (

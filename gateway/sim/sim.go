@@ -1,100 +1,14 @@
 package sim
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 )
-
-// Options set up a simulator. The zero value gives the kind's own defaults.
-type Options struct {
-	// Latency is the time that a call takes, Jitter what is added at random.
-	Latency, Jitter time.Duration
-	// Concurrency replaces the kind's own limit of calls under way, Requests its
-	// main number of calls within a window, Rate its calls (or points) a second.
-	Concurrency, Requests int
-	Rate                  float64
-	// Window replaces the window of Requests.
-	Window time.Duration
-	// Scale makes time run faster: windows, holds and waits of the vendor are
-	// divided by it, rates multiplied. 0 is 1. Latency, Jitter and Foreign stay.
-	Scale float64
-	// Foreign is traffic that does not pass the gateway, in calls a second. Where a
-	// kind limits only what is under way at once, it is the places that others hold.
-	Foreign float64
-	// Overshoot is how many calls a lenient at-once limit lets in above its capacity.
-	Overshoot int
-	// Nodes is how many servers share the work, each with limits of its own.
-	Nodes int
-	// Sessions is how many sessions may be open (Acumatica).
-	Sessions int
-	// Age replaces the time after which a call counts as long (Salesforce, Intacct).
-	Age time.Duration
-	// Seed makes the data and the jitter repeatable.
-	Seed uint64
-}
-
-// check tells what is wrong with options.
-func (o Options) check() error {
-	for name, v := range map[string]float64{
-		"latency": float64(o.Latency), "jitter": float64(o.Jitter), "concurrency": float64(o.Concurrency), "requests": float64(o.Requests),
-		"rate": o.Rate, "window": float64(o.Window), "scale": o.Scale, "foreign": o.Foreign,
-		"overshoot": float64(o.Overshoot), "nodes": float64(o.Nodes), "sessions": float64(o.Sessions), "age": float64(o.Age),
-	} {
-		if v < 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("%s is not negative", name)
-		}
-	}
-	switch {
-	case o.Foreign > maxForeign:
-		return fmt.Errorf("foreign is at most %d calls a second", maxForeign)
-	case o.Scale > maxScale:
-		return fmt.Errorf("scale is at most %d", maxScale)
-	case o.Requests > maxRequests:
-		return fmt.Errorf("requests are at most %d", maxRequests)
-	case o.Nodes > maxNodes:
-		return fmt.Errorf("nodes are at most %d", maxNodes)
-	}
-	return nil
-}
-
-// Bounds that keep a simulator small.
-const (
-	maxForeign  = 10_000
-	maxScale    = 100_000
-	maxRequests = 10_000_000
-	maxNodes    = 100
-)
-
-// span is a time of the vendor's, as it is in a scaled simulator.
-func (o Options) span(d time.Duration) time.Duration {
-	return max(time.Duration(float64(d)/o.Scale), time.Nanosecond)
-}
-
-// requests is a number of calls within the main window, which is given, too.
-func (o Options) requests(n int, window time.Duration) (float64, time.Duration) {
-	if o.Window > 0 {
-		window = o.Window
-	}
-	return float64(orElse(o.Requests, n)), o.span(window)
-}
-
-// rate is the main rate a second.
-func (o Options) rate(perSecond float64) float64 {
-	if o.Rate > 0 {
-		perSecond = o.Rate
-	}
-	return perSecond * o.Scale
-}
 
 // Kind is a sort of system that can be simulated.
 type Kind struct {
@@ -220,6 +134,7 @@ func New(kind string, o Options) (*Server, error) {
 	}
 	s.build(o)
 	s.reset()
+	s.begin(o.Foreign)
 	return s, nil
 }
 
@@ -236,19 +151,23 @@ func (s *Server) build(o Options) {
 	s.handle("/", func(s *Server, r *http.Request, _ map[string]any) answer {
 		return s.failure(http.StatusNotFound, "there is no such resource")
 	})
-	atOnceOnly := true
 	for _, l := range s.limits {
 		l.mu, l.meters = &s.mu, map[string]meter{}
-		atOnceOnly = atOnceOnly && l.window == 0
 	}
+}
+
+// begin lets the foreign traffic in: calls, or places held where only what is
+// under way at once is limited.
+func (s *Server) begin(foreign float64) {
+	rated := slices.ContainsFunc(s.limits, func(l *limit) bool { return l.window > 0 })
 	switch {
-	case o.Foreign == 0:
-	case atOnceOnly:
-		for _, l := range s.limits {
-			l.held = int(o.Foreign)
-		}
+	case foreign == 0:
+	case rated:
+		s.under.Go(func() { s.flow(foreign) })
 	default:
-		s.under.Go(func() { s.flow(o.Foreign) })
+		for _, l := range s.limits {
+			l.held = int(foreign)
+		}
 	}
 }
 
@@ -397,7 +316,7 @@ func (s *Server) arrive(v *visit) (fault *Fault, refused *answer, wait time.Dura
 		return fault, nil, 0
 	}
 	s.prepare(v)
-	s.last = &visit{r: v.r, operation: v.operation, node: v.node}
+	s.last = &visit{r: v.r, operation: v.operation, node: v.node, plan: v.plan}
 	if fault.is("overload") {
 		refused = s.overloaded(v)
 	} else if refused = s.admit(v); refused != nil {
@@ -465,87 +384,3 @@ func (s *Server) overloaded(v *visit) *answer {
 	}
 	return &a
 }
-
-func read(r *http.Request) (map[string]any, error) {
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxBody {
-		return nil, fmt.Errorf("the body is larger than %d bytes", maxBody)
-	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return map[string]any{}, nil
-	}
-	if isXML(data) {
-		return map[string]any{"xml": string(data)}, nil
-	}
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		return readForm(string(data))
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var body map[string]any
-	if err := dec.Decode(&body); err != nil {
-		return nil, fmt.Errorf("the body is not a JSON object: %w", err)
-	}
-	if body == nil { // null
-		body = map[string]any{}
-	}
-	return body, nil
-}
-
-func readForm(text string) (map[string]any, error) {
-	values, err := url.ParseQuery(text)
-	if err != nil {
-		return nil, fmt.Errorf("the body is not a form: %w", err)
-	}
-	body := map[string]any{}
-	for name := range values {
-		body[name] = values.Get(name)
-	}
-	return body, nil
-}
-
-// isXML tells a SOAP call, which is kept as a text.
-func isXML(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(data), []byte("<")) }
-
-func write(w http.ResponseWriter, a answer) {
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
-	if a.body == nil {
-		w.WriteHeader(a.status)
-		return
-	}
-	if text, ok := a.body.(string); ok {
-		w.WriteHeader(a.status)
-		io.WriteString(w, text)
-		return
-	}
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "application/json")
-	}
-	body, err := json.Marshal(a.body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.WriteHeader(a.status)
-	w.Write(body)
-}
-
-// rendered turns the body into bytes while the lock protects the records in it.
-func (a answer) rendered() answer {
-	if _, text := a.body.(string); !text && a.body != nil {
-		body, err := json.Marshal(a.body)
-		if err != nil {
-			return answer{status: http.StatusInternalServerError, body: err.Error()}
-		}
-		a.body = json.RawMessage(body)
-	}
-	return a
-}
-
-// cut ends the connection without an answer.
-func cut(http.ResponseWriter) { panic(http.ErrAbortHandler) }
