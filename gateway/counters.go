@@ -18,7 +18,7 @@ type Counters interface {
 	Concurrency(name string, limit int) Concurrency
 	// Local gives the same limits as this process keeps them for itself while
 	// the counts are out of reach: by its share of each limit, on from what was
-	// last known. A call that is acquired there is released at either.
+	// last known. A call that is acquired there is released there.
 	Local() Counters
 }
 
