@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -45,6 +46,7 @@ func Dial(a Address) (Client, error) {
 	if len(a.Hosts) == 0 {
 		return nil, errors.New("no address of Redis is given")
 	}
+	logging.Disable() // it writes to standard error what its errors say as well
 	o := &redis.UniversalOptions{
 		Addrs: a.Hosts, MasterName: a.Master, IsClusterMode: a.Cluster, DB: a.DB,
 		Username: a.User, Password: a.Password, ClientName: "headrace",

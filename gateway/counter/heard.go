@@ -50,6 +50,9 @@ func newQuota(r *Redis, name string, limit int64, w gateway.Window) *shared {
 
 // Take implements gateway.Limit.
 func (q *shared) Take(ctx context.Context, key string) (gateway.Verdict, error) {
+	if q.redis.away.Load() {
+		return gateway.Verdict{}, ErrAway
+	}
 	c, i := q.place.cell(key)
 	owed, since, serial := q.debt(c, i)
 	var reply []int64
