@@ -28,7 +28,9 @@ check: ## formatting, vet, staticcheck, go.mod, race tests, short fuzzing
 	sh .ci/check $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## measure the request path beside a bare reverse proxy
+bench: build ## measure the request path beside a bare reverse proxy, and decisions of limits in memory and on Redis
+	sh .ci/redis
+	$(GO) test -run '^$$' -bench 'Take|Concurrency|Redis' ./gateway/counter
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench -headrace ./bin/headrace
 
