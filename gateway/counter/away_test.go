@@ -164,6 +164,29 @@ func TestDeadRedisCostsOneDeadline(t *testing.T) {
 	}
 }
 
+// TestFlapping loses Redis again and again right after it was found: it is asked
+// ever less often, and no more than a few calls pay for it.
+func TestFlapping(t *testing.T) {
+	s := redistest.Run(t)
+	synctest.Test(t, func(t *testing.T) {
+		r, h := given(s)
+		defer r.crash()
+		l := r.Quota("n", 1<<40, hour)
+		failed := 0
+		for range 60_000 { // a minute
+			h.lose.Store(!r.away.Load()) // every call that is tried fails, and every probe is answered
+			if _, err := take(l, "a"); err != nil && err != ErrAway {
+				failed++
+			}
+			h.lose.Store(false)
+			time.Sleep(time.Millisecond)
+		}
+		if failed < 3 || failed > 15 {
+			t.Errorf("%d calls were tried in a minute", failed)
+		}
+	})
+}
+
 // TestCallerThatLeaves must not make anybody believe that Redis is away.
 func TestCallerThatLeaves(t *testing.T) {
 	r := replica(t, redistest.Run(t))

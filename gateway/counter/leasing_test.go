@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -155,6 +156,34 @@ func playLeases(s *redistest.Server, burst int, rate float64, replicas int, move
 		return leased, fmt.Errorf("%d calls of %d came back", again, burst)
 	}
 	return leased, nil
+}
+
+// TestThrottleIsUsedToTheFull has two replicas offer ten times the rate for two
+// seconds of a fake clock: leases leave hardly anything lying about.
+func TestThrottleIsUsedToTheFull(t *testing.T) {
+	s := redistest.Run(t)
+	synctest.Test(t, func(t *testing.T) {
+		const rate, burst, seconds = 2000, 200, 2
+		var limits []gateway.Limit
+		for range 2 {
+			r, _ := given(s)
+			defer r.crash()
+			limits = append(limits, r.Throttle("n", rate, burst))
+		}
+		admitted := 0
+		for start := time.Now(); time.Since(start) < seconds*time.Second; time.Sleep(100 * time.Microsecond) {
+			for _, l := range limits {
+				if v := admit(t, l, "a"); v.OK {
+					admitted++
+				}
+			}
+		}
+		if most := burst + rate*seconds; admitted > most || admitted < most*98/100 {
+			t.Errorf("%d calls were admitted, %d are allowed", admitted, most)
+		} else {
+			t.Logf("%d calls of %d were admitted", admitted, most)
+		}
+	})
 }
 
 // TestLeasesSaveRoundTrips calls from two replicas on the wall clock, well

@@ -24,6 +24,10 @@ const (
 	deadline = 250 * time.Millisecond
 	// probeEvery is how often Redis is asked whether it is back.
 	probeEvery = 250 * time.Millisecond
+	// maxPause is the longest that it is not asked, and steadyAfter how long it
+	// has to be there before that is forgotten.
+	maxPause    = 10 * time.Second
+	steadyAfter = 30 * time.Second
 	// beatEvery is how often a replica says that it is there, and absentAfter
 	// when others believe that it is not.
 	beatEvery   = 3 * time.Second
@@ -78,7 +82,11 @@ type Redis struct {
 	away     atomic.Bool
 	replicas atomic.Int64
 	mu       sync.Mutex
-	since    time.Time // when away was last changed; under mu
+	// since is when away was last changed. Where Redis is lost again soon after
+	// it was found, it is not asked for a pause, which grows: part of a Cluster
+	// may be down, and must not cost a deadline time and again. Both under mu.
+	since time.Time
+	pause time.Duration
 
 	wake    chan struct{}
 	done    chan struct{}
@@ -227,7 +235,13 @@ func (r *Redis) lose(err error) {
 	if r.away.Load() {
 		return
 	}
-	r.since = time.Now()
+	now := time.Now()
+	if now.Sub(r.since) > steadyAfter {
+		r.pause = 0
+	} else {
+		r.pause = min(max(probeEvery, 2*r.pause), maxPause)
+	}
+	r.since = now
 	r.away.Store(true)
 	r.log.Error("the shared counts are out of reach; policies go on as on_store_error says", "cause", err.Error(), "replicas", r.replicas.Load())
 	r.nudge()
@@ -240,6 +254,13 @@ func (r *Redis) find() {
 	r.since = time.Now()
 	r.away.Store(false)
 	r.log.Info("the shared counts are within reach again", "after", took.Round(time.Millisecond).String())
+}
+
+// resting is how much longer Redis is not asked whether it is back.
+func (r *Redis) resting() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Until(r.since.Add(r.pause))
 }
 
 // nudge has keep look at what there is to do.
@@ -267,6 +288,9 @@ func (r *Redis) keep() {
 		wait := time.Duration(-1)
 		switch {
 		case r.away.Load():
+			if wait = r.resting(); wait > 0 {
+				break
+			}
 			if r.beat() {
 				r.find()
 				r.under.expire() // what was acquired meanwhile is told at once

@@ -68,17 +68,25 @@ func TestRedisConforms(t *testing.T) {
 // is given the time.
 func TestRedisSimulates(t *testing.T) {
 	s := redistest.Run(t)
-	countertest.Simulate(t, countertest.Terms{Resolution: time.Microsecond, Leased: leasable}, func() (gateway.Counters, func()) {
-		c, err := Dial(Address{Hosts: []string{s.Address}})
-		if err != nil {
-			panic(err)
-		}
-		c.FlushAll(context.Background())
-		r := NewRedis(c, RedisOptions{alone: true, clock: func() int64 { return time.Now().UnixMicro() }})
-		return r, func() {
-			r.Close()
-			c.Close()
-		}
+	terms := countertest.Terms{Resolution: time.Microsecond, Leased: leasable}
+	t.Run("one replica", func(t *testing.T) {
+		countertest.Simulate(t, terms, func() (gateway.Counters, func()) {
+			r, _ := given(s)
+			r.client.FlushAll(context.Background())
+			return r, r.crash
+		})
+	})
+	t.Run("two replicas", func(t *testing.T) {
+		terms.Several = true
+		countertest.Simulate(t, terms, func() (gateway.Counters, func()) {
+			a, _ := given(s)
+			b, _ := given(s)
+			a.client.FlushAll(context.Background())
+			return pair{a: a, b: b}, func() {
+				a.crash()
+				b.crash()
+			}
+		})
 	})
 }
 

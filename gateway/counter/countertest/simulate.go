@@ -30,6 +30,9 @@ type Terms struct {
 	// Leased is how many calls of a burst may be out of reach, because they were
 	// leased and not made; none when nil. It is never leave to admit more.
 	Leased func(burst int) int
+	// Several replicas answer in turn: one that has calls leased does not know
+	// what the others did since. What it tells with admitted calls may be too good.
+	Several bool
 }
 
 func (t Terms) resolution() time.Duration { return max(1, t.Resolution) }

@@ -69,6 +69,9 @@ func (m *bucketModel) check(v gateway.Verdict, terms Terms) error {
 	if v.Limit != int64(m.script.Burst) {
 		return fmt.Errorf("the limit is %d", m.script.Burst)
 	}
+	if terms.Several && leased > 0 && v.OK {
+		return nil
+	}
 	if r := float64(v.Remaining); r > m.tokens+1e-6 || r < math.Floor(m.tokens-rounding-leased) {
 		return fmt.Errorf("%.6f calls remain", m.tokens)
 	}
