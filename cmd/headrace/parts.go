@@ -14,7 +14,6 @@ import (
 
 	"github.com/headrace/headrace/admin"
 	"github.com/headrace/headrace/gateway"
-	"github.com/headrace/headrace/gateway/counter"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/telemetry"
 	"github.com/headrace/headrace/gateway/workspace"
@@ -26,20 +25,30 @@ import (
 type parts struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry // nil for commands that only look at files
+	stores    *stores
 	fleet     *system.Fleet
 	kinds     []gateway.Kind
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
 	served atomic.Pointer[system.Set]
+	// systemNames are those of the current table.
+	systemNames atomic.Pointer[[]string]
 }
 
 // newParts makes the parts that a look at files needs: nothing is exported,
 // and nobody is called.
 func newParts(log *slog.Logger) *parts {
+	return assemble(memoryStores(), system.Options{Log: log})
+}
+
+// assemble puts together what stands on the stores.
+func assemble(s *stores, o system.Options) *parts {
+	o.Store = s.budgets
 	return &parts{
-		log:     log,
-		fleet:   system.Open(system.Options{Log: log}),
-		kinds:   policies.All(policies.Options{Counters: counter.New(), Log: log}),
+		log:     o.Log,
+		stores:  s,
+		fleet:   system.Open(o),
+		kinds:   policies.All(policies.Options{Counters: s.counters, Log: o.Log}),
 		started: time.Now(),
 	}
 }
@@ -55,15 +64,19 @@ func openParts(ctx context.Context, config *workspace.Config, log io.Writer) (*p
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
 	otel.SetErrorHandler(t)
-	p := newParts(t.Logger())
-	p.fleet.Close()
-	p.fleet = system.Open(system.Options{Log: t.Logger(), Tracer: t.Tracer(), Observer: t})
+	stores, err := openStores(config.Stores, t.Logger())
+	if err != nil {
+		t.Close(ctx)
+		return nil, err
+	}
+	p := assemble(stores, system.Options{Log: t.Logger(), Tracer: t.Tracer(), Observer: t})
 	p.telemetry = t
 	return p, nil
 }
 
 func (p *parts) close() {
 	p.fleet.Close()
+	p.stores.close()
 	if p.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -108,7 +121,7 @@ func (s *server) admin() (http.Handler, error) {
 	}
 	return admin.New(admin.Options{
 		Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
-		Tables: s.gateway, Systems: s.parts.systemStatus, Draining: s.draining.Load, Log: s.parts.log,
+		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()
 			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed}
@@ -121,6 +134,7 @@ func (s *server) watch() error {
 	return s.parts.telemetry.Watch(telemetry.Sources{
 		Table:   s.gateway.Table,
 		Systems: s.parts.systemUse,
+		Stores:  s.parts.storeUse,
 		Reloads: func() (int, int) {
 			last := s.live.Last()
 			return last.Count, last.Failed
