@@ -308,8 +308,8 @@ func (r *rig) result(report sim.Report, tallies []tally) (*trialResult, error) {
 	}
 	median := report.Mark.MedianMS / 1000
 	for _, l := range report.Limits {
-		if l.Billed {
-			continue
+		if l.Billed || l.Window > measure.Seconds() {
+			continue // a long window may take a burst; it binds no run as short as this
 		}
 		use := l.Mark.Utilisation
 		if l.Window > 0 {
