@@ -45,7 +45,16 @@ type session struct {
 type plain interface {
 	// step makes a step of the call. The result's value is a plainAnswer.
 	step(in mapping.Input) step
+	// place is that of its steps.
+	place() (method, path string)
 }
+
+// What the calls of a session are named in budgets, spans and metrics.
+const (
+	loginCall   = "log-in"
+	contextCall = "context"
+	logoutCall  = "log-out"
+)
 
 // plainAnswer is what a plain call gives.
 type plainAnswer struct {
@@ -114,7 +123,7 @@ func (f *session) call(ctx context.Context, s *system, name string, p plain, tok
 // fetch logs in, makes the headers, and asks for the context.
 func (f *session) fetch(ctx context.Context, s *system) (*grant, error) {
 	started := time.Now()
-	answer, err := f.call(ctx, s, "log-in", f.login, nil, &grant{principal: f.username})
+	answer, err := f.call(ctx, s, loginCall, f.login, nil, &grant{principal: f.username})
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +177,7 @@ func (f *session) authorise(ctx context.Context, g *grant, in mapping.Input) err
 func (f *session) know(ctx context.Context, s *system, g *grant, in mapping.Input) error {
 	value := g.token
 	if f.context != nil {
-		answer, err := f.call(ctx, s, "context", f.context, g.token, g)
+		answer, err := f.call(ctx, s, contextCall, f.context, g.token, g)
 		if err != nil {
 			return err
 		}
@@ -196,7 +205,7 @@ func (f *session) leave(ctx context.Context, s *system, g *grant) {
 	if f.logout == nil {
 		return
 	}
-	if _, err := f.call(ctx, s, "log-out", f.logout, g.token, g); err != nil {
+	if _, err := f.call(ctx, s, logoutCall, f.logout, g.token, g); err != nil {
 		s.fleet.log.Info("a session could not be ended", "system", s.name, "error", err.Error())
 	}
 }
