@@ -350,7 +350,8 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	if excess := ours - used - max(0, since-own); r.Exact && excess > 0 {
 		ours -= excess
 		if p.interval > 0 {
-			p.full = max(now, p.full-p.refill(excess, now))
+			// What is missing was rounded up.
+			p.full = max(now, p.full-p.refill(excess-1, now))
 		} else {
 			p.held.shed(excess)
 		}
