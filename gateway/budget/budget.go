@@ -43,6 +43,7 @@ type Budget struct {
 	max     int
 	maxSize int64
 
+	started time.Time
 	plan    atomic.Pointer[plan]
 	waiting atomic.Int64 // calls in line
 	latency atomic.Int64 // nanoseconds that a call is under way, on average
@@ -70,7 +71,7 @@ func New(o Options) *Budget {
 	}
 	b := &Budget{
 		system: o.System, store: o.Store, grace: o.Grace, max: o.MaxWaiting, maxSize: o.MaxWaitingBytes,
-		wake: make(chan struct{}, 1), line: newLine(),
+		started: time.Now(), wake: make(chan struct{}, 1), line: newLine(),
 	}
 	b.plan.Store(newPlan(o.Limits, 0))
 	return b
@@ -164,7 +165,7 @@ func (b *Budget) attempt(ctx context.Context, t *Ticket, c specs.Class) (Decisio
 		if busy {
 			b.overtook(t, c)
 		}
-		t.admitted = time.Now()
+		t.admitted = b.now()
 	}
 	return d, err
 }
@@ -192,18 +193,32 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 		if units == 0 {
 			continue
 		}
-		t.admission.Asks = append(t.admission.Asks, Ask{
-			Pool: pool, Key: pool.key(c), Units: units,
-			Reserve: min(pool.reserve[c.Class&3], max(0, pool.Capacity-units)),
-		})
+		t.timed = t.timed || pool.timed
+		ask := t.ask()
+		ask.Pool, ask.Key, ask.Units = pool, pool.key(c), units
+		ask.Reserve = min(pool.reserve[c.Class&3], max(0, pool.Capacity-units))
 		if pool.pace != nil && c.Class <= specs.Normal {
-			t.admission.Asks = append(t.admission.Asks, Ask{Pool: pool.pace, Key: pool.pace.key(c), Units: min(units, pool.pace.Capacity)})
+			ask := t.ask()
+			ask.Pool, ask.Key, ask.Units = pool.pace, pool.pace.key(c), min(units, pool.pace.Capacity)
 		}
 	}
 	if len(t.admission.Asks) == 0 {
-		t.admission.Asks = append(t.admission.Asks, Ask{Pool: p.gate, Key: gateKey})
+		ask := t.ask()
+		ask.Pool, ask.Key = p.gate, gateKey
 	}
 	return t
+}
+
+// ask adds an ask, to be filled in. Most tickets have room for theirs.
+func (t *Ticket) ask() *Ask {
+	asks := t.admission.Asks
+	if n := len(asks); n < cap(asks) {
+		asks = asks[:n+1]
+	} else {
+		asks = append(asks, Ask{})
+	}
+	t.admission.Asks = asks
+	return &asks[len(asks)-1]
 }
 
 // Reconfigure goes over to other limits, which have passed Check. Counts are
@@ -235,6 +250,9 @@ func (b *Budget) announce() {
 		}
 	}
 }
+
+// now is the time since the budget's beginning.
+func (b *Budget) now() time.Duration { return time.Since(b.started) }
 
 // observe keeps the average time that calls are under way. It is used for
 // estimates only, so that a lost update does no harm.

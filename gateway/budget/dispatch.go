@@ -219,11 +219,9 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	}
 	b.takeOut(w)
 	b.line.sent(w.call.Class, w.weight)
-	t.admission.At, t.admitted = a.At, time.Now()
+	t.admission.At, t.admitted = a.At, b.now()
 	if byFloor {
-		for i := range a.Asks {
-			t.admission.Asks[i].ended = a.Asks[i].ended
-		}
+		copy(t.admission.Asks, a.Asks)
 	}
 	w.ticket = t // not the one that a reconfiguration may have made meanwhile
 	close(w.done)

@@ -11,7 +11,7 @@ import (
 
 // Fact is what is known of a customer's licence or installation.
 type Fact struct {
-	// Value is a string or a float64.
+	// Value is a string or a float64; nil after a problem.
 	Value any
 	// Node is where it is said; absent for defaults, which need not be of use.
 	Node source.Node
@@ -30,7 +30,6 @@ func (f *Fact) DecodeNode(n source.Node, ps *source.Problems) {
 		}
 		f.Value = value
 	default:
-		f.Value = ""
 		ps.Add(n, "a fact is a text or a number, not "+n.Kind().Named(), "")
 	}
 }
@@ -56,13 +55,14 @@ var factName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 // given to New. The limits that were given are not changed.
 func Resolve(limits []Limit, t Terms, ps *source.Problems) []Limit {
 	resolved := slices.Clone(limits)
-	before := ps.Len()
+	before, known := ps.Len(), true
 	for _, name := range slices.Sorted(maps.Keys(t.Facts)) {
+		known = known && t.Facts[name].Value != nil
 		if _, table := t.Tables[name]; !factName.MatchString(name) || name == "math" || table {
 			ps.Add(t.Facts[name].Node, fmt.Sprintf("%q is not a name for a fact", name), "use small letters, digits and underscores, and no name of a table")
 		}
 	}
-	if ps.Len() > before || !formulated(limits) && len(t.Facts) == 0 {
+	if ps.Len() > before || !known || !formulated(limits) && len(t.Facts) == 0 {
 		return resolved
 	}
 	c, err := newCalculator(t)

@@ -75,7 +75,7 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 	lease := now + int64(a.Lease)
 	for i, p := range pools {
 		p.flying.add(lease, a.Asks[i].Units)
-		a.Asks[i].ended = p.ended
+		a.Asks[i].counted, a.Asks[i].ended = p, p.ended
 	}
 	return d, nil
 }
@@ -87,7 +87,7 @@ func (s *memorySystem) pool(ask *Ask, a *Admission, now int64) *memoryPool {
 		if len(s.pools) >= s.sweepAt {
 			s.sweep(now)
 		}
-		p = newMemoryPool(s.epoch, ask.Pool, a.Lease, now)
+		p = newMemoryPool(s, ask.Pool, a.Lease, now)
 		s.pools[ask.Key] = p
 	} else if ask.Pool.Revision > p.revision {
 		p.reshape(ask.Pool, now)
@@ -101,6 +101,7 @@ func (s *memorySystem) sweep(now int64) {
 	for key, p := range s.pools {
 		p.advance(now)
 		if p.idle(now) {
+			p.owner = nil
 			delete(s.pools, key)
 		}
 	}
@@ -115,9 +116,11 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 	now := m.now()
 	for i := range a.Asks {
 		ask := &a.Asks[i]
-		p := s.pools[ask.Key]
-		if p == nil { // its lease had run out, and it was idle
-			continue
+		p := ask.counted
+		if p == nil || p.owner != s {
+			if p = s.pools[ask.Key]; p == nil { // its lease had run out, and it was idle
+				continue
+			}
 		}
 		p.advance(now)
 		actual := ask.Units

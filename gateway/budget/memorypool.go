@@ -9,7 +9,8 @@ import (
 // is settled or its lease runs out, and in held or in the bucket after that.
 // All times are nanoseconds since the store's epoch.
 type memoryPool struct {
-	epoch    time.Time
+	// owner is the system that has the pool; nil when it was dropped.
+	owner    *memorySystem
 	revision int
 	hold     int64
 	calendar *Calendar
@@ -53,8 +54,8 @@ const (
 // foreignStay is how long a report about calls under way is taken to hold.
 const foreignStay = int64(10 * time.Second)
 
-func newMemoryPool(epoch time.Time, pool *Pool, lease time.Duration, now int64) *memoryPool {
-	p := &memoryPool{epoch: epoch, full: now, cut: cut{at: -1}}
+func newMemoryPool(owner *memorySystem, pool *Pool, lease time.Duration, now int64) *memoryPool {
+	p := &memoryPool{owner: owner, full: now, cut: cut{at: -1}}
 	p.flying.width = max(1, int64(lease)/leaseSlices)
 	p.flying.advance(now, nil)
 	p.shape(pool, now)
@@ -89,8 +90,7 @@ func (p *memoryPool) end(at int64, u Units) {
 	p.ended += u
 	switch {
 	case p.interval > 0:
-		// A bucket that has shrunk refills more slowly, too.
-		p.full = min(max(p.full, at)+nanoseconds(float64(u)*p.interval/p.cut.share(at)), 1<<61)
+		p.full = min(max(p.full, at)+p.refill(u, at), 1<<61)
 	case p.calendar != nil:
 		p.held.add(p.free(at), u)
 	case p.hold > 0:
@@ -112,7 +112,7 @@ func (p *memoryPool) look(at int64) {
 		return
 	}
 	now := time.Now()
-	epoch := now.Round(0).Add(-now.Sub(p.epoch)) // by the clock on the wall, as it is now
+	epoch := now.Round(0).Add(-now.Sub(p.owner.epoch)) // by the clock on the wall, as it is now
 	start, end := p.calendar.Bounds(epoch.Add(time.Duration(at)))
 	p.window = window{start: int64(start.Sub(epoch)), end: int64(end.Sub(epoch)), read: at}
 	if off := p.window.end - w.end; off > -sameWindow && off < sameWindow {
@@ -120,7 +120,11 @@ func (p *memoryPool) look(at int64) {
 	}
 }
 
-func (p *memoryPool) refill(u Units) int64 { return nanoseconds(float64(u) * p.interval) }
+// refill is how long it takes until units have come back to the bucket. One that
+// has shrunk is slower, too.
+func (p *memoryPool) refill(u Units, now int64) int64 {
+	return nanoseconds(float64(u) * p.interval / p.cut.share(now))
+}
 
 // reshape keeps the counts under other settings. What is held stays as long as
 // the new settings demand, and no shorter than it was promised.
@@ -167,7 +171,7 @@ func (p *memoryPool) convert(pool *Pool, now int64) {
 
 // spent is what is missing from a bucket, apart from what is under way.
 func (p *memoryPool) spent(now int64) Units {
-	return Units(math.Ceil(float64(max(0, p.full-now)) / p.interval))
+	return Units(math.Ceil(float64(max(0, p.full-now)) / p.interval * p.cut.share(now)))
 }
 
 // judge adds to a decision what this pool has to say about an ask.
@@ -214,7 +218,7 @@ func (p *memoryPool) roomIn(ask *Ask, now int64) (in, again int64) {
 	if p.interval > 0 {
 		// What is under way could end now; it starts to refill then.
 		taken := p.flying.sum + ask.Units - limit
-		if in = max(p.full, now) - now + p.refillSigned(taken); in > 0 {
+		if in = max(p.full, now) - now + p.refillSigned(taken, now); in > 0 {
 			return in, in
 		}
 		return 0, 0
@@ -289,11 +293,11 @@ func (p *memoryPool) freed(missing Units, round, now int64) int64 {
 	return in
 }
 
-func (p *memoryPool) refillSigned(u Units) int64 {
+func (p *memoryPool) refillSigned(u Units, now int64) int64 {
 	if u < 0 {
-		return -int64(math.Floor(float64(-u) * p.interval))
+		return -int64(math.Floor(float64(-u) * p.interval / p.cut.share(now)))
 	}
-	return p.refill(u)
+	return p.refill(u, now)
 }
 
 func (p *memoryPool) settle(a *Admission, asked, actual Units, o Outcome, now int64) {
@@ -346,7 +350,8 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	if excess := ours - used - max(0, since-own); r.Exact && excess > 0 {
 		ours -= excess
 		if p.interval > 0 {
-			p.full = max(now, p.full-p.refill(excess))
+			// What is missing was rounded up.
+			p.full = max(now, p.full-p.refill(excess-1, now))
 		} else {
 			p.held.shed(excess)
 		}
@@ -359,7 +364,7 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	switch {
 	case others <= 0:
 	case p.interval > 0:
-		p.full = max(p.full, now) + p.refill(others)
+		p.full = max(p.full, now) + p.refill(others, now)
 	default:
 		p.foreign, p.foreignUntil = others, p.foreignEnd(now)
 	}
@@ -411,7 +416,7 @@ func (p *memoryPool) usage(key string, now int64) Usage {
 	if p.interval > 0 && p.full > now {
 		spent := p.spent(now)
 		u.Used += spent
-		u.RoomIn = time.Duration(p.refill(min(spent, unit)))
+		u.RoomIn = time.Duration(p.refill(min(spent, unit), now))
 	}
 	return u
 }

@@ -42,6 +42,8 @@ type Pool struct {
 	// pass, too. pacing tells that this is such a bucket.
 	pace   *Pool
 	pacing bool
+	// timed pools count the time that calls take.
+	timed bool
 }
 
 // Adaptive is how a pool answers to overloads that its own count does not
@@ -79,6 +81,7 @@ func newPool(l *Limit, revision int) *Pool {
 	for _, c := range specs.Classes {
 		p.reserve[c] = cost(l.Reserves.above(c, total))
 	}
+	p.timed = l.Cost != nil && l.Cost.By == "duration"
 	p.Adaptive = l.adaptive(p)
 	p.pace = l.pace(p)
 	return p
@@ -117,7 +120,7 @@ func (l *Limit) pace(p *Pool) *Pool {
 		Name: l.Name, Soft: p.Soft, Revision: p.Revision,
 		Capacity: min(p.Capacity, max(cost(pace.Burst.Of(p.Capacity.Float())), p.cost, 1)),
 		Interval: float64(window) / float64(p.Capacity),
-		limit:    l, key0: name, scope: newScope(name, l.Scope), cost: p.cost, pacing: true,
+		limit:    l, key0: name, scope: newScope(name, l.Scope), cost: p.cost, pacing: true, timed: p.timed,
 	}
 }
 

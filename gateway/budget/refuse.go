@@ -21,7 +21,7 @@ func (b *Budget) refuse(ctx context.Context, t *Ticket, c specs.Class, d Decisio
 			return nil, b.unknown(err)
 		}
 		if granted.Granted {
-			t.admitted = time.Now()
+			t.admitted = b.now()
 			return t, nil
 		}
 		d = granted

@@ -36,23 +36,28 @@ func (s selector) fits(method, template string) bool {
 }
 
 // fitsPath matches segments: ** stands for any number of them, * for any text
-// within one.
+// within one. Going back to the last ** is enough: what stood before it fitted
+// as early as could be.
 func fitsPath(pattern, segments []string) bool {
-	for len(pattern) > 0 {
-		if pattern[0] == "**" {
-			for skip := range len(segments) + 1 {
-				if fitsPath(pattern[1:], segments[skip:]) {
-					return true
-				}
-			}
+	p, s, star, from := 0, 0, -1, 0
+	for s < len(segments) {
+		switch {
+		case p < len(pattern) && pattern[p] == "**":
+			star, from = p, s
+			p++
+		case p < len(pattern) && fitsText(pattern[p], segments[s]):
+			p, s = p+1, s+1
+		case star >= 0:
+			from++
+			p, s = star+1, from
+		default:
 			return false
 		}
-		if len(segments) == 0 || !fitsText(pattern[0], segments[0]) {
-			return false
-		}
-		pattern, segments = pattern[1:], segments[1:]
 	}
-	return len(segments) == 0
+	for p < len(pattern) && pattern[p] == "**" {
+		p++
+	}
+	return p == len(pattern)
 }
 
 // fitsText matches a text in which * stands for any.

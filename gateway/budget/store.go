@@ -87,8 +87,10 @@ type Ask struct {
 	// Reserve is what the call has to leave free.
 	Reserve Units
 
-	// ended is for Memory: what the pool had seen end when it granted.
-	ended Units
+	// counted and ended are for Memory: where it counted the ask, and what had
+	// ended there by then.
+	counted *memoryPool
+	ended   Units
 }
 
 // Decision is a store's answer.

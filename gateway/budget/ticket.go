@@ -11,10 +11,11 @@ import (
 type Ticket struct {
 	budget    *Budget
 	admission Admission
-	asks      [6]Ask // what admission.Asks points to, for up to six pools
-	admitted  time.Time
+	asks      [6]Ask        // what admission.Asks points to, for up to six pools
+	admitted  time.Duration // since the budget's beginning
 	waited    time.Duration
 	settled   atomic.Bool
+	timed     bool // some limit counts the time that calls take
 }
 
 // Result is what became of a call. The zero Result is a call that ended in an
@@ -63,12 +64,14 @@ func (t *Ticket) Settle(r Result) {
 	case r.Unknown:
 		s.Outcome = Unknown
 	case !r.Overload:
-		t.budget.observe(time.Since(t.admitted))
+		t.budget.observe(t.budget.now() - t.admitted)
 	}
-	if s.Outcome != Unsent {
+	if s.Outcome != Unsent && (t.timed || len(r.Cost) > 0) {
 		s.Actual = t.actual(r, s.Outcome)
 	}
-	s.Reports = t.reports(r.Reports)
+	if len(r.Reports) > 0 {
+		s.Reports = t.reports(r.Reports)
+	}
 	t.budget.settle(&t.admission, s)
 }
 
@@ -81,10 +84,10 @@ func (t *Ticket) actual(r Result, o Outcome) []Units {
 	for i := range asks {
 		pool := asks[i].Pool
 		n, told := costOf(r.Cost, pool.Name)
-		if !told && pool.limit != nil && pool.limit.Cost != nil && pool.limit.Cost.By == "duration" {
+		if !told && pool.timed {
 			took := t.admission.Lease
 			if o == Ended {
-				took = time.Since(t.admitted)
+				took = t.budget.now() - t.admitted
 			}
 			n, told = pool.limit.Cost.Units(float64(took)), true
 		}
