@@ -19,7 +19,7 @@ import (
 // Probe is a question to the system about one of its limits, asked under the
 // budget itself, in class low.
 type Probe struct {
-	Every     source.Duration `yaml:"every" check:"required" doc:"How often it is asked, give or take a tenth. 0s turns a probe of the profile off that has the same get or call.method."`
+	Every     source.Duration `yaml:"every" check:"required" doc:"How often it is asked, give or take a tenth. 0s turns a probe of the profile off that makes the same call."`
 	Get       string          `yaml:"get" doc:"Path below the system's URL that is read with GET."`
 	Call      *SessionCall    `yaml:"call" doc:"The call, where it is not a plain GET."`
 	Pool      string          `yaml:"pool" check:"required" doc:"The limit that the answer speaks of."`
