@@ -3,10 +3,8 @@ package system
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -266,34 +264,4 @@ func (o *outgoing) size() int64 {
 		return max(o.upload.length, 0)
 	}
 	return int64(len(o.body))
-}
-
-// counted counts what is read of an answer.
-type counted struct {
-	io.ReadCloser
-	n atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-// count counts the bytes of an answer as they come in. An answer whose length
-// is known counts whole, also if its end is not read.
-func (f *flight) count(resp *http.Response) {
-	if resp.Body == http.NoBody {
-		return
-	}
-	f.length = resp.ContentLength
-	f.counted = &counted{ReadCloser: resp.Body}
-	resp.Body = f.counted
-}
-
-func (f *flight) received() int64 {
-	if f.counted == nil {
-		return 0
-	}
-	return max(f.counted.n.Load(), f.length)
 }
