@@ -120,9 +120,8 @@ func (p *probe) ask(ctx context.Context, s *system) (err error) {
 		}
 	}()
 	timeout := s.settings.Timeout.Std()
-	prices := s.prices(probeCall, nil)
 	t := &task{
-		system: s, name: probeCall, timeout: timeout, safe: true, prices: &prices,
+		system: s, name: probeCall, timeout: timeout, safe: true, prices: s.ownPrices(probeCall, p.call),
 		request: &Request{Class: specs.Low, Wait: min(p.every, timeout), Correlation: gateway.NewID(), Received: time.Now()},
 	}
 	step := &probeStep{step: p.call.step(mapping.Input{Now: time.Now()}), probe: p}

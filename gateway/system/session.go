@@ -102,9 +102,8 @@ func (f *session) input(value any) mapping.Input {
 
 // call makes one of the session's own calls, under the budget.
 func (f *session) call(ctx context.Context, s *system, name string, p plain, token any, g *grant) (*plainAnswer, error) {
-	prices := s.prices(name, nil)
 	t := &task{
-		system: s, name: name, timeout: s.settings.Timeout.Std(), grant: g, safe: true, prices: &prices,
+		system: s, name: name, timeout: s.settings.Timeout.Std(), grant: g, safe: true, prices: s.ownPrices(name, p),
 		request: &Request{Class: classOfLogins, Wait: s.settings.Timeout.Std(), Correlation: gateway.NewID(), Received: time.Now()},
 	}
 	r := t.do(ctx, p.step(f.input(token)))

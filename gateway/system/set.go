@@ -67,8 +67,7 @@ func (s *Set) CheckUse(ps *source.Problems) {
 		targets := sys.ownCalls()
 		for _, o := range s.operations {
 			if o.system == sys {
-				method, path := o.call.place()
-				targets = append(targets, budget.Target{Operation: o.id, Method: method, Path: path})
+				targets = append(targets, targetOf(o.id, o.call))
 			}
 		}
 		budget.Check(sys.settings.Limits, targets, ps)
@@ -80,8 +79,7 @@ func (s *system) ownCalls() []budget.Target {
 	targets := []budget.Target{}
 	add := func(name string, p plain) {
 		if p != nil {
-			method, path := p.place()
-			targets = append(targets, budget.Target{Operation: name, Method: method, Path: path})
+			targets = append(targets, targetOf(name, p))
 		}
 	}
 	if f, ok := s.fetcher.(*session); ok {
