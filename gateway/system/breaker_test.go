@@ -230,7 +230,7 @@ func TestBudget(t *testing.T) {
 func TestBudgetCountsEverything(t *testing.T) {
 	s := &tryton{answer: func(string, []any) string { return `"result":[{"state":"confirmed","total":{"decimal":"1"}}]` }}
 	t.Setenv("TRYTON_PASSWORD", "pw")
-	p := plan{system: trytonSettings + "limits: [{name: window, capacity: 100, hold: 1h}, {name: rare, capacity: 100, hold: 1h}]\n", paths: at("POST", "/sales/{id}/confirm", "confirm", "cost: {rare: 7, window: '$request.path.id | tonumber'}"+confirm)}
+	p := plan{system: trytonSettings + "limits: [{name: window, capacity: 100, hold: 1h, pace: off}, {name: rare, capacity: 100, hold: 1h, pace: off}]\n", paths: at("POST", "/sales/{id}/confirm", "confirm", "cost: {rare: 7, window: '$request.path.id | tonumber'}"+confirm)}
 	w := open(t, p, s)
 	p.url = w.system.URL + "/headrace/"
 	w.reload(p)
