@@ -469,7 +469,7 @@ type trusting struct{ Store }
 
 func (u trusting) Settle(ctx context.Context, a *Admission, s Settlement) error {
 	for i := range a.Asks {
-		a.Asks[i].ended = 1 << 60 // nothing has ended since
+		a.Asks[i].Seen = 1 << 60 // nothing has ended since
 	}
 	return u.Store.Settle(ctx, a, s)
 }

@@ -338,7 +338,7 @@ func (p *memoryPool) settle(a *Admission, asked, actual Units, o Outcome, now in
 // together is foreign; and what we hold more than it has counted, and has not
 // ended since, it does not count.
 func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now int64) {
-	since := p.ended - ask.ended
+	since := p.ended - ask.Seen
 	if p.calendar != nil {
 		p.look(now)
 		if int64(a.At) < p.window.start+p.hold {

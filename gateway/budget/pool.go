@@ -107,18 +107,21 @@ func (l *Limit) adaptive(p *Pool) *Adaptive {
 // pace is the bucket of the classes normal and low; nil when the limit has
 // none. It refills in the time of a window.
 func (l *Limit) pace(p *Pool) *Pool {
-	pace := Pace{Burst: Portion{Percent: defaultPace}}
-	if l.Pace != nil {
-		pace = *l.Pace
-	}
 	window := l.window()
-	if pace.Off || !l.enforced() || l.Bucket != nil || window < longWindow || p.Capacity == 0 {
+	if l.Pace != nil && l.Pace.Off || !l.enforced() || l.Bucket != nil || window < longWindow || p.Capacity == 0 {
+		return nil
+	}
+	burst := max(defaultPace*p.Capacity/100, leastPace*p.cost)
+	if l.Pace != nil {
+		burst = max(cost(l.Pace.Burst.Of(p.Capacity.Float())), p.cost, 1)
+	}
+	if burst >= p.Capacity {
 		return nil
 	}
 	name := l.Name + paceSuffix
 	return &Pool{
 		Name: l.Name, Soft: p.Soft, Revision: p.Revision,
-		Capacity: min(p.Capacity, max(cost(pace.Burst.Of(p.Capacity.Float())), p.cost, 1)),
+		Capacity: burst,
 		Interval: float64(window) / float64(p.Capacity),
 		limit:    l, key0: name, scope: newScope(name, l.Scope), cost: p.cost, pacing: true, timed: p.timed,
 	}
