@@ -203,6 +203,21 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// Where a window has few calls, a tenth of them is no burst.
+func TestPaceOfSmallWindows(t *testing.T) {
+	for units, burst := range map[float64]Units{5: 0, 10: 0, 11: 10 * unit, 100: 10 * unit, 101: 10.1 * unit, 5000: 500 * unit} {
+		l := capacity("l", units, time.Hour)
+		l.Pace = nil
+		got := Units(0)
+		if p := newPool(&l, 0).pace; p != nil {
+			got = p.Capacity
+		}
+		if got != burst {
+			t.Errorf("a window of %v has a burst of %v, want %v", units, got.Float(), burst.Float())
+		}
+	}
+}
+
 // A call that costs more than a burst is let through when the burst is whole.
 func TestPaceLetsLargeCallsPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

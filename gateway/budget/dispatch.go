@@ -61,12 +61,13 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call) (*Ticket, error) 
 	w.arrival = b.line.arrived
 	b.line.add(w)
 	b.waiting.Add(1)
-	if !b.line.running {
+	if b.line.running {
+		b.wakeUp()
+	} else {
 		b.line.running = true
 		go b.dispatch()
 	}
 	b.mu.Unlock()
-	b.wakeUp()
 
 	timer := time.NewTimer(c.Wait)
 	defer timer.Stop()

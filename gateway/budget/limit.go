@@ -30,7 +30,7 @@ type Limit struct {
 	Headroom    Portion         `yaml:"headroom" doc:"Units, or a percentage of the limit, left free for traffic that the gateway cannot see."`
 	Enforcement string          `yaml:"enforcement" enum:"hard,soft,billed,advisory" default:"hard" doc:"hard: never exceeded. soft: a call waits for room as long as it may, then goes all the same. billed, advisory: counted and shown, never refused."`
 	Reserves    Reserves        `yaml:"reserves" doc:"Units, or percentages of the limit, kept for a class and those above it, out of the reach of the classes below."`
-	Pace        *Pace           `yaml:"pace" doc:"How much of a long window the classes normal and low may use at once; beyond that they go no faster than the window's average. 10% for calendar windows and holds of 10m and more, off otherwise."`
+	Pace        *Pace           `yaml:"pace" doc:"How much of a long window the classes normal and low may use at once; beyond that they go no faster than the window's average. 10%, and ten calls at least, for calendar windows and holds of 10m and more, off otherwise."`
 	Adaptive    *Shrinking      `yaml:"adaptive" doc:"How the limit shrinks when the system refuses a call although there should be room, and grows back: {floor: 25%, cut: 0.75, recover: 10m} when absent, or off."`
 	Source      string          `yaml:"source" doc:"Where the limit is published: vendor and page."`
 	Evidence    string          `yaml:"evidence" enum:"V,S,M" doc:"How well it is known: V by the vendor's documentation, S by other sources, M from memory."`

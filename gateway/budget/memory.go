@@ -75,7 +75,7 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 	lease := now + int64(a.Lease)
 	for i, p := range pools {
 		p.flying.add(lease, a.Asks[i].Units)
-		a.Asks[i].counted, a.Asks[i].ended = p, p.ended
+		a.Asks[i].counted, a.Asks[i].Seen = p, p.ended
 	}
 	return d, nil
 }

@@ -170,8 +170,10 @@ func (p *memoryPool) convert(pool *Pool, now int64) {
 }
 
 // spent is what is missing from a bucket, apart from what is under way.
-func (p *memoryPool) spent(now int64) Units {
-	return Units(math.Ceil(float64(max(0, p.full-now)) / p.interval * p.cut.share(now)))
+func (p *memoryPool) spent(now int64) Units { return Units(math.Ceil(p.missing(now))) }
+
+func (p *memoryPool) missing(now int64) float64 {
+	return float64(max(0, p.full-now)) / p.interval * p.cut.share(now)
 }
 
 // judge adds to a decision what this pool has to say about an ask.
@@ -336,7 +338,7 @@ func (p *memoryPool) settle(a *Admission, asked, actual Units, o Outcome, now in
 // together is foreign; and what we hold more than it has counted, and has not
 // ended since, it does not count.
 func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now int64) {
-	since := p.ended - ask.ended
+	since := p.ended - ask.Seen
 	if p.calendar != nil {
 		p.look(now)
 		if int64(a.At) < p.window.start+p.hold {
@@ -347,7 +349,11 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	if p.interval > 0 {
 		ours = p.spent(now)
 	}
-	if excess := ours - used - max(0, since-own); r.Exact && excess > 0 {
+	surely := ours
+	if p.interval > 0 {
+		surely = Units(p.missing(now)) // not rounded up
+	}
+	if excess := surely - used - max(0, since-own); r.Exact && excess > 0 {
 		ours -= excess
 		if p.interval > 0 {
 			p.full = max(now, p.full-p.refill(excess, now))
@@ -363,7 +369,7 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 	switch {
 	case others <= 0:
 	case p.interval > 0:
-		p.full = max(p.full, now) + p.refill(others, now)
+		p.full = min(max(p.full, now)+p.refill(others, now), 1<<61)
 	default:
 		p.foreign, p.foreignUntil = others, p.foreignEnd(now)
 	}

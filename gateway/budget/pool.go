@@ -108,10 +108,17 @@ func (l *Limit) pace(p *Pool) *Pool {
 	if pace == nil || p.Capacity == 0 {
 		return nil
 	}
+	burst := max(cost(pace.Burst.Of(p.Capacity.Float())), p.cost, 1)
+	if l.Pace == nil {
+		burst = max(burst, leastPace*p.cost)
+	}
+	if burst >= p.Capacity {
+		return nil
+	}
 	name := l.Name + paceSuffix
 	return &Pool{
 		Name: l.Name, Soft: p.Soft, Revision: p.Revision,
-		Capacity: min(p.Capacity, max(cost(pace.Burst.Of(p.Capacity.Float())), p.cost, 1)),
+		Capacity: burst,
 		Interval: float64(window) / float64(p.Capacity),
 		limit:    l, key0: name, scope: newScope(name, l.Scope), cost: p.cost, pacing: true, timed: p.timed,
 	}

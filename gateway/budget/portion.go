@@ -69,9 +69,10 @@ type Pace struct {
 }
 
 // defaultPace is the burst of long windows that say nothing of their pace, and
-// longWindow the shortest of them.
+// leastPace the calls that it lets pass at least; longWindow is the shortest of them.
 const (
 	defaultPace = 10 // percent
+	leastPace   = 10
 	longWindow  = 10 * time.Minute
 )
 

@@ -83,7 +83,9 @@ func fitsText(pattern, text string) bool {
 	}
 }
 
-// applies tells whether the limit counts calls of a kind.
+// Applies tells whether the limit counts calls of a kind.
+func (l *Limit) Applies(t Target) bool { return l.applies(t) }
+
 func (l *Limit) applies(t Target) bool {
 	return l.fitsOperation(t.Operation) && l.fitsCall(t)
 }

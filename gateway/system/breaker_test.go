@@ -249,20 +249,6 @@ func TestBudgetCountsEverything(t *testing.T) {
 	w.want(w.send("POST", "/sales/x/confirm", ""), 422, "cost.window failed")
 }
 
-// A panic on the way settles the call, and stays an internal error.
-func TestPanicSettles(t *testing.T) {
-	var got seen
-	w := open(t, plan{system: "limits: [{name: concurrency, capacity: 1}]", paths: at("GET", "/x", "x", "")}, got.answers(200, "{}"))
-	o := w.set.operations["orders/v1/x"]
-	c := o.call.(*restCall)
-	c.operation = nil // what the answer needs
-	w.want(w.send("GET", "/x", ""), 500, "internal")
-	c.operation = o
-	if n := w.transport().inFlight.Load(); n != 0 {
-		t.Errorf("%d in flight", n)
-	}
-}
-
 // A breaker keeps all replicas from the system, and lets its own probes through.
 func TestBreakerOverReplicas(t *testing.T) {
 	var broken atomic.Bool

@@ -95,7 +95,7 @@ func TestNothingLeaks(t *testing.T) {
 	f := Open(Options{})
 	p := plan{url: server.URL, paths: at("GET", "/x", "x", "")}
 	for i := range 100 {
-		p.system = fmt.Sprintf("%sconnections: {max: %d}\n", sessionSettings+[]string{"", "  fresh: 1h\n"}[i%2], i%3+1)
+		p.system = fmt.Sprintf("limits: [{name: a, capacity: 9}]\nprobes: [{every: 1s, get: /x, pool: a, used: '0'}]\n%sconnections: {max: %d}\n", sessionSettings+[]string{"", "  fresh: 1h\n"}[i%2], i%3+1)
 		set, table, ps := build(f, p, "")
 		if err := ps.Err(); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/budget"
-	"github.com/headrace/headrace/gateway/mapping"
 )
 
 // flight is one admitted call, from its admission until the last byte of its
@@ -40,12 +38,8 @@ type flight struct {
 	// follow stops watching whether the caller of a streamed answer leaves.
 	follow func() bool
 
-	size    int64 // of the request's body
-	length  int64 // of the answer, as it was announced
-	counted *counted
-	answer  *mapping.Input      // what the answer holds, where a cost is made of it
-	reports []budget.PoolReport // what the answer tells of the system's limits
-
+	size      int64  // of the request's body
+	heard     *heard // nil where an answer says nothing that is asked for
 	result    *Result
 	body      io.ReadCloser // the answer while the caller reads it
 	streaming atomic.Bool
@@ -121,7 +115,7 @@ func (f *flight) send(ctx context.Context, s step, g *grant, out *outgoing) *Res
 	if f.span != nil {
 		f.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
 	}
-	r := f.look(ctx, resp)
+	r := f.listen(ctx, resp)
 	if r == nil {
 		r = s.judge(ctx, t, g, resp)
 	}
@@ -129,51 +123,6 @@ func (f *flight) send(ctx context.Context, s step, g *grant, out *outgoing) *Res
 		f.took = time.Since(f.sent)
 	}
 	return r
-}
-
-// look takes from an answer what it tells of the system's limits, before
-// anything is done with it. The result is set when that fails.
-func (f *flight) look(ctx context.Context, resp *http.Response) *Result {
-	t := f.task
-	known := &t.system.reports
-	if len(known.headers) > 0 {
-		f.reports = known.fromHeaders(f.reports, resp.Header)
-	}
-	if t.prices.counts {
-		f.count(resp)
-	}
-	if len(known.bodies) == 0 && !t.prices.looks || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		return nil
-	}
-	text, lost := t.system.peek(ctx, t, resp, int64(t.system.settings.Answer))
-	if lost != nil || text == nil {
-		return lost
-	}
-	value, err := mapping.Decode(text)
-	if err != nil {
-		return nil
-	}
-	in := mapping.Input{Value: value, Status: resp.StatusCode, Headers: headerValue(resp.Header), Now: f.sent}
-	f.reports = known.fromBody(context.WithoutCancel(ctx), f.reports, in)
-	if t.prices.looks {
-		f.answer = &in
-	}
-	return nil
-}
-
-// cost is what the call has to be charged for in the meters. One that may still
-// be under way takes as long as it may.
-func (f *flight) cost(r *Result) []budget.Cost {
-	p := f.task.prices
-	if len(p.metered) == 0 && !p.says || f.sent.IsZero() || r.unsent {
-		return nil
-	}
-	e := measured{sent: f.size, received: f.received(), took: time.Since(f.sent), answer: f.answer}
-	if r.unknown {
-		e.took = max(e.took, f.task.timeout)
-	}
-	e.ordinary = !r.unknown && (r.Outcome == Delivered || r.Outcome == Refused)
-	return p.after(context.Background(), f.task.costs, &e)
 }
 
 // request makes net/http's request. Nothing of it is parsed or copied.
@@ -232,7 +181,7 @@ func (f *flight) end(r *Result) {
 	}
 	f.ticket.Settle(budget.Result{
 		Overload: (r.Outcome == Overload || r.saturated) && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
-		Cost: f.cost(r), Reports: append(f.reports, r.reports...),
+		Cost: f.cost(r), Reports: f.reports(r),
 	})
 	if f.done != nil {
 		f.done(r.verdict())

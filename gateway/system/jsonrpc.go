@@ -281,8 +281,9 @@ type rpcStep struct {
 }
 
 // place is the same for all calls: what they do stands in the body.
-func (*rpcCall) place() (method, path string) { return http.MethodPost, "/" }
-func (*rpcStep) place() (method, path string) { return http.MethodPost, "/" }
+func (*rpcCall) place() (method, path string)  { return http.MethodPost, "/" }
+func (*plainRPC) place() (method, path string) { return http.MethodPost, "/" }
+func (*rpcStep) place() (method, path string)  { return http.MethodPost, "/" }
 
 func (p *rpcStep) input(t *task, m *mapping.Mapping, g *grant) (mapping.Input, error) {
 	switch {

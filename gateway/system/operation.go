@@ -61,11 +61,11 @@ func (b *builder) operation(s *system, bind *gateway.Binding) *operation {
 			o.secretQuery[scheme.Param] = true
 		}
 	}
-	b.costs(o, g)
 	if c := g.Confirm; c != nil {
 		b.library.Get(mapping.Source{Node: c.Node.At("when")}, b.problems)
 	}
 	o.call = s.dialect.operation(b, o)
+	b.costs(o, g)
 	if o.call == nil || b.problems.Len() > before {
 		return nil
 	}

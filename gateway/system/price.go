@@ -3,10 +3,8 @@ package system
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -71,6 +69,7 @@ func (u *usual) note(amount float64) {
 
 // charged is a limit whose cost is more than a number, compiled.
 type charged struct {
+	limit           *budget.Limit
 	pool            string
 	charge          *budget.Charge
 	request, answer *mapping.Mapping
@@ -85,7 +84,7 @@ func (b *builder) charges(s *system) []charged {
 			continue
 		}
 		all = append(all, charged{
-			pool: l.Name, charge: l.Cost,
+			limit: l, pool: l.Name, charge: l.Cost,
 			request: b.library.Get(mapping.Source{Node: l.Cost.Request}, b.problems),
 			answer:  b.library.Get(mapping.Source{Node: l.Cost.Answer}, b.problems),
 		})
@@ -93,11 +92,14 @@ func (b *builder) charges(s *system) []charged {
 	return all
 }
 
-// prices puts together what calls of a name cost, apart from the limits whose
+// prices puts together what calls of a kind cost, apart from the limits whose
 // cost the operation says itself.
-func (s *system) prices(name string, own specs.Costs) prices {
+func (s *system) prices(t budget.Target, own specs.Costs) prices {
 	var p prices
 	for _, c := range s.charges {
+		if !c.limit.Applies(t) {
+			continue
+		}
 		if _, said := own[c.pool]; said {
 			p.says = p.says || c.charge.By == "duration"
 			continue
@@ -107,7 +109,7 @@ func (s *system) prices(name string, own specs.Costs) prices {
 		}
 		if c.charge.By == "duration" || c.charge.By == "bytes" || c.answer != nil {
 			p.metered = append(p.metered, meter{
-				pool: c.pool, charge: c.charge, answer: c.answer, guesses: c.request == nil, usual: s.fleet.usual(s.name, name, c.pool),
+				pool: c.pool, charge: c.charge, answer: c.answer, guesses: c.request == nil, usual: s.fleet.usual(s.name, t.Operation, c.pool),
 			})
 			p.looks = p.looks || c.answer != nil
 			p.counts = p.counts || c.charge.By == "bytes"
@@ -116,9 +118,24 @@ func (s *system) prices(name string, own specs.Costs) prices {
 	return p
 }
 
+// targetOf is what a call looks like to the system's limits.
+func targetOf(name string, c interface{ place() (method, path string) }) budget.Target {
+	method, path := c.place()
+	return budget.Target{Operation: name, Method: method, Path: path}
+}
+
+// ownPrices are those of a call that the gateway makes on its own behalf.
+func (s *system) ownPrices(name string, p plain) *prices {
+	own := s.prices(targetOf(name, p), nil)
+	own.asked = nil // there is no caller's request
+	return &own
+}
+
 // costs compiles what a call of an operation costs.
 func (b *builder) costs(o *operation, g *specs.OperationGovernance) {
-	o.prices = o.system.prices(o.id, g.Cost)
+	if o.call != nil { // or it is reported already
+		o.prices = o.system.prices(targetOf(o.id, o.call), g.Cost)
+	}
 	pools := poolNames(o.system.settings.Limits)
 	for _, pool := range slices.Sorted(maps.Keys(g.Cost)) {
 		at := g.At("cost").At(pool)
@@ -266,34 +283,4 @@ func (o *outgoing) size() int64 {
 		return max(o.upload.length, 0)
 	}
 	return int64(len(o.body))
-}
-
-// counted counts what is read of an answer.
-type counted struct {
-	io.ReadCloser
-	n atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-// count counts the bytes of an answer as they come in. An answer whose length
-// is known counts whole, also if its end is not read.
-func (f *flight) count(resp *http.Response) {
-	if resp.Body == http.NoBody {
-		return
-	}
-	f.length = resp.ContentLength
-	f.counted = &counted{ReadCloser: resp.Body}
-	resp.Body = f.counted
-}
-
-func (f *flight) received() int64 {
-	if f.counted == nil {
-		return 0
-	}
-	return max(f.counted.n.Load(), f.length)
 }

@@ -155,3 +155,21 @@ func TestPricesCostNothing(t *testing.T) {
 		t.Errorf("%g allocations", n)
 	}
 }
+
+// Only the calls that a limit applies to are read for it.
+func TestCostsOfOtherCalls(t *testing.T) {
+	var got seen
+	w := open(t, plan{
+		system: "limits: [{name: points, capacity: 100, hold: 1m, calls: POST /a, cost: {by: value, request: .points, answer: .cost}}]",
+		paths:  at("POST", "/a", "a", "") + at("POST", "/b", "b", ""),
+	}, got.answers(200, `{"cost":4}`, "Content-Type: application/json"))
+	a, b := w.set.operations["orders/v1/a"], w.set.operations["orders/v1/b"]
+	if !a.needsBody || !a.prices.looks || b.needsBody || b.prices.looks {
+		t.Errorf("%+v\n%+v", a.prices, b.prices)
+	}
+	w.send("POST", "/a", `{"points":2}`)
+	w.send("POST", "/b", `{"points":2}`)
+	if used := w.used()["points"]; used != 4 {
+		t.Errorf("used %g", used)
+	}
+}

@@ -19,7 +19,7 @@ import (
 // Probe is a question to the system about one of its limits, asked under the
 // budget itself, in class low.
 type Probe struct {
-	Every     source.Duration `yaml:"every" check:"required" doc:"How often it is asked, give or take a tenth. 0s turns a probe of the profile off that has the same get or call.method."`
+	Every     source.Duration `yaml:"every" check:"required" doc:"How often it is asked, give or take a tenth. 0s turns a probe of the profile off that makes the same call."`
 	Get       string          `yaml:"get" doc:"Path below the system's URL that is read with GET."`
 	Call      *SessionCall    `yaml:"call" doc:"The call, where it is not a plain GET."`
 	Pool      string          `yaml:"pool" doc:"The limit that the answer speaks of; only a probe that is off has none."`
@@ -123,9 +123,8 @@ func (p *probe) ask(ctx context.Context, s *system) (err error) {
 		}
 	}()
 	timeout := s.settings.Timeout.Std()
-	prices := s.prices(probeCall, nil)
 	t := &task{
-		system: s, name: probeCall, timeout: timeout, safe: true, prices: &prices,
+		system: s, name: probeCall, timeout: timeout, safe: true, prices: s.ownPrices(probeCall, p.call),
 		request: &Request{Class: specs.Low, Wait: min(p.every, timeout), Correlation: gateway.NewID(), Received: time.Now()},
 	}
 	step := &probeStep{step: p.call.step(mapping.Input{Now: time.Now()}), probe: p}

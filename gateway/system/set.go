@@ -64,15 +64,33 @@ func (s *Set) Bind(b *gateway.Binding) gateway.Handler {
 func (s *Set) CheckUse(ps *source.Problems) {
 	for _, name := range slices.Sorted(maps.Keys(s.systems)) {
 		sys := s.systems[name]
-		targets := []budget.Target{}
+		targets := sys.ownCalls()
 		for _, o := range s.operations {
 			if o.system == sys {
-				method, path := o.call.place()
-				targets = append(targets, budget.Target{Operation: o.id, Method: method, Path: path})
+				targets = append(targets, targetOf(o.id, o.call))
 			}
 		}
 		budget.Check(sys.settings.Limits, targets, ps)
 	}
+}
+
+// ownCalls are the calls that the gateway makes on its own behalf.
+func (s *system) ownCalls() []budget.Target {
+	targets := []budget.Target{}
+	add := func(name string, p plain) {
+		if p != nil {
+			targets = append(targets, targetOf(name, p))
+		}
+	}
+	if f, ok := s.fetcher.(*session); ok {
+		add(loginCall, f.login)
+		add(contextCall, f.context)
+		add(logoutCall, f.logout)
+	}
+	for _, p := range s.probes {
+		add(probeCall, p.call)
+	}
+	return targets
 }
 
 // Close lets go of what the set shares with others. It must be called once no
