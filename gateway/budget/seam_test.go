@@ -142,6 +142,7 @@ func TestFloorsAreSaid(t *testing.T) {
 		time.Sleep(100 * time.Second)
 		cancel()
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		floors := 0
 		for _, a := range store.asked {
 			if a.Floor {
