@@ -1,0 +1,171 @@
+-- Takes the units of all pools of a call, or of none.
+-- ARGV: the caller's numbers, its epoch, its name; then a key and numbers for each ask.
+-- The answer: {code, now, raw} or {ADMITTED | REFUSED, now, pool, refused, why, room in, again}.
+local ADMITTED, REFUSED, LATE, STRANGE, FENCED = 1, 0, 2, 3, 4
+local PAUSED, SUSPENDED = 1, 2
+
+local least, bound, lease, class, flags, by = struct.unpack('<dddddd', ARGV[1])
+local queued, by_floor, probe, overdraw = flags % 2 >= 1, flags % 4 >= 2, flags % 8 >= 4, flags % 16 >= 8
+
+local names = {'c', 's'}
+for i = 4, #ARGV, 2 do names[#names + 1] = 'p:' .. ARGV[i] end
+local stored = redis.call('HMGET', H, unpack(names))
+if not stored[2] then return {STRANGE, 0, 0} end
+local s = unpack_table(stored[2])
+if s.epoch ~= ARGV[2] or s.id ~= replid() then return {STRANGE, 0, 0} end
+local now, clock_now = clock(stored[1], least)
+if now > bound then return {LATE, now, raw} end
+if s.fence > 0 then return {FENCED, now, raw} end
+local count = #names - 2
+local all = 2 ^ count - 1
+if s.suspended > now then return {REFUSED, now, 0, all, SUSPENDED, s.suspended - now, s.suspended - now} end
+
+-- A longer lease than any before must be known to all replicas before it is
+-- given, because they wait for it when they are alone.
+local changed = false
+if lease > s.lease then
+  if s.count <= 1 then
+    s.lease, changed = lease, true
+  else
+    if lease > s.lease_next then s.lease_next, s.lease_at, changed = lease, now, true end
+    local due = s.lease_at + s.missing + s.beat
+    if now >= due then
+      s.lease, changed = s.lease_next, true
+    else
+      redis.call('HSET', H, 'c', clock_now, 's', pack_table(s))
+      return {REFUSED, now, 0, all, 0, due - now, due - now}
+    end
+  end
+end
+
+local registry
+if now >= s.next then
+  registry = unpack_table(redis.call('HGET', H, 'r'))
+  recount(registry, s, now)
+  redis.call('HSET', H, 'r', pack_table(registry))
+  changed = true
+end
+if s.any then registry = registry or unpack_table(redis.call('HGET', H, 'r')) end
+
+-- room_in tells how long it takes at least until an ask has room, and how long
+-- until it is worth another look; the second is zero when there is room now.
+local function room_in(h, a, limit)
+  local missing = h[FSUM] + h[HSUM] + h[FOREIGN] + a.units - limit
+  if h[KIND] == BUCKET then
+    missing = missing - h[HSUM] + h[DEBT]
+    if missing <= 0 and h[AT] <= now then return 0, 0 end
+    local t = ceil(max(1, missing * h[INTERVAL] / max(1e-3, 1 - s.sig)) + max(0, h[AT] - now))
+    return t, t
+  end
+  if missing <= 0 then return 0, 0 end
+  if h[KIND] == HELD and h[HOLD] == 0 then
+    local next = until_free('f:' .. a.key .. ':', h[FW], h[FF], h[FL], 1)
+    return 0, max(next and next - now or 1, 1)
+  end
+  local there = h[FSUM] + h[HSUM] + h[FOREIGN]
+  if limit < a.units then -- no time is known at which it fits
+    return a.hold + 1, 1000000
+  end
+  local t = 0
+  if h[FOREIGN] > 0 then t = h[FOREIGN_UNTIL] - now end
+  if h[KIND] == CALENDAR then
+    t = max(t, 1)
+    local free, at = h[FOREIGN], nil
+    local ends = {}
+    for i = ENDS, ENDS + 4, 2 do
+      if h[i + 1] > 0 then ends[#ends + 1] = {h[i], h[i + 1]} end
+    end
+    table.sort(ends, function(x, y) return x[1] < y[1] end)
+    for _, e in ipairs(ends) do
+      free = free + e[2]
+      if free >= missing then at = e[1] break end
+    end
+    t = max(1, (at or over(a, now)) - now)
+    return t, t
+  end
+  if missing > there then -- beyond what is there to be freed, each round of the limit takes a hold
+    local rounds = ceil((missing - there) / limit)
+    t = rounds * a.hold
+    missing = missing - rounds * limit
+  end
+  if missing > 0 then
+    local at = h[HSUM] >= missing and until_free('h:' .. a.key .. ':', h[HW], h[HF], h[HL], missing)
+    t = t + (at and at - now or a.hold)
+  end
+  return max(1, t), max(1, t)
+end
+
+-- guard keeps what is counted of a long pool from growing fast, so that replicas
+-- that lose Redis know how much is surely left.
+local function guard(h, a, capacity, away, window)
+  local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + away
+  if now >= h[GUARD_AT] + window then
+    h[GUARD_AT] = now
+    h[CEILING] = counted + max(capacity / 100, (capacity - counted) / 10, 1000)
+  end
+  if counted + a.units > max(h[CEILING], a.units) then return h[GUARD_AT] + window - now end
+  return 0
+end
+
+local asks, pools = {}, {}
+local granted, refused, worst, room, again, paused = true, 0, -1, 0, 0, 0
+for i = 1, count do
+  local a = ask(ARGV[2 * i + 2], ARGV[2 * i + 3])
+  local h = pool(stored[i + 2], s, a, by, lease, now)
+  asks[i], pools[i] = a, h
+  if a.hold > s.longest or a.calendar > 0 and over(a, now) - now > s.longest then
+    s.longest, changed = max(a.hold, over(a, now) - now), true
+  end
+  local is_paused = h[PAUSED] > now
+  local t, look = h[PAUSED] - now, h[PAUSED] - now
+  if not is_paused then
+    if a.capacity == 0 or a.free or a.soft and overdraw then
+      look = 0
+    else
+      local capacity = effective(h, a, now)
+      local away = s.any and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * capacity or 0
+      local reserve = min(a.reserve, max(0, capacity - a.units))
+      local wanted = not by_floor and demanded(h, a, class, now) or 0
+      t, look = room_in(h, a, capacity - away - reserve - wanted)
+      if look == 0 and a.guarded then
+        t = guard(h, a, capacity, away, s.missing + s.beat)
+        look = t
+      end
+    end
+  end
+  if look > 0 then
+    granted = false
+    refused = refused + 2 ^ (i - 1)
+    again = max(again, look)
+    if worst < 0 or t > room or t == 0 and room == 0 and asks[worst].soft then
+      worst, room, paused = i, t, is_paused and PAUSED or 0
+    end
+  end
+end
+
+if probe or not granted then
+  local write = {'c', clock_now}
+  for i = 1, count do
+    if queued and not probe and refused % 2 ^ i >= 2 ^ (i - 1) and asks[i].capacity > 0 then
+      demand(pools[i], asks[i], ARGV[3], class, now + again + 100000, now)
+    end
+    write[#write + 1] = names[i + 2]
+    write[#write + 1] = store(pools[i])
+  end
+  if changed then write[#write + 1] = 's' write[#write + 1] = pack_table(s) end
+  redis.call('HSET', H, unpack(write))
+  if granted then return {ADMITTED, now, 0, 0, 0, 0, 0} end
+  return {REFUSED, now, worst - 1, refused, paused, ceil(room), ceil(again)}
+end
+
+local write = {'c', clock_now}
+for i = 1, count do
+  local a, h = asks[i], pools[i]
+  put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, now + lease, a.units)
+  if h[DEMAND] > now then demand(h, a, ARGV[3], class, nil, now) end
+  write[#write + 1] = names[i + 2]
+  write[#write + 1] = store(h)
+end
+if changed then write[#write + 1] = 's' write[#write + 1] = pack_table(s) end
+redis.call('HSET', H, unpack(write))
+return {ADMITTED, now, 0, 0, 0, 0, 0}

@@ -1,0 +1,130 @@
+-- Says that a replica is there, and tells it how things stand.
+-- ARGV: the caller's numbers, its epoch (empty: it has no history), its name,
+-- a new epoch; then the keys of pools that it wants to hear of.
+-- The answer: {code, now, raw, text}; text is JSON.
+local OK, LATE, STRANGE = 1, 2, 3
+local least, bound, by, ack, age, missing, beat, alone, occupied = struct.unpack('<ddddddddd', ARGV[1])
+local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
+
+local stored = redis.call('HMGET', H, 'c', 's', 'r')
+local now, clock_now = clock(stored[1], least)
+local id = replid()
+local s = stored[2] and unpack_table(stored[2])
+local registry = stored[3] and unpack_table(stored[3]) or {}
+
+-- gather makes a state that admits nothing until those who have a history have
+-- come and told it.
+local function gather()
+  redis.call('DEL', H)
+  registry = {}
+  s = {
+    id = id, epoch = fresh, fence = now, cold = epoch == '', seq = 1, lump = 0, left = 0, suspended = 0,
+    lease = 0, lease_next = 0, lease_at = 0, longest = 0,
+    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = false, count = 0, next = 0,
+  }
+  if s.cold and occupied > 0 then s.lump = now end
+end
+
+local began = false
+if not s or s.id ~= id and epoch ~= '' then
+  gather()
+  began = true
+elseif s.id ~= id then
+  -- The data of a server that started again, and nobody with a history yet.
+  s.id, s.epoch, s.fence, s.cold, s.seq = id, fresh, now, true, s.seq + 1
+  s.lump = occupied > 0 and now or 0
+  s.loaded = true
+  for _, r in pairs(registry) do r.unaccounted = true end
+  began = true
+end
+s.missing, s.beat, s.alone = missing, beat, alone
+if epoch ~= '' and epoch ~= s.epoch then
+  redis.call('HSET', H, 'c', clock_now, 's', pack_table(s), 'r', pack_table(registry))
+  return {STRANGE, now, raw, cjson.encode({epoch = s.epoch, began = began})}
+end
+
+if s.id == id and not began and now > bound then return {LATE, now, raw, '{}'} end
+
+-- A former self under the same name is gone. If it may have been alone before,
+-- what it sent then is not known: its share stays free until that is over.
+local r = registry[name]
+local started = now - age
+if r and r.by ~= by then
+  if started >= r.beat + missing then
+    local part = min(1, max(0.01, (started - r.beat) / alone))
+    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, paced = r.share * part, stop = min(now, started)}
+  end
+  s.left = now
+  r = nil
+end
+r = r or {by = by, share = 0}
+r.beat = now
+r.unaccounted = nil
+registry[name] = r
+recount(registry, s, now)
+
+-- All shares together are never more than one, also when this answer gets lost.
+local others = 0
+for other, o in pairs(registry) do
+  if other ~= name then others = others + o.share end
+end
+local offer = floor(max(0, min(1 / s.count, 1 - others)) * 1e9) / 1e9
+r.share = max(ack, offer)
+
+-- The fence lifts when all have come that may have a history, or when they had
+-- long enough to come. Those that have not come may be using all that nobody
+-- else has, and what they have sent is not known.
+if s.fence > 0 then
+  local waiting, acks = 0, 0
+  for _, o in pairs(registry) do
+    if o.unaccounted then waiting = waiting + 1 elseif not o.stop then acks = acks + o.share end
+  end
+  local due = now >= s.fence + missing + 2 * beat
+  if due or waiting == 0 and not s.cold then
+    if waiting > 0 and not s.loaded then s.lump = s.fence end
+    for _, o in pairs(registry) do
+      if o.unaccounted then
+        o.share, o.unaccounted = max(0, 1 - acks) / waiting, nil
+        o.beat = min(o.beat, now - missing)
+      end
+    end
+    if s.left > 0 then s.lump = max(s.lump, s.left) end
+    s.fence, s.cold, s.loaded = 0, false, false
+    recount(registry, s, now)
+  end
+end
+
+-- What is surely not exceeded in a long pool until this replica counts as missing.
+local function ceiling(h, a_share)
+  local c = h[CAPACITY]
+  local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + a_share * c
+  local top = max(counted, now < h[GUARD_AT] + missing + beat and h[CEILING] or 0)
+  return min(c, ceil(top + max(c / 100, (c - top) / 10, 1000)))
+end
+
+local pools = {}
+if #ARGV > 4 then
+  local names = {}
+  for i = 5, #ARGV do names[#names + 1] = 'p:' .. ARGV[i] end
+  local headers = redis.call('HMGET', H, unpack(names))
+  local away = 0
+  for _, o in pairs(registry) do
+    if o.stop or now >= o.beat + missing then away = away + o.share end
+  end
+  for i = 1, #names do
+    if headers[i] then
+      local h = {struct.unpack(NUMBERS, headers[i])}
+      pools[#pools + 1] = {key = ARGV[i + 4], ceiling = ceiling(h, min(1, away)), paused = max(0, h[PAUSED] - now)}
+    end
+  end
+end
+local peers = {}
+for other, o in pairs(registry) do
+  if other ~= name and not o.stop then peers[#peers + 1] = {name = other, share = o.share, by = string.format('%.0f', o.by)} end
+end
+redis.call('HSET', H, 'c', clock_now, 's', pack_table(s), 'r', pack_table(registry))
+return {OK, now, raw, cjson.encode({
+  epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
+  lease = max(s.lease, s.lease_next), suspended = max(0, s.suspended - now),
+  left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,
+})}

@@ -1,0 +1,127 @@
+-- Ends an admitted call.
+-- ARGV: the caller's numbers, its epoch; then a key and numbers for each ask.
+-- A replica numbers its settlements; one that was carried out already, because its
+-- answer was lost, is not carried out again.
+-- It does not free what is over: that waits for an admission, whose caller has
+-- made sure that the clock has not been put forward.
+local least, lease_end, at, age, outcome, overload, hint, paused_set, by, number = struct.unpack('<dddddddddd', ARGV[1])
+local ENDED, UNKNOWN, UNSENT = 0, 1, 2
+local FIRST_PAUSE, MAX_PAUSE = 250000, 30000000
+
+local counter = 'q:' .. string.format('%.0f', by)
+local names = {'c', 's', counter}
+for i = 3, #ARGV, 2 do names[#names + 1] = 'p:' .. ARGV[i] end
+local stored = redis.call('HMGET', H, unpack(names))
+if not stored[2] then return 0 end
+local s = unpack_table(stored[2])
+if s.epoch ~= ARGV[2] or number <= tonumber(stored[3] or 0) then return 0 end
+local now, clock_now = clock(stored[1], least)
+local done = max(at, now - age)
+
+-- release takes what was counted when the lease ran out before the call did.
+local function release(h, a)
+  local over_at = over(a, slice(h[FW], lease_end) * h[FW])
+  if h[KIND] == HELD and h[HOLD] > 0 then
+    take('h:' .. a.key .. ':', h, HW, HF, HL, HSUM, over_at, a.units)
+  elseif h[KIND] == CALENDAR then
+    for i = ENDS, ENDS + 4, 2 do
+      if h[i] == over_at then
+        local u = min(h[i + 1], a.units)
+        h[i + 1], h[HSUM] = h[i + 1] - u, h[HSUM] - u
+      end
+    end
+  end
+end
+
+local function finish(h, a)
+  if outcome == UNKNOWN then return end
+  if h[HSUM] == 0 then h[HF] = floor(now / h[HW]) + 1 end
+  local flying = take('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.units)
+  if outcome == UNSENT then return end
+  if flying then
+    keep(h, s, a, done, a.actual, now)
+  elseif h[KIND] ~= BUCKET and done > lease_end then
+    -- It occupies its units since its end, not since the end of the lease.
+    release(h, a)
+    keep(h, s, a, done, a.actual, now)
+  end
+end
+
+-- pause stops admissions. Refusals of calls that were admitted before the pause
+-- began belong to the same overload and do not make it longer, unless the system
+-- says so.
+local function pause(h, a)
+  if a.floor > 0 and at > h[CUT_AT] then
+    local f = effective(h, a, now) / a.capacity
+    h[FACTOR], h[CUT_AT] = max(a.floor / a.capacity, f * a.cut), now
+  end
+  if hint > 0 then
+    h[PAUSED], h[PAUSED_AT] = max(h[PAUSED], now + hint), now
+    return
+  end
+  if h[PAUSED] > now or h[STRIKES] > 0 and at <= h[PAUSED_AT] then return end
+  h[PAUSED_AT] = now
+  h[PAUSED] = now + min(FIRST_PAUSE * 2 ^ min(h[STRIKES], 16), MAX_PAUSE)
+  h[STRIKES] = h[STRIKES] + 1
+end
+
+-- drop_held takes units that the system says it does not count, the oldest first.
+local function drop_held(h, a, units)
+  units = min(units, h[HSUM])
+  if h[KIND] == CALENDAR then
+    for i = ENDS, ENDS + 4, 2 do
+      local u = min(units, h[i + 1])
+      h[i + 1], h[HSUM], units = h[i + 1] - u, h[HSUM] - u, units - u
+    end
+    return
+  end
+  local i = h[HF]
+  while units > 0 and i <= h[HL] do
+    local name = 'h:' .. a.key .. ':' .. string.format('%.0f', i)
+    local there = tonumber(redis.call('HGET', H, name) or 0)
+    if there > 0 then
+      local u = min(units, there)
+      if u == there then redis.call('HDEL', H, name) else redis.call('HINCRBYFLOAT', H, name, -u) end
+      h[HSUM], units = h[HSUM] - u, units - u
+    end
+    i = i + 1
+  end
+end
+
+-- report takes in what the system said of its own count.
+local function report(h, a)
+  if a.used < 0 then return end
+  if h[KIND] == BUCKET then
+    settle_debt(h, s, now)
+    local debt = max(0, a.used - h[FSUM])
+    h[DEBT] = a.exact > 0 and debt or max(h[DEBT], debt)
+    return
+  end
+  local foreign = a.used - h[HSUM] - h[FSUM]
+  h[FOREIGN] = max(0, foreign)
+  h[FOREIGN_UNTIL] = over(a, now)
+  if a.exact > 0 and foreign < 0 then drop_held(h, a, -foreign) end
+end
+
+local write, wake = {'c', clock_now, counter, number}, false
+for i = 1, #names - 3 do
+  if stored[i + 3] then
+    local a = ask(ARGV[2 * i + 1], ARGV[2 * i + 2])
+    local h = {struct.unpack(NUMBERS, stored[i + 3])}
+    a.hold = max(a.hold, h[HOLD])
+    finish(h, a)
+    if overload > 0 and paused_set % 2 ^ i >= 2 ^ (i - 1) then
+      pause(h, a)
+    elseif outcome == ENDED and overload == 0 and at >= h[PAUSED] then
+      h[STRIKES] = 0
+    end
+    if outcome == ENDED then report(h, a) end
+    local freed = outcome == UNSENT or h[KIND] == HELD and h[HOLD] == 0 or a.actual < a.units
+    wake = wake or freed and h[DEMAND] > now
+    write[#write + 1] = names[i + 3]
+    write[#write + 1] = store(h)
+  end
+end
+redis.call('HSET', H, unpack(write))
+if wake then redis.call('PUBLISH', H, '') end
+return 1

@@ -1,0 +1,48 @@
+-- Tells what the pools of a system hold; sweeps away those that hold nothing.
+-- The answer: for each pool its key, used, in flight, foreign, capacity, room in, paused for.
+local stored = redis.call('HMGET', H, 'c', 's')
+if not stored[2] then return {} end
+local s = unpack_table(stored[2])
+local now = clock(stored[1], 0)
+local answer, cursor = {}, '0'
+repeat
+  local page = redis.call('HSCAN', H, cursor, 'MATCH', 'p:*', 'COUNT', 1000)
+  cursor = page[1]
+  for i = 1, #page[2], 2 do
+    local key, h = string.sub(page[2][i], 3), {struct.unpack(NUMBERS, page[2][i + 1])}
+    local held, room = h[HSUM], 0
+    if h[KIND] == BUCKET then
+      held = ceil(max(0, h[DEBT] - max(0, now - h[AT]) / h[INTERVAL] * (1 - s.sig)))
+      if held > 0 then room = ceil(min(held, 1000) * h[INTERVAL]) end
+    elseif h[KIND] == CALENDAR then
+      held = 0
+      for j = ENDS, ENDS + 4, 2 do
+        if h[j] > now then
+          held = held + h[j + 1]
+          if h[j + 1] > 0 and (room == 0 or h[j] - now < room) then room = h[j] - now end
+        end
+      end
+    elseif held > 0 then
+      -- Looking does not free anything, so what is over is left out here.
+      held = 0
+      local first = max(h[HF], floor(now / h[HW]) + 1)
+      while first <= h[HL] do
+        local names = {}
+        for n = first, min(h[HL], first + CHUNK - 1) do names[#names + 1] = 'h:' .. key .. ':' .. string.format('%.0f', n) end
+        for n, u in ipairs(redis.call('HMGET', H, unpack(names))) do
+          if u then
+            if held == 0 then room = (first + n - 1) * h[HW] - now end
+            held = held + u
+          end
+        end
+        first = first + CHUNK
+      end
+    end
+    local foreign = h[FOREIGN_UNTIL] > now and h[FOREIGN] or 0
+    local paused = max(0, h[PAUSED] - now)
+    if h[FSUM] + held + foreign + paused > 0 or h[STRIKES] > 0 and now - h[PAUSED] < 30000000 then
+      answer[#answer + 1] = {key, h[FSUM] + held + foreign, h[FSUM], foreign, h[CAPACITY], ceil(room), ceil(paused)}
+    end
+  end
+until cursor == '0'
+return answer
