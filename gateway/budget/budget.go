@@ -126,6 +126,9 @@ func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
 		return nil, b.left(err)
 	}
 	t := b.newTicket(&c)
+	if len(t.admission.Asks) > mostAsks {
+		return nil, &gateway.Error{Problem: gateway.Internal, System: b.system, Cause: fmt.Errorf("%d limits apply to %s", len(t.admission.Asks), c.Operation)}
+	}
 	for i := range t.admission.Asks {
 		if ask := &t.admission.Asks[i]; ask.Units > ask.Pool.Capacity && ask.Pool.Capacity > 0 && !ask.Pool.Free {
 			return nil, &gateway.Error{
@@ -166,6 +169,10 @@ func (b *Budget) attempt(ctx context.Context, t *Ticket, c specs.Class) (Decisio
 	return d, err
 }
 
+// mostAsks is how many pools a store is asked for at once: Decision.Refused and
+// Settlement.Pause have a bit for each.
+const mostAsks = 32
+
 // newTicket works out what a call asks for.
 func (b *Budget) newTicket(c *Call) *Ticket {
 	p := b.plan.Load()
@@ -174,7 +181,7 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Class: c.Class, Queued: c.Wait > 0, Asks: t.asks[:0]}
+	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Class: c.Class, Asks: t.asks[:0]}
 	for _, pool := range p.pools(Target{c.Operation, c.Method, c.Path}) {
 		units := pool.cost
 		if len(c.Cost) > 0 {
@@ -189,6 +196,9 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 			Pool: pool, Key: pool.key(c), Units: units,
 			Reserve: min(pool.reserve[c.Class&3], max(0, pool.Capacity-units)),
 		})
+		if pool.pace != nil && c.Class <= specs.Normal {
+			t.admission.Asks = append(t.admission.Asks, Ask{Pool: pool.pace, Key: pool.pace.key(c), Units: min(units, pool.pace.Capacity)})
+		}
 	}
 	if len(t.admission.Asks) == 0 {
 		t.admission.Asks = append(t.admission.Asks, Ask{Pool: p.gate, Key: gateKey})
@@ -219,8 +229,7 @@ func (b *Budget) announce() {
 	}
 	probe := Admission{System: b.system, Lease: DefaultTimeout + b.grace, Probe: true}
 	for _, u := range usage {
-		name, _, _ := strings.Cut(u.Key, "/")
-		if p := b.plan.Load().named(name); p != nil {
+		if p := b.plan.Load().named(u.Key); p != nil {
 			probe.Asks = append(probe.Asks[:0], Ask{Pool: p, Key: u.Key})
 			_, _ = b.store.Admit(context.Background(), &probe)
 		}
@@ -242,6 +251,7 @@ func (b *Budget) observe(took time.Duration) {
 type plan struct {
 	revision int
 	all      []*Pool
+	byKey    map[string]*Pool // paces, too; without scopes
 	gate     *Pool
 	// selects tells that some pools do not apply to all calls. known has those
 	// that do, by kind of call; it is replaced as kinds come by.
@@ -251,23 +261,24 @@ type plan struct {
 }
 
 func newPlan(limits []Limit, revision int) *plan {
-	p := &plan{revision: revision, gate: &Pool{Name: gateName, Revision: revision}}
+	p := &plan{revision: revision, byKey: map[string]*Pool{}, gate: &Pool{Name: gateName, Revision: revision, key0: gateKey}}
 	for i := range limits {
-		p.all = append(p.all, newPool(&limits[i], revision))
+		pool := newPool(&limits[i], revision)
+		p.all = append(p.all, pool)
+		p.byKey[pool.key0] = pool
+		if pool.pace != nil {
+			p.byKey[pool.pace.key0] = pool.pace
+		}
 		p.selects = p.selects || len(limits[i].Operations)+len(limits[i].Calls) > 0
 	}
 	p.known.Store(&map[Target][]*Pool{})
 	return p
 }
 
-// named finds a pool; nil when there is none.
-func (p *plan) named(name string) *Pool {
-	for _, pool := range p.all {
-		if pool.Name == name {
-			return pool
-		}
-	}
-	return nil
+// named finds the pool of a key; nil when there is none.
+func (p *plan) named(key string) *Pool {
+	name, _, _ := strings.Cut(key, "/")
+	return p.byKey[name]
 }
 
 // maxTargets bounds the kinds of calls whose pools are remembered.
@@ -301,7 +312,7 @@ func (p *plan) pools(t Target) []*Pool {
 func (t *Ticket) weight() float64 {
 	share := 0.0
 	for i := range t.admission.Asks {
-		if ask := &t.admission.Asks[i]; ask.Pool.Capacity > 0 {
+		if ask := &t.admission.Asks[i]; ask.Pool.Capacity > 0 && !ask.Pool.pacing {
 			share = max(share, float64(ask.Units)/float64(ask.Pool.Capacity))
 		}
 	}

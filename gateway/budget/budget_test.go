@@ -22,12 +22,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// capacity and bucket make limits that neither shrink nor have a pace.
 func capacity(name string, units float64, hold time.Duration) Limit {
-	return Limit{Name: name, Capacity: Number(units), Hold: source.Duration(hold), Enforcement: "hard"}
+	return Limit{Name: name, Capacity: Number(units), Hold: source.Duration(hold), Enforcement: "hard", Pace: &Pace{Off: true}, Adaptive: &Shrinking{Off: true}}
 }
 
 func bucket(name string, size float64, refill Rate) Limit {
-	return Limit{Name: name, Bucket: &Bucket{Size: *Number(size), Refill: refill}, Enforcement: "hard"}
+	return Limit{Name: name, Bucket: &Bucket{Size: *Number(size), Refill: refill}, Enforcement: "hard", Adaptive: &Shrinking{Off: true}}
 }
 
 func scoped(l Limit, scope string) Limit { l.Scope = scope; return l }
@@ -522,9 +523,9 @@ func TestSnapshot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Snapshot{System: "erp", WaitingBytes: 100, Pools: []PoolState{
-			{Name: "concurrency", Used: 1, InFlight: 1, Capacity: 5, Enforcement: "hard"},
-			{Name: "window", Used: 2, InFlight: 1, Capacity: 2, Enforcement: "hard"},
+		want := Snapshot{System: "erp", WaitingBytes: 100, Standing: Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: time.Now()}, Pools: []PoolState{
+			{Name: "concurrency", Used: 1, InFlight: 1, Capacity: 5, Effective: 5, Enforcement: "hard"},
+			{Name: "window", Used: 2, InFlight: 1, Capacity: 2, Effective: 2, Enforcement: "hard"},
 		}}
 		want.Waiting[specs.High] = 1
 		want.Pools[0].Waiting[specs.High], want.Pools[1].Waiting[specs.High] = 1, 1

@@ -142,6 +142,8 @@ const idleLook = time.Second
 // dispatcher at a time, so that calls are admitted in order whatever the store
 // takes to answer.
 func (b *Budget) dispatch() {
+	stop := b.store.Watch(b.system, b.wakeUp)
+	defer stop()
 	timer := time.NewTimer(idleLook)
 	defer timer.Stop()
 	for {
@@ -188,6 +190,7 @@ func (b *Budget) serve() (again time.Duration, more bool) {
 func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	t := w.ticket
 	a := t.admission
+	a.Queued = true
 	if byFloor {
 		a.Asks = append(make([]Ask, 0, len(t.asks)), a.Asks...)
 		for i := range a.Asks {
@@ -217,6 +220,11 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	b.takeOut(w)
 	b.line.sent(w.call.Class, w.weight)
 	t.admission.At, t.admitted = a.At, time.Now()
+	if byFloor {
+		for i := range a.Asks {
+			t.admission.Asks[i].ended = a.Asks[i].ended
+		}
+	}
 	w.ticket = t // not the one that a reconfiguration may have made meanwhile
 	close(w.done)
 	return 0

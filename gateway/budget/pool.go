@@ -17,7 +17,8 @@ type Pool struct {
 	// Hold is how long units stay occupied after a call has ended.
 	Hold time.Duration
 	// Calendar, when not nil, has units stay until the end of the calendar window in
-	// which the call ended, and for Hold after that: the slack between two clocks.
+	// which the call ended, as Calendar.Free says; Hold is the slack between the
+	// clocks on either side then.
 	Calendar *Calendar
 	// Interval is the time in which one thousandth of a unit comes back, in
 	// nanoseconds; zero for hold pools.
@@ -35,6 +36,12 @@ type Pool struct {
 	cost    Units
 	total   Units                     // with headroom
 	reserve [len(specs.Classes)]Units // by class
+	// key0 is the pool's key without a scope.
+	key0 string
+	// pace, when not nil, is the bucket that the classes normal and low have to
+	// pass, too. pacing tells that this is such a bucket.
+	pace   *Pool
+	pacing bool
 }
 
 // Adaptive is how a pool answers to overloads that its own count does not
@@ -60,7 +67,7 @@ func newPool(l *Limit, revision int) *Pool {
 	p := &Pool{
 		Name: l.Name, Hold: l.Hold.Std(), Soft: l.Enforcement == "soft", Free: !l.enforced(), Revision: revision,
 		Capacity: room(total - l.Headroom.Of(total)),
-		limit:    l, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost.Default()), total: room(total),
+		limit:    l, key0: l.Name, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost.Default()), total: room(total),
 	}
 	if l.Bucket != nil {
 		p.Interval = float64(l.Bucket.Refill.Per) / (l.Bucket.Refill.Units * unit)
@@ -72,17 +79,56 @@ func newPool(l *Limit, revision int) *Pool {
 	for _, c := range specs.Classes {
 		p.reserve[c] = cost(l.Reserves.above(c, total))
 	}
+	p.Adaptive = l.adaptive(p)
+	p.pace = l.pace(p)
 	return p
 }
+
+// adaptive is how the limit shrinks; nil when it does not. What is left lets a
+// call of every class pass.
+func (l *Limit) adaptive(p *Pool) *Adaptive {
+	s := l.Adaptive
+	if s == nil {
+		s = defaultShrinking()
+	}
+	if s.Off || !l.enforced() || p.Capacity == 0 {
+		return nil
+	}
+	least := p.reserve[specs.Low] + max(p.cost, 1)
+	return &Adaptive{
+		Floor: min(p.Capacity, max(cost(s.Floor.Of(p.Capacity.Float())), least)),
+		Cut:   s.Cut, Recover: s.Recover.Std(),
+	}
+}
+
+// pace is the bucket of the classes normal and low; nil when the limit has
+// none. It refills in the time of a window.
+func (l *Limit) pace(p *Pool) *Pool {
+	pace := Pace{Burst: Portion{Percent: defaultPace}}
+	if l.Pace != nil {
+		pace = *l.Pace
+	}
+	window := l.window()
+	if pace.Off || !l.enforced() || l.Bucket != nil || window < longWindow || p.Capacity == 0 {
+		return nil
+	}
+	name := l.Name + paceSuffix
+	return &Pool{
+		Name: l.Name, Soft: p.Soft, Revision: p.Revision,
+		Capacity: min(p.Capacity, max(cost(pace.Burst.Of(p.Capacity.Float())), p.cost, 1)),
+		Interval: float64(window) / float64(p.Capacity),
+		limit:    l, key0: name, scope: newScope(name, l.Scope), cost: p.cost, pacing: true,
+	}
+}
+
+// paceSuffix makes the key of a pace; no limit can have it in its name.
+const paceSuffix = ":pace"
 
 // key is the name of the pool that a call stands in: the pool's own, with the
 // scope after a slash where there is one.
 func (p *Pool) key(c *Call) string {
-	if p.limit == nil {
-		return gateKey
-	}
 	if p.scope == nil {
-		return p.Name
+		return p.key0
 	}
 	return p.scope.key(c)
 }

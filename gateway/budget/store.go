@@ -86,6 +86,9 @@ type Ask struct {
 	Units Units
 	// Reserve is what the call has to leave free.
 	Reserve Units
+
+	// ended is for Memory: what the pool had seen end when it granted.
+	ended Units
 }
 
 // Decision is a store's answer.
