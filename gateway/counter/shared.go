@@ -96,7 +96,7 @@ type Shared struct {
 	options Options
 	by      float64 // names this process, a whole number
 	started time.Time
-	scripts scripts
+	scripts luaScripts
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -104,7 +104,7 @@ type Shared struct {
 
 	mu      sync.Mutex
 	closed  bool
-	systems map[string]*shared
+	systems map[string]*system
 	pubsub  *redis.PubSub
 }
 
@@ -175,7 +175,7 @@ func Open(client redis.UniversalClient, o Options) (*Shared, error) {
 	if !heeds {
 		return nil, fmt.Errorf("%w: the client does not heed deadlines", ErrOptions)
 	}
-	s := &Shared{client: client, options: o, started: time.Now(), scripts: newScripts(), systems: map[string]*shared{}}
+	s := &Shared{client: client, options: o, started: time.Now(), scripts: newLua(), systems: map[string]*system{}}
 	var random [8]byte
 	_, _ = rand.Read(random[:])
 	s.by = float64(binary.LittleEndian.Uint64(random[:]) >> 16)
@@ -188,7 +188,7 @@ func Open(client redis.UniversalClient, o Options) (*Shared, error) {
 func (s *Shared) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	systems := make([]*shared, 0, len(s.systems))
+	systems := make([]*system, 0, len(s.systems))
 	for _, y := range s.systems {
 		systems = append(systems, y)
 	}
@@ -227,12 +227,12 @@ func (s *Shared) newEpoch() string {
 }
 
 // system finds or makes what is known of a system; nil after Close.
-func (s *Shared) system(name string) *shared {
+func (s *Shared) system(name string) *system {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	y := s.systems[name]
 	if y == nil && !s.closed {
-		y = newShared(s, name)
+		y = newSystem(s, name)
 		s.systems[name] = y
 		s.work.Add(2)
 		go y.beats()
@@ -287,7 +287,7 @@ func (s *Shared) Suspend(ctx context.Context, system string, d time.Duration) er
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Deadline)
 	defer cancel()
-	return s.scripts.suspend.Run(ctx, s.client, y.keys, micros(d)).Err()
+	return s.scripts.suspend.Run(ctx, s.client, y.keys, microseconds(d)).Err()
 }
 
 // Watch implements budget.Store.
@@ -302,7 +302,7 @@ func (s *Shared) Watch(system string, wake func()) (stop func()) {
 
 // listen has the replicas' messages about a system wake its lines. Without Redis
 // none come, and lines look again by themselves.
-func (s *Shared) listen(y *shared) {
+func (s *Shared) listen(y *system) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -317,7 +317,7 @@ func (s *Shared) listen(y *shared) {
 	s.work.Go(func() {
 		for m := range messages {
 			s.mu.Lock()
-			var told *shared
+			var told *system
 			for _, y := range s.systems {
 				if y.keys[0] == m.Channel {
 					told = y
@@ -343,12 +343,12 @@ func (s *Shared) Standing(system string) budget.Standing {
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// scripts are what Redis runs. Each is one round trip and atomic.
-type scripts struct {
+// luaScripts are what Redis runs. Each is one round trip and atomic.
+type luaScripts struct {
 	admit, settle, beat, rejoin, leave, usage, suspend, correct *redis.Script
 }
 
-func newScripts() scripts {
+func newLua() luaScripts {
 	text := func(name string) string {
 		b, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {
@@ -358,7 +358,7 @@ func newScripts() scripts {
 	}
 	common := text("common")
 	script := func(name string) *redis.Script { return redis.NewScript(common + text(name)) }
-	return scripts{
+	return luaScripts{
 		admit: script("admit"), settle: script("settle"), beat: script("beat"), rejoin: script("rejoin"),
 		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"),
 	}

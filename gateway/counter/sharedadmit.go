@@ -12,7 +12,7 @@ import (
 
 // The answers of admit.lua.
 const (
-	refused, admitted, admitLate, admitStrange, admitFenced = 0, 1, 2, 3, 4
+	admitRefused, admitGranted, admitLate, admitStrange, admitFenced = 0, 1, 2, 3, 4
 
 	whyPaused, whySuspended = 1, 2
 )
@@ -25,7 +25,7 @@ const (
 )
 
 // admit decides by the mode of the moment.
-func (y *shared) admit(a *budget.Admission) (budget.Decision, error) {
+func (y *system) admit(a *budget.Admission) (budget.Decision, error) {
 	now := time.Now()
 	y.mu.Lock()
 	y.note(a)
@@ -44,7 +44,7 @@ func (y *shared) admit(a *budget.Admission) (budget.Decision, error) {
 }
 
 // note remembers the pools that calls use, and the longest lease.
-func (y *shared) note(a *budget.Admission) {
+func (y *system) note(a *budget.Admission) {
 	y.lease = max(y.lease, a.Lease)
 	for i := range a.Asks {
 		ask := &a.Asks[i]
@@ -59,7 +59,7 @@ func waiting(a *budget.Admission) budget.Decision {
 	return budget.Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Again: shortLook}
 }
 
-func (y *shared) question(a *budget.Admission, now time.Time) []any {
+func (y *system) question(a *budget.Admission, now time.Time) []any {
 	args := make([]any, 0, 3+2*len(a.Asks))
 	args = append(args,
 		numbers(y.clock.least(now), y.clock.most(now)+atMost(y.store.options.Deadline), atLeast(a.Lease), float64(a.Class),
@@ -68,14 +68,14 @@ func (y *shared) question(a *budget.Admission, now time.Time) []any {
 	wall := y.clock.wall(now)
 	for i := range a.Asks {
 		ask := &a.Asks[i]
-		args = append(args, ask.Key, askNumbers(ask, shape(ask.Pool, wall), ask.Units, nil))
+		args = append(args, ask.Key, askNumbers(ask, shape(ask.Pool, wall), ask.Units, nil, 0))
 	}
 	return args
 }
 
 // admitShared asks Redis. The caller may leave meanwhile; it is told all the same,
 // so that nothing is taken that nobody knows of.
-func (y *shared) admitShared(a *budget.Admission, args []any, generation int, sent time.Time) (budget.Decision, error) {
+func (y *system) admitShared(a *budget.Admission, args []any, generation int, sent time.Time) (budget.Decision, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), y.store.options.Deadline)
 	defer cancel()
 	t, err := readTold(y.store.scripts.admit.Run(ctx, y.store.client, y.keys, args...).Result())
@@ -84,13 +84,13 @@ func (y *shared) admitShared(a *budget.Admission, args []any, generation int, se
 		return waiting(a), scriptError(err)
 	}
 	switch t.code {
-	case refused:
+	case admitRefused:
 		return refusal(t)
-	case admitted:
+	case admitGranted:
 		if a.Probe {
 			return budget.Decision{Granted: true, Pool: -1}, nil
 		}
-		if y.take(a, t.now, generation, sent) {
+		if y.take(a, t, generation) {
 			return budget.Decision{Granted: true, Pool: -1}, nil
 		}
 	case admitLate:
@@ -112,7 +112,7 @@ func scriptError(err error) error {
 }
 
 func refusal(t told) (budget.Decision, error) {
-	if len(t.rest) != 7 {
+	if len(t.rest) < 7 {
 		return budget.Decision{}, errAnswer
 	}
 	d := budget.Decision{
@@ -126,19 +126,20 @@ func refusal(t told) (budget.Decision, error) {
 }
 
 // take notes an admission by Redis, unless the answer has become void meanwhile.
-func (y *shared) take(a *budget.Admission, at float64, generation int, sent time.Time) bool {
+func (y *system) take(a *budget.Admission, t told, generation int) bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if y.generation != generation {
 		return false
 	}
 	f := y.fly(a)
-	f.epoch, f.admitted, f.ends = y.epoch, at, at+atLeast(a.Lease)
+	f.epoch, f.admitted, f.ends = y.epoch, t.now, t.now+atLeast(a.Lease)
+	f.ended = t.rest[7:]
 	return true
 }
 
 // fly counts an admission as this replica's own.
-func (y *shared) fly(a *budget.Admission) *flight {
+func (y *system) fly(a *budget.Admission) *flight {
 	y.shadow.Record(a)
 	f := &flight{asks: a.Asks, at: a.At, until: time.Now().Add(a.Lease)}
 	y.lastID = max(y.lastID+1, a.At)
@@ -161,7 +162,7 @@ const (
 	batch       = 128
 )
 
-func (y *shared) settle(a *budget.Admission, s budget.Settlement) error {
+func (y *system) settle(a *budget.Admission, s budget.Settlement) error {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	f := y.flights[a.At]
@@ -188,7 +189,7 @@ func (y *shared) settle(a *budget.Admission, s budget.Settlement) error {
 	return nil
 }
 
-func (y *shared) signal() {
+func (y *system) signal() {
 	select {
 	case y.due <- struct{}{}:
 	default:
@@ -196,7 +197,7 @@ func (y *shared) signal() {
 }
 
 // settles carries settlements to Redis, many at a time, until the store is closed.
-func (y *shared) settles() {
+func (y *system) settles() {
 	defer y.store.work.Done()
 	for {
 		select {
@@ -212,7 +213,7 @@ func (y *shared) settles() {
 // flush sends a batch of settlements; it tells whether there may be more to send.
 // A batch without an answer is sent again later: Redis knows by the numbers what
 // it has carried out.
-func (y *shared) flush(ctx context.Context) bool {
+func (y *system) flush(ctx context.Context) bool {
 	y.mu.Lock()
 	if y.mode != budget.ModeShared || len(y.queue) == 0 {
 		y.mu.Unlock()
@@ -244,7 +245,7 @@ func (y *shared) flush(ctx context.Context) bool {
 	return more
 }
 
-func (y *shared) carry(ctx context.Context, pipe redis.Pipeliner) error {
+func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*y.store.options.Deadline)
 	defer cancel()
 	_, err := pipe.Exec(ctx)
@@ -256,7 +257,7 @@ func (y *shared) carry(ctx context.Context, pipe redis.Pipeliner) error {
 	return err
 }
 
-func (y *shared) settlement(s settling, now time.Time) []any {
+func (y *system) settlement(s settling, now time.Time) []any {
 	f := s.flight
 	args := make([]any, 0, 2+2*len(f.asks))
 	args = append(args, numbers(
@@ -276,7 +277,7 @@ func (y *shared) settlement(s settling, now time.Time) []any {
 				report = &s.s.Reports[j]
 			}
 		}
-		args = append(args, ask.Key, askNumbers(ask, shape(ask.Pool, wall), actual, report))
+		args = append(args, ask.Key, askNumbers(ask, shape(ask.Pool, wall), actual, report, f.endedAt(i)))
 	}
 	return args
 }

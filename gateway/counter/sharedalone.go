@@ -24,7 +24,7 @@ type lone struct {
 	opened map[string]bool
 }
 
-func (y *shared) goAlone(now time.Time) {
+func (y *system) goAlone(now time.Time) {
 	y.generation++
 	l := &lone{since: now, turned: now.Add(y.lease + y.lease/100), occupied: map[string]budget.Units{}, admitted: budget.NewMemory(), opened: map[string]bool{}}
 	if y.lone != nil { // what it admitted in an earlier such time is still to be told
@@ -39,7 +39,7 @@ func (y *shared) goAlone(now time.Time) {
 }
 
 // cap is what this replica may occupy of a hold pool now, own older calls included.
-func (y *shared) cap(ask *budget.Ask, now time.Time) budget.Units {
+func (y *system) cap(ask *budget.Ask, now time.Time) budget.Units {
 	p, l := ask.Pool, y.lone
 	share := budget.Units(math.Floor(y.share * float64(p.Capacity)))
 	until := l.turned.Add(p.Hold)
@@ -65,7 +65,7 @@ func (y *shared) cap(ask *budget.Ask, now time.Time) budget.Units {
 }
 
 // admitAlone decides by this replica's share.
-func (y *shared) admitAlone(a *budget.Admission, now time.Time) budget.Decision {
+func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision {
 	hold, bucket := *a, *a
 	hold.Probe, bucket.Probe = true, true
 	hold.Asks, bucket.Asks = slices.Clone(a.Asks), nil
@@ -121,7 +121,7 @@ func (y *shared) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 }
 
 // lonelyBucket is this replica's part of a bucket: empty when it begins.
-func (y *shared) lonelyBucket(ask *budget.Ask, now time.Time) budget.Ask {
+func (y *system) lonelyBucket(ask *budget.Ask, now time.Time) budget.Ask {
 	pool := *ask.Pool
 	pool.Capacity = budget.Units(math.Floor(y.share * float64(pool.Capacity)))
 	pool.Interval /= y.share
@@ -158,7 +158,7 @@ func (p *push) numbers() []byte {
 
 // holdings are what this replica holds: all of it, or what it admitted alone; and
 // the calls under way among it.
-func (y *shared) holdings(whole bool, now time.Time) ([]*push, []*flight) {
+func (y *system) holdings(whole bool, now time.Time) ([]*push, []*flight) {
 	counts := y.shadow
 	if !whole {
 		counts = y.lone.admitted

@@ -15,8 +15,8 @@ import (
 	"github.com/headrace/headrace/gateway/budget"
 )
 
-// shared is what a replica knows of one system.
-type shared struct {
+// system is what a replica knows of one system.
+type system struct {
 	store *Shared
 	name  string
 	keys  []string
@@ -69,6 +69,15 @@ type flight struct {
 	epoch          string
 	admitted, ends float64
 	wasAlone       bool
+	// ended is what had ended in each pool when Redis admitted it.
+	ended []int64
+}
+
+func (f *flight) endedAt(i int) float64 {
+	if i < len(f.ended) {
+		return float64(f.ended[i])
+	}
+	return 0
 }
 
 // reference relates Redis' clock to this process's: it gave at between sent and heard.
@@ -101,9 +110,9 @@ func (r reference) wall(now time.Time) time.Time {
 	return time.UnixMicro(int64(r.least(now)))
 }
 
-func newShared(s *Shared, name string) *shared {
+func newSystem(s *Shared, name string) *system {
 	tag := strings.NewReplacer("{", "(", "}", ")").Replace(name)
-	return &shared{
+	return &system{
 		store: s, name: name, keys: []string{"{hr:" + tag + "}"},
 		joined: make(chan struct{}), kick: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		shadow: budget.NewMemory(), mode: budget.ModeUncertain, since: time.Now(),
@@ -111,7 +120,7 @@ func newShared(s *Shared, name string) *shared {
 	}
 }
 
-func (y *shared) set(mode string) {
+func (y *system) set(mode string) {
 	if y.mode == mode {
 		return
 	}
@@ -119,7 +128,7 @@ func (y *shared) set(mode string) {
 	y.mode, y.since = mode, time.Now()
 }
 
-func (y *shared) standing() budget.Standing {
+func (y *system) standing() budget.Standing {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.look(time.Now())
@@ -127,7 +136,7 @@ func (y *shared) standing() budget.Standing {
 }
 
 // await waits for the first answer of Redis, as long as an answer may take.
-func (y *shared) await(ctx context.Context) {
+func (y *system) await(ctx context.Context) {
 	timer := time.NewTimer(y.store.options.Deadline)
 	defer timer.Stop()
 	select {
@@ -139,7 +148,7 @@ func (y *shared) await(ctx context.Context) {
 
 // look goes over from uncertain to alone when it is time, and back when a lone
 // replica's share is no longer kept for it.
-func (y *shared) look(now time.Time) {
+func (y *system) look(now time.Time) {
 	o := &y.store.options
 	switch y.mode {
 	case budget.ModeUncertain:
@@ -158,13 +167,13 @@ func (y *shared) look(now time.Time) {
 }
 
 // expired tells that others may take this replica for gone.
-func (y *shared) expired(now time.Time) bool {
+func (y *system) expired(now time.Time) bool {
 	alone := y.store.options.Alone
 	return now.After(y.beatHeard.Add(alone - alone/100))
 }
 
 // lost takes note that Redis has not answered a question of a generation.
-func (y *shared) lost(generation int) {
+func (y *system) lost(generation int) {
 	y.mu.Lock()
 	if y.generation == generation && y.mode == budget.ModeShared {
 		y.set(budget.ModeUncertain)
@@ -173,7 +182,7 @@ func (y *shared) lost(generation int) {
 	y.wakeBeats()
 }
 
-func (y *shared) wakeBeats() {
+func (y *system) wakeBeats() {
 	select {
 	case y.kick <- struct{}{}:
 	default:
@@ -181,7 +190,7 @@ func (y *shared) wakeBeats() {
 }
 
 // beats tells Redis that this replica is there, until the store is closed.
-func (y *shared) beats() {
+func (y *system) beats() {
 	defer y.store.work.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -197,7 +206,7 @@ func (y *shared) beats() {
 	}
 }
 
-func (y *shared) pause() time.Duration {
+func (y *system) pause() time.Duration {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if y.mode == budget.ModeShared {
@@ -208,7 +217,7 @@ func (y *shared) pause() time.Duration {
 
 // step beats, or finds out first whether Redis answers: a beat that may have been
 // carried out puts off the time when the replica is alone.
-func (y *shared) step() {
+func (y *system) step() {
 	y.mu.Lock()
 	now := time.Now()
 	y.look(now)
@@ -232,18 +241,18 @@ func (y *shared) step() {
 	}
 }
 
-func (y *shared) context() (context.Context, context.CancelFunc) {
+func (y *system) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(y.store.ctx, y.store.options.Deadline)
 }
 
-func (y *shared) ask() error {
+func (y *system) ask() error {
 	ctx, cancel := y.context()
 	defer cancel()
 	return y.store.client.HExists(ctx, y.keys[0], "s").Err()
 }
 
 // beat sends one beat, and tells whether to send another at once.
-func (y *shared) beat() (more bool) {
+func (y *system) beat() (more bool) {
 	o := &y.store.options
 	y.mu.Lock()
 	sent := time.Now()
@@ -310,7 +319,7 @@ const (
 )
 
 // heard takes in a beat's answer.
-func (y *shared) heard(b beatAnswer, sent time.Time) {
+func (y *system) heard(b beatAnswer, sent time.Time) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if y.epoch == "" && b.Began {
@@ -348,7 +357,7 @@ func (y *shared) heard(b beatAnswer, sent time.Time) {
 }
 
 // correct takes back what Redis' clock was put forward.
-func (y *shared) correct(most float64) {
+func (y *system) correct(most float64) {
 	y.store.options.Log.Warn("the clock of Redis was put forward; the difference is taken back", "system", y.name)
 	ctx, cancel := y.context()
 	defer cancel()
@@ -360,7 +369,7 @@ func (y *shared) correct(most float64) {
 // rejoin tells Redis what this replica holds: all of it to a new epoch, after a loss
 // of the counts, or what it admitted while it was alone when epoch is empty. It
 // tells whether a beat should follow.
-func (y *shared) rejoin(epoch string) bool {
+func (y *system) rejoin(epoch string) bool {
 	o, whole := &y.store.options, epoch != ""
 	y.mu.Lock()
 	y.set(budget.ModeUncertain) // what is told must not change
@@ -388,7 +397,7 @@ func (y *shared) rejoin(epoch string) bool {
 	wall := y.clock.wall(now)
 	for _, p := range pushes {
 		ask := budget.Ask{Pool: p.pool, Key: p.key}
-		args = append(args, p.key, askNumbers(&ask, shape(p.pool, wall), 0, nil), p.numbers())
+		args = append(args, p.key, askNumbers(&ask, shape(p.pool, wall), 0, nil, 0), p.numbers())
 	}
 	y.mu.Unlock()
 
@@ -404,7 +413,7 @@ func (y *shared) rejoin(epoch string) bool {
 	}
 	y.clock = reference{at: t.now, sent: now, heard: time.Now()}
 	for _, f := range flights {
-		f.epoch, f.wasAlone = epoch, false
+		f.epoch, f.wasAlone, f.ended = epoch, false, nil
 		f.ends = t.now + atLeast(f.until.Sub(now))
 		f.admitted = min(f.admitted, t.now)
 	}
@@ -413,7 +422,7 @@ func (y *shared) rejoin(epoch string) bool {
 }
 
 // forgo drops settlements of calls that are told as ended.
-func (y *shared) forgo(whole bool) {
+func (y *system) forgo(whole bool) {
 	kept := y.queue[:0]
 	for _, s := range y.queue {
 		if !whole && s.flight.epoch != "" {
@@ -424,7 +433,7 @@ func (y *shared) forgo(whole bool) {
 }
 
 // prune forgets calls that nobody has settled, and pools that hold nothing.
-func (y *shared) prune(now time.Time) {
+func (y *system) prune(now time.Time) {
 	for id, f := range y.flights {
 		if now.After(f.until.Add(time.Minute)) {
 			delete(y.flights, id)
@@ -453,7 +462,7 @@ func refusedByServer(err error) bool {
 	return false
 }
 
-func (y *shared) watch(wake func()) (stop func()) {
+func (y *system) watch(wake func()) (stop func()) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	id := y.watches
@@ -466,7 +475,7 @@ func (y *shared) watch(wake func()) (stop func()) {
 	}
 }
 
-func (y *shared) wake() {
+func (y *system) wake() {
 	y.mu.Lock()
 	wakes := make([]func(), 0, len(y.wakes))
 	for _, w := range y.wakes {
@@ -479,7 +488,7 @@ func (y *shared) wake() {
 }
 
 // leave settles what is left and says goodbye.
-func (y *shared) leave() error {
+func (y *system) leave() error {
 	y.mu.Lock()
 	there := y.mode == budget.ModeShared
 	y.mu.Unlock()
@@ -493,7 +502,7 @@ func (y *shared) leave() error {
 	return y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1").Err()
 }
 
-func (y *shared) usage(ctx context.Context) ([]budget.Usage, error) {
+func (y *system) usage(ctx context.Context) ([]budget.Usage, error) {
 	if y.standing().Mode != budget.ModeShared {
 		return y.shadow.Usage(ctx, y.name)
 	}

@@ -11,7 +11,7 @@ import (
 
 // The scripts speak of times in microseconds, and take numbers as little-endian doubles.
 
-func micros(d time.Duration) int64 { return int64(d / time.Microsecond) }
+func microseconds(d time.Duration) int64 { return int64(d / time.Microsecond) }
 
 // atLeast and atMost are microseconds, rounded so that a script errs to the safe side.
 func atLeast(d time.Duration) float64 { return math.Ceil(float64(d) / 1e3) }
@@ -85,8 +85,8 @@ func ends(c *budget.Calendar, now time.Time, s []float64) {
 }
 
 // askNumbers is an ask as the scripts read it.
-func askNumbers(ask *budget.Ask, shape [13]float64, actual budget.Units, r *budget.Report) []byte {
-	b := make([]byte, 0, 18*8)
+func askNumbers(ask *budget.Ask, shape [13]float64, actual budget.Units, r *budget.Report, ended float64) []byte {
+	b := make([]byte, 0, 19*8)
 	put := func(n float64) { b = binary.LittleEndian.AppendUint64(b, math.Float64bits(n)) }
 	put(float64(ask.Units))
 	put(float64(ask.Reserve))
@@ -101,6 +101,7 @@ func askNumbers(ask *budget.Ask, shape [13]float64, actual budget.Units, r *budg
 		put(float64(r.Used))
 		put(flag(r.Exact, 1))
 	}
+	put(ended)
 	return b
 }
 

@@ -1,6 +1,7 @@
 -- Takes the units of all pools of a call, or of none.
 -- ARGV: the caller's numbers, its epoch, its name; then a key and numbers for each ask.
--- The answer: {code, now, raw} or {ADMITTED | REFUSED, now, pool, refused, why, room in, again}.
+-- The answer: {code, now, raw} or {ADMITTED | REFUSED, now, pool, refused, why, room in, again},
+-- followed by what had ended in each pool, when it is admitted.
 local ADMITTED, REFUSED, LATE, STRANGE, FENCED = 1, 0, 2, 3, 4
 local PAUSED, SUSPENDED = 1, 2
 
@@ -47,52 +48,80 @@ if now >= s.next then
 end
 if s.any then registry = registry or unpack_table(redis.call('HGET', H, 'r')) end
 
+-- grown is how long it takes until a pool has grown by so many units.
+local function grown(h, a, units)
+  if a.floor <= 0 or h[PART] >= 1 or h[GROWTH] <= 0 then return huge end
+  return max(1, ceil(units / a.capacity / h[GROWTH]))
+end
+
+-- until_held is the time by which so many held units have come back; nil when
+-- there are not as many.
+local function until_held(h, a, units)
+  if h[HSUM] < units or h[HSUM] == 0 then return nil end
+  if h[KIND] == HELD then return until_free('h:' .. a.key .. ':', h[HW], h[HF], h[HL], units) end
+  local ends = {}
+  for i = ENDS, ENDS + 4, 2 do
+    if h[i + 1] > 0 then ends[#ends + 1] = i end
+  end
+  table.sort(ends, function(x, y) return h[x] < h[y] end)
+  for _, i in ipairs(ends) do
+    units = units - h[i + 1]
+    if units <= 0 then return h[i] end
+  end
+end
+
+-- freed is how long it takes until so many units have come back.
+local function freed(h, a, missing)
+  if missing <= 0 then return 0 end
+  local t = over(a, now) - now -- of calls that are still under way
+  local at = until_held(h, a, missing)
+  if at then t = at - now end
+  if h[FOREIGN] > 0 then
+    local rest = missing - h[FOREIGN]
+    at = rest > 0 and until_held(h, a, rest) or 0
+    if rest <= 0 or at > 0 then t = min(t, max(h[FOREIGN_UNTIL], at) - now) end
+  end
+  return t
+end
+
+-- room_by_ends is room_in for a pool that counts calls under way only: any of
+-- them may end at any time.
+local function room_by_ends(h, a, missing, grows)
+  local look, t = grows, 0
+  if h[FSUM] > 0 then
+    local next = until_free('f:' .. a.key .. ':', h[FW], h[FF], h[FL], 1)
+    if next then look = min(look, next - now) end
+  end
+  if h[FOREIGN] > 0 then
+    look = min(look, h[FOREIGN_UNTIL] - now)
+    if missing > h[FSUM] then t = min(h[FOREIGN_UNTIL] - now, grows) end
+  end
+  return t, max(1, min(look, 1000000))
+end
+
 -- room_in tells how long it takes at least until an ask has room, and how long
 -- until it is worth another look; the second is zero when there is room now.
 local function room_in(h, a, limit)
-  local missing = h[FSUM] + h[HSUM] + h[FOREIGN] + a.units - limit
   if h[KIND] == BUCKET then
-    missing = missing - h[HSUM] + h[DEBT]
+    local missing = h[FSUM] + h[DEBT] + a.units - limit
     if missing <= 0 and h[AT] <= now then return 0, 0 end
-    local t = ceil(max(1, missing * h[INTERVAL] / max(1e-3, 1 - s.sig)) + max(0, h[AT] - now))
+    local t = max(1, ceil(missing * h[INTERVAL] / max(1e-3, 1 - s.sig) + max(0, h[AT] - now)))
     return t, t
   end
+  local used = h[FSUM] + h[HSUM] + h[FOREIGN]
+  local missing = used + a.units - limit
   if missing <= 0 then return 0, 0 end
-  if h[KIND] == HELD and h[HOLD] == 0 then
-    local next = until_free('f:' .. a.key .. ':', h[FW], h[FF], h[FL], 1)
-    return 0, max(next and next - now or 1, 1)
-  end
-  local there = h[FSUM] + h[HSUM] + h[FOREIGN]
-  if limit < a.units then -- no time is known at which it fits
-    return a.hold + 1, 1000000
-  end
+  local grows = grown(h, a, missing)
+  if h[KIND] == HELD and h[HOLD] == 0 then return room_by_ends(h, a, missing, grows) end
   local t = 0
-  if h[FOREIGN] > 0 then t = h[FOREIGN_UNTIL] - now end
-  if h[KIND] == CALENDAR then
-    t = max(t, 1)
-    local free, at = h[FOREIGN], nil
-    local ends = {}
-    for i = ENDS, ENDS + 4, 2 do
-      if h[i + 1] > 0 then ends[#ends + 1] = {h[i], h[i + 1]} end
-    end
-    table.sort(ends, function(x, y) return x[1] < y[1] end)
-    for _, e in ipairs(ends) do
-      free = free + e[2]
-      if free >= missing then at = e[1] break end
-    end
-    t = max(1, (at or over(a, now)) - now)
-    return t, t
-  end
-  if missing > there then -- beyond what is there to be freed, each round of the limit takes a hold
-    local rounds = ceil((missing - there) / limit)
-    t = rounds * a.hold
+  if missing > used then -- beyond what is there to be freed, each round of the limit takes a window
+    if limit < a.units then return max(1, a.hold), 1000000 end -- until somebody absent returns
+    local rounds = ceil((missing - used) / limit)
+    t = rounds * (over(a, now) - now)
     missing = missing - rounds * limit
   end
-  if missing > 0 then
-    local at = h[HSUM] >= missing and until_free('h:' .. a.key .. ':', h[HW], h[HF], h[HL], missing)
-    t = t + (at and at - now or a.hold)
-  end
-  return max(1, t), max(1, t)
+  t = max(1, min(t + freed(h, a, missing), grows))
+  return t, t
 end
 
 -- guard keeps what is counted of a long pool from growing fast, so that replicas
@@ -122,11 +151,14 @@ for i = 1, count do
     if a.capacity == 0 or a.free or a.soft and overdraw then
       look = 0
     else
+      -- However small a pool has become, it takes a call that fits into the whole
+      -- of it when nothing else is there.
       local capacity = effective(h, a, now)
-      local away = s.any and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * capacity or 0
-      local reserve = min(a.reserve, max(0, capacity - a.units))
+      local limit = capacity - a.reserve
+      if capacity < a.capacity and limit < a.units then limit = max(limit, min(a.units, a.capacity - a.reserve)) end
+      local away = s.any and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
       local wanted = not by_floor and demanded(h, a, class, now) or 0
-      t, look = room_in(h, a, capacity - away - reserve - wanted)
+      t, look = room_in(h, a, limit - away - wanted)
       if look == 0 and a.guarded then
         t = guard(h, a, capacity, away, s.missing + s.beat)
         look = t
@@ -168,4 +200,6 @@ for i = 1, count do
 end
 if changed then write[#write + 1] = 's' write[#write + 1] = pack_table(s) end
 redis.call('HSET', H, unpack(write))
-return {ADMITTED, now, 0, 0, 0, 0, 0}
+local answer = {ADMITTED, now, 0, 0, 0, 0, 0}
+for i = 1, count do answer[7 + i] = pools[i][ENDED] end -- what had ended by then
+return answer

@@ -16,7 +16,7 @@
 local H = KEYS[1]
 local unpack_table, pack_table = cmsgpack.unpack, cmsgpack.pack
 local floor, ceil, max, min, huge = math.floor, math.ceil, math.max, math.min, math.huge
-local NUMBERS = '<' .. string.rep('d', 36)
+local NUMBERS = '<' .. string.rep('d', 38)
 
 -- The places of a pool's header.
 local BY, REV, KIND, HOLD, INTERVAL = 1, 2, 3, 4, 5     -- who configured it, and how
@@ -24,16 +24,17 @@ local FW, FF, FL, FSUM = 6, 7, 8, 9                     -- under way: slice widt
 local HW, HF, HL, HSUM = 10, 11, 12, 13                 -- held: the same
 local DEBT, AT = 14, 15                                 -- what a bucket lacks at a time
 local CAPACITY, PAUSED_AT, PAUSED, STRIKES = 16, 17, 18, 19
-local FACTOR, CUT_AT = 20, 21                           -- adaptive: the part left at the last cut
+local PART, CUT_AT = 20, 21                             -- adaptive: the part left at the last cut
 local FOREIGN, FOREIGN_UNTIL = 22, 23                   -- units of others that the system told of
 local SEQ = 24                                          -- the last loss that is accounted for
 local GUARD_AT, CEILING = 25, 26                        -- long pools: what may be counted for now
 local SEEN, DEMAND = 27, 28                             -- last use of the longer hold; demand exists until
 local ENDS = 29                                         -- calendar: three times an end and its units
 local LOST, DOWN = 35, 36                               -- buckets: what the absent had taken at AT
+local ENDED, GROWTH = 37, 38                            -- units of all calls that ended; what grows back in a microsecond
 
 local HELD, BUCKET, CALENDAR = 0, 1, 2
-local BLANK = {0, -1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+local BLANK = {0, -1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 -- replid changes with every start of a server and with every promotion of a replica.
 local function replid()
@@ -64,9 +65,10 @@ local function window_end(a, t)
   return t + 1.25 * (a.c4 - a.c3)
 end
 
--- over is when the units of a call that ended at t are free.
+-- over is when the units of a call that ended at t are free. With a calendar the
+-- hold is the slack between two clocks, on both sides of a window's end.
 local function over(a, t)
-  if a.calendar > 0 then return window_end(a, t) + a.hold end
+  if a.calendar > 0 then return window_end(a, t + a.hold) + a.hold end
   return t + a.hold
 end
 
@@ -79,8 +81,8 @@ end
 -- ask reads one of the caller's asks.
 local function ask(key, numbers)
   local a = {key = key}
-  a.units, a.reserve, a.capacity, a.flags, a.hold, a.interval, a.floor, a.cut, a.recover, a.rev, a.calendar, a.c1, a.c2, a.c3, a.c4, a.actual, a.used, a.exact =
-    struct.unpack('<dddddddddddddddddd', numbers)
+  a.units, a.reserve, a.capacity, a.flags, a.hold, a.interval, a.floor, a.cut, a.recover, a.rev, a.calendar, a.c1, a.c2, a.c3, a.c4, a.actual, a.used, a.exact, a.ended =
+    struct.unpack('<ddddddddddddddddddd', numbers)
   a.soft, a.free = a.flags % 2 >= 1, a.flags % 4 >= 2
   a.guarded = a.flags % 8 >= 4
   return a
@@ -173,6 +175,15 @@ local function take(prefix, h, w, f, l, sum, t, units)
   return true
 end
 
+-- share is the part of a pool's capacity that overloads have left.
+local function share(h, t) return min(1, h[PART] + max(0, t - h[CUT_AT]) * h[GROWTH]) end
+
+-- effective is what there is of a pool.
+local function effective(h, a, now)
+  if a.floor <= 0 or h[PART] >= 1 then return a.capacity end
+  return max(min(a.floor, a.capacity), floor(share(h, now) * a.capacity))
+end
+
 -- settle_debt brings a bucket's debt up to a time. While replicas are absent their
 -- part of the refill is lost to the others: s.lost is that part as a stretch of
 -- time, up to s.changed. When one is no longer absent, its part of the bucket is
@@ -189,9 +200,10 @@ end
 -- a bucket's debt.
 local function keep(h, s, a, at, units, now)
   if units <= 0 then return end
+  h[ENDED] = h[ENDED] + units
   if h[KIND] == BUCKET then
     settle_debt(h, s, at)
-    h[DEBT] = h[DEBT] + units
+    h[DEBT] = h[DEBT] + units / share(h, at) -- one that has shrunk refills more slowly, too
     return
   end
   local till = over(a, at)
@@ -329,12 +341,6 @@ local function reshape(h, s, a, by, now)
   else
     h[HOLD], h[INTERVAL] = a.hold, a.interval
   end
-end
-
-local function effective(h, a, now)
-  if a.floor <= 0 or h[FACTOR] >= 1 then return a.capacity end
-  local f = min(1, h[FACTOR] + (now - h[CUT_AT]) * (1 - a.floor / a.capacity) / a.recover)
-  return max(a.floor, floor(a.capacity * f))
 end
 
 -- occupy_unknown counts what a loss of data may have hidden: all that was known

@@ -34,13 +34,18 @@ local function release(h, a)
 end
 
 local function finish(h, a)
-  if outcome == UNKNOWN then return end
+  if outcome == UNKNOWN then
+    put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.actual - a.units) -- it may cost that much where it is
+    return
+  end
   if h[HSUM] == 0 then h[HF] = floor(now / h[HW]) + 1 end
   local flying = take('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.units)
   if outcome == UNSENT then return end
   if flying then
     keep(h, s, a, done, a.actual, now)
-  elseif h[KIND] ~= BUCKET and done > lease_end then
+  elseif h[KIND] == BUCKET then
+    keep(h, s, a, done, a.actual - a.units, now)
+  elseif done > lease_end then
     -- It occupies its units since its end, not since the end of the lease.
     release(h, a)
     keep(h, s, a, done, a.actual, now)
@@ -51,9 +56,9 @@ end
 -- began belong to the same overload and do not make it longer, unless the system
 -- says so.
 local function pause(h, a)
-  if a.floor > 0 and at > h[CUT_AT] then
-    local f = effective(h, a, now) / a.capacity
-    h[FACTOR], h[CUT_AT] = max(a.floor / a.capacity, f * a.cut), now
+  if a.floor > 0 and a.capacity > 0 and at > h[CUT_AT] then
+    local least_part = min(1, a.floor / a.capacity)
+    h[PART], h[CUT_AT], h[GROWTH] = max(least_part, share(h, now) * a.cut), now, (1 - least_part) / a.recover
   end
   if hint > 0 then
     h[PAUSED], h[PAUSED_AT] = max(h[PAUSED], now + hint), now
@@ -65,11 +70,13 @@ local function pause(h, a)
   h[STRIKES] = h[STRIKES] + 1
 end
 
--- drop_held takes units that the system says it does not count, the oldest first.
-local function drop_held(h, a, units)
+-- shed takes held units out that would come back first.
+local function shed(h, a, units)
   units = min(units, h[HSUM])
   if h[KIND] == CALENDAR then
-    for i = ENDS, ENDS + 4, 2 do
+    local ends = {ENDS, ENDS + 2, ENDS + 4}
+    table.sort(ends, function(x, y) return h[x] < h[y] end)
+    for _, i in ipairs(ends) do
       local u = min(units, h[i + 1])
       h[i + 1], h[HSUM], units = h[i + 1] - u, h[HSUM] - u, units - u
     end
@@ -88,19 +95,40 @@ local function drop_held(h, a, units)
   end
 end
 
--- report takes in what the system said of its own count.
-local function report(h, a)
-  if a.used < 0 then return end
-  if h[KIND] == BUCKET then
-    settle_debt(h, s, now)
-    local debt = max(0, a.used - h[FSUM])
-    h[DEBT] = a.exact > 0 and debt or max(h[DEBT], debt)
-    return
+-- window_start is where the calendar window of now begins.
+local function window_start(a)
+  if a.calendar == 1 then return window_end(a, now) - a.c1 end
+  local start = a.c1
+  for _, c in ipairs({a.c2, a.c3, a.c4}) do
+    if c <= now then start = c end
   end
-  local foreign = a.used - h[HSUM] - h[FSUM]
-  h[FOREIGN] = max(0, foreign)
-  h[FOREIGN_UNTIL] = over(a, now)
-  if a.exact > 0 and foreign < 0 then drop_held(h, a, -foreign) end
+  return start
+end
+
+-- report goes by what the system said of a pool with the answer to this call. It
+-- may have said so at any time since the call was admitted: what has ended
+-- meanwhile, or is still under way, may be in its count or not. So what it has
+-- counted more than all of ours together is foreign; and what is held more than
+-- it has counted, and has not ended since, it does not count.
+local FOREIGN_STAY = 10000000
+local function report(h, a)
+  if a.used < 0 or h[KIND] == CALENDAR and at < window_start(a) + a.hold then return end
+  if h[KIND] == BUCKET then settle_debt(h, s, now) end
+  local since = h[ENDED] - a.ended
+  local ours = h[KIND] == BUCKET and h[DEBT] or h[HSUM]
+  local excess = ours - a.used - max(0, since - (outcome == ENDED and a.actual or 0))
+  if a.exact > 0 and excess > 0 then
+    ours = ours - excess
+    if h[KIND] == BUCKET then h[DEBT] = ours else shed(h, a, excess) end
+  end
+  local concurrency = h[KIND] == HELD and h[HOLD] == 0
+  if concurrency then ours = since end -- they were under way then
+  local others = max(0, a.used - ours - h[FSUM])
+  if h[KIND] == BUCKET then
+    h[DEBT] = h[DEBT] + others
+  else
+    h[FOREIGN], h[FOREIGN_UNTIL] = others, concurrency and now + FOREIGN_STAY or over(a, now)
+  end
 end
 
 local write, wake = {'c', clock_now, counter, number}, false
@@ -115,7 +143,7 @@ for i = 1, #names - 3 do
     elseif outcome == ENDED and overload == 0 and at >= h[PAUSED] then
       h[STRIKES] = 0
     end
-    if outcome == ENDED then report(h, a) end
+    report(h, a)
     local freed = outcome == UNSENT or h[KIND] == HELD and h[HOLD] == 0 or a.actual < a.units
     wake = wake or freed and h[DEMAND] > now
     write[#write + 1] = names[i + 3]

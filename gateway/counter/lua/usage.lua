@@ -40,8 +40,9 @@ repeat
     end
     local foreign = h[FOREIGN_UNTIL] > now and h[FOREIGN] or 0
     local paused = max(0, h[PAUSED] - now)
-    if h[FSUM] + held + foreign + paused > 0 or h[STRIKES] > 0 and now - h[PAUSED] < 30000000 then
-      answer[#answer + 1] = {key, h[FSUM] + held + foreign, h[FSUM], foreign, h[CAPACITY], ceil(room), ceil(paused)}
+    if h[FSUM] + held + foreign + paused > 0 or h[STRIKES] > 0 and now - h[PAUSED] < 30000000 or share(h, now) < 1 then
+      local capacity = floor(share(h, now) * h[CAPACITY])
+      answer[#answer + 1] = {key, h[FSUM] + held + foreign, h[FSUM], foreign, capacity, ceil(room), ceil(paused)}
     end
   end
 until cursor == '0'
