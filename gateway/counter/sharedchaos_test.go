@@ -2,6 +2,7 @@ package counter
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,9 +29,7 @@ type chaos struct {
 	pools []*budget.Pool
 	lease time.Duration
 	early bool
-
-	mu    sync.Mutex
-	ended sync.WaitGroup
+	spoil func(*luaScripts) // plants a mistake
 }
 
 func newChaos(t *testing.T) *chaos {
@@ -49,6 +48,9 @@ func (c *chaos) join(client redis.UniversalClient, o Options) *replica {
 	s, err := Open(client, o)
 	if err != nil {
 		c.Fatal(err)
+	}
+	if c.spoil != nil {
+		c.spoil(&s.scripts)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	load := &budgettest.Load{Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: 10 * time.Millisecond, Callers: 8, Lost: 0.02, Judge: c.judge, Early: c.early}
@@ -102,4 +104,207 @@ func TestChaosNone(t *testing.T) {
 	two.stop()
 	t.Log(one.Standing("erp"), two.Standing("erp"), one.load.Granted(), two.load.Granted(), one.load.Failed(), two.load.Failed())
 	c.verdict()
+}
+
+// two starts two replicas that share a Redis through networks of their own.
+func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
+	near, far = startProxy(c, r.address), startProxy(c, r.address)
+	one, other = c.join(near.client(), quick("one")), c.join(far.client(), quick("two"))
+	eventually(c, "both share", func() bool {
+		a, b := one.Standing("erp"), other.Standing("erp")
+		return a.Mode == budget.ModeShared && b.Mode == budget.ModeShared && a.Share == 0.5 && b.Share == 0.5
+	})
+	c.progress(100)
+	return one, other, near, far
+}
+
+func TestChaosRedisGoes(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	one, other, _, _ := two(c, r)
+	r.kill()
+	awaitMode(t, one.Shared, budget.ModeAlone)
+	awaitMode(t, other.Shared, budget.ModeAlone)
+	c.progress(100)
+	r.start() // empty
+	awaitMode(t, one.Shared, budget.ModeShared)
+	awaitMode(t, other.Shared, budget.ModeShared)
+	c.progress(200)
+	c.verdict()
+}
+
+func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	two(c, r)
+	for range 3 {
+		r.kill()
+		r.start()
+		c.progress(150)
+	}
+	c.verdict()
+}
+
+func TestChaosRedisRestartsWithItsLog(t *testing.T) {
+	r := startServer(t, "--appendonly", "yes")
+	c := newChaos(t)
+	two(c, r)
+	for range 3 {
+		r.kill()
+		r.start()
+		c.progress(150)
+	}
+	c.verdict()
+}
+
+func TestChaosRedisPauses(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	one, _, _, _ := two(c, r)
+	for _, d := range []time.Duration{30, 100, 250, 400} {
+		r.stop()
+		time.Sleep(d * time.Millisecond)
+		r.cont()
+		c.progress(100)
+	}
+	r.stop()
+	awaitMode(t, one.Shared, budget.ModeAlone)
+	c.progress(50)
+	r.cont()
+	awaitMode(t, one.Shared, budget.ModeShared)
+	c.progress(100)
+	c.verdict()
+}
+
+func TestChaosFlush(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	two(c, r)
+	for range 4 {
+		if err := r.client().FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		c.progress(150)
+	}
+	c.verdict()
+}
+
+func TestChaosPartition(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	one, other, near, _ := two(c, r)
+	for _, sever := range []func(bool){
+		func(on bool) { near.cut = on },
+		func(on bool) { near.stalled = on },
+		func(on bool) { near.deaf = on },
+	} {
+		near.set(func() { sever(true) })
+		awaitMode(t, one.Shared, budget.ModeAlone)
+		c.progress(200)
+		if m := other.Standing("erp"); m.Replicas != 2 {
+			t.Errorf("the other one knows %+v", m)
+		}
+		near.set(func() { sever(false); near.cut = true }) // what has lost an answer is out of step
+		near.set(func() { near.cut = false })
+		awaitMode(t, one.Shared, budget.ModeShared)
+		awaitMode(t, other.Shared, budget.ModeShared)
+		c.progress(100)
+	}
+	c.verdict()
+}
+
+func TestChaosSlowNetwork(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	_, _, near, far := two(c, r)
+	near.set(func() { near.delay = 20 * time.Millisecond })
+	far.set(func() { far.delay = 45 * time.Millisecond }) // now and then too late
+	c.progress(200)
+	c.verdict()
+}
+
+func TestChaosReplicaDies(t *testing.T) {
+	r := startServer(t)
+	c := newChaos(t)
+	one, other, _, _ := two(c, r)
+	other.die()
+	c.progress(200)
+	again := c.join(r.client(), quick("two")) // under its old name
+	awaitMode(t, again.Shared, budget.ModeShared)
+	third := c.join(r.client(), quick("three"))
+	awaitMode(t, third.Shared, budget.ModeShared)
+	c.progress(200)
+	one.stop()
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the one that left is no longer counted", func() bool { return third.Standing("erp").Replicas == 2 })
+	c.progress(100)
+	c.verdict()
+}
+
+// spoiled changes a script.
+func spoiled(name, old, new string) *redis.Script {
+	text, _ := luaFiles.ReadFile("lua/" + name + ".lua")
+	common, _ := luaFiles.ReadFile("lua/common.lua")
+	whole := string(common) + string(text)
+	if !strings.Contains(whole, old) {
+		panic("there is no " + old)
+	}
+	return redis.NewScript(strings.ReplaceAll(whole, old, new))
+}
+
+// violated waits until a limit is exceeded.
+func (c *chaos) violated() {
+	c.Helper()
+	eventually(c, "the mistake is found", func() bool {
+		for _, p := range c.pools {
+			if len(c.judge.Violations(p)) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// What chaos finds is worth something only if it finds the mistakes that one makes.
+func TestChaosFindsMistakes(t *testing.T) {
+	cut := func(c *chaos, r *server) {
+		_, _, near, _ := two(c, r)
+		near.set(func() { near.cut = true })
+	}
+	flush := func(c *chaos, r *server) {
+		two(c, r)
+		client := r.client()
+		c.Cleanup(func() { _ = client.Close() })
+		for range 10 {
+			_ = client.FlushAll(context.Background())
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	for name, plant := range map[string]struct {
+		early bool
+		spoil func(*luaScripts)
+		stir  func(*chaos, *server)
+	}{
+		"settled when sent": {true, nil, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
+		"nothing left for the missing": {false, func(s *luaScripts) {
+			s.admit = spoiled("admit", "s.any and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
+		}, cut},
+		"no fence after a loss": {false, func(s *luaScripts) {
+			s.beat = spoiled("beat", "fence = now, cold = epoch == ''", "fence = 0, cold = false")
+			s.beat = spoiled("beat", "if epoch ~= '' and epoch ~= s.epoch then", "if false then")
+			s.admit = spoiled("admit", "if s.fence > 0 then", "if false then")
+		}, flush},
+		"the hold is forgotten": {false, func(s *luaScripts) {
+			s.settle = spoiled("settle", "return t + a.hold", "return t")
+		}, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newChaos(t)
+			c.early, c.spoil = plant.early, plant.spoil
+			plant.stir(c, startServer(t))
+			c.violated()
+		})
+	}
 }
