@@ -289,10 +289,10 @@ func TestChaosFindsMistakes(t *testing.T) {
 	}{
 		"settled when sent": {true, nil, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
 		"nothing left for the missing": {false, func(s *luaScripts) {
-			s.admit = spoiled("admit", "s.any and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
+			s.admit = spoiled("admit", "s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
 		}, cut},
 		"no fence after a loss": {false, func(s *luaScripts) {
-			s.beat = spoiled("beat", "fence = now, cold = epoch == ''", "fence = 0, cold = false")
+			s.beat = spoiled("beat", "fence = now, cold = epoch == '' and 1 or 0", "fence = 0, cold = 0")
 			s.beat = spoiled("beat", "if epoch ~= '' and epoch ~= s.epoch then", "if false then")
 			s.admit = spoiled("admit", "if s.fence > 0 then", "if false then")
 		}, flush},

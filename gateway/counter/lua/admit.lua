@@ -12,7 +12,7 @@ local names = {'c', 's'}
 for i = 4, #ARGV, 2 do names[#names + 1] = 'p:' .. ARGV[i] end
 local stored = redis.call('HMGET', H, unpack(names))
 if not stored[2] then return {STRANGE, 0, 0} end
-local s = unpack_table(stored[2])
+local s = load_state(stored[2])
 if s.epoch ~= ARGV[2] or s.id ~= replid() then return {STRANGE, 0, 0} end
 local now, clock_now = clock(stored[1], least)
 if now > bound then return {LATE, now, raw} end
@@ -33,7 +33,7 @@ if lease > s.lease then
     if now >= due then
       s.lease, changed = s.lease_next, true
     else
-      redis.call('HSET', H, 'c', clock_now, 's', pack_table(s))
+      redis.call('HSET', H, 'c', clock_now, 's', store_state(s))
       return {REFUSED, now, 0, all, 0, due - now, due - now}
     end
   end
@@ -46,7 +46,7 @@ if now >= s.next then
   redis.call('HSET', H, 'r', pack_table(registry))
   changed = true
 end
-if s.any then registry = registry or unpack_table(redis.call('HGET', H, 'r')) end
+if s.any > 0 then registry = registry or unpack_table(redis.call('HGET', H, 'r')) end
 
 -- grown is how long it takes until a pool has grown by so many units.
 local function grown(h, a, units)
@@ -156,7 +156,7 @@ for i = 1, count do
       local capacity = effective(h, a, now)
       local limit = capacity - a.reserve
       if capacity < a.capacity and limit < a.units then limit = max(limit, min(a.units, a.capacity - a.reserve)) end
-      local away = s.any and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
+      local away = s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
       local wanted = not by_floor and demanded(h, a, class, now) or 0
       t, look = room_in(h, a, limit - away - wanted)
       if look == 0 and a.guarded then
@@ -182,9 +182,9 @@ if probe or not granted then
       demand(pools[i], asks[i], ARGV[3], class, now + again + 100000, now)
     end
     write[#write + 1] = names[i + 2]
-    write[#write + 1] = store(pools[i])
+    write[#write + 1] = store(pools[i], now)
   end
-  if changed then write[#write + 1] = 's' write[#write + 1] = pack_table(s) end
+  if changed then write[#write + 1] = 's' write[#write + 1] = store_state(s) end
   redis.call('HSET', H, unpack(write))
   if granted then return {ADMITTED, now, 0, 0, 0, 0, 0} end
   return {REFUSED, now, worst - 1, refused, paused, ceil(room), ceil(again)}
@@ -196,9 +196,9 @@ for i = 1, count do
   put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, now + lease, a.units)
   if h[DEMAND] > now then demand(h, a, ARGV[3], class, nil, now) end
   write[#write + 1] = names[i + 2]
-  write[#write + 1] = store(h)
+  write[#write + 1] = store(h, now)
 end
-if changed then write[#write + 1] = 's' write[#write + 1] = pack_table(s) end
+if changed then write[#write + 1] = 's' write[#write + 1] = store_state(s) end
 redis.call('HSET', H, unpack(write))
 local answer = {ADMITTED, now, 0, 0, 0, 0, 0}
 for i = 1, count do answer[7 + i] = pools[i][ENDED] end -- what had ended by then

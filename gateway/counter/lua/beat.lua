@@ -9,7 +9,7 @@ local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 local stored = redis.call('HMGET', H, 'c', 's', 'r')
 local now, clock_now = clock(stored[1], least)
 local id = replid()
-local s = stored[2] and unpack_table(stored[2])
+local s = stored[2] and load_state(stored[2])
 local registry = stored[3] and unpack_table(stored[3]) or {}
 
 -- gather makes a state that admits nothing until those who have a history have
@@ -18,11 +18,11 @@ local function gather()
   redis.call('DEL', H)
   registry = {}
   s = {
-    id = id, epoch = fresh, fence = now, cold = epoch == '', seq = 1, lump = 0, left = 0, suspended = 0,
+    id = id, epoch = fresh, fence = now, cold = epoch == '' and 1 or 0, loaded = 0, seq = 1, lump = 0, left = 0, suspended = 0,
     lease = 0, lease_next = 0, lease_at = 0, longest = 0,
-    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = false, count = 0, next = 0,
+    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = 0, count = 0, next = 0,
   }
-  if s.cold and occupied > 0 then s.lump = now end
+  if s.cold > 0 and occupied > 0 then s.lump = now end
 end
 
 local began = false
@@ -31,15 +31,15 @@ if not s or s.id ~= id and epoch ~= '' then
   began = true
 elseif s.id ~= id then
   -- The data of a server that started again, and nobody with a history yet.
-  s.id, s.epoch, s.fence, s.cold, s.seq = id, fresh, now, true, s.seq + 1
+  s.id, s.epoch, s.fence, s.cold, s.seq = id, fresh, now, 1, s.seq + 1
   s.lump = occupied > 0 and now or 0
-  s.loaded = true
+  s.loaded = 1
   for _, r in pairs(registry) do r.unaccounted = true end
   began = true
 end
 s.missing, s.beat, s.alone = missing, beat, alone
 if epoch ~= '' and epoch ~= s.epoch then
-  redis.call('HSET', H, 'c', clock_now, 's', pack_table(s), 'r', pack_table(registry))
+  redis.call('HSET', H, 'c', clock_now, 's', store_state(s), 'r', pack_table(registry))
   return {STRANGE, now, raw, cjson.encode({epoch = s.epoch, began = began})}
 end
 
@@ -80,8 +80,8 @@ if s.fence > 0 then
     if o.unaccounted then waiting = waiting + 1 elseif not o.stop then acks = acks + o.share end
   end
   local due = now >= s.fence + missing + 2 * beat
-  if due or waiting == 0 and not s.cold then
-    if waiting > 0 and not s.loaded then s.lump = s.fence end
+  if due or waiting == 0 and s.cold == 0 then
+    if waiting > 0 and s.loaded == 0 then s.lump = s.fence end
     for _, o in pairs(registry) do
       if o.unaccounted then
         o.share, o.unaccounted = max(0, 1 - acks) / waiting, nil
@@ -89,7 +89,7 @@ if s.fence > 0 then
       end
     end
     if s.left > 0 then s.lump = max(s.lump, s.left) end
-    s.fence, s.cold, s.loaded = 0, false, false
+    s.fence, s.cold, s.loaded = 0, 0, 0
     recount(registry, s, now)
   end
 end
@@ -113,7 +113,7 @@ if #ARGV > 4 then
   end
   for i = 1, #names do
     if headers[i] then
-      local h = {struct.unpack(NUMBERS, headers[i])}
+      local h = load(headers[i])
       pools[#pools + 1] = {key = ARGV[i + 4], ceiling = ceiling(h, min(1, away)), paused = max(0, h[PAUSED] - now)}
     end
   end
@@ -122,7 +122,7 @@ local peers = {}
 for other, o in pairs(registry) do
   if other ~= name and not o.stop then peers[#peers + 1] = {name = other, share = o.share, by = string.format('%.0f', o.by)} end
 end
-redis.call('HSET', H, 'c', clock_now, 's', pack_table(s), 'r', pack_table(registry))
+redis.call('HSET', H, 'c', clock_now, 's', store_state(s), 'r', pack_table(registry))
 return {OK, now, raw, cjson.encode({
   epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
   lease = max(s.lease, s.lease_next), suspended = max(0, s.suspended - now),

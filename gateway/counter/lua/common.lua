@@ -3,7 +3,7 @@
 -- possible: what is evicted, expired or flushed is the whole, and that is noticed.
 --
 --   c       the clock: struct of the latest time and the skew
---   s       the state: a packed table
+--   s       the state: struct
 --   r       the registry: a packed table of replicas by name
 --   p:KEY   a pool's header: struct of numbers, named below
 --   f:KEY:i units under way whose lease ends in slice i
@@ -16,25 +16,62 @@
 local H = KEYS[1]
 local unpack_table, pack_table = cmsgpack.unpack, cmsgpack.pack
 local floor, ceil, max, min, huge = math.floor, math.ceil, math.max, math.min, math.huge
-local NUMBERS = '<' .. string.rep('d', 38)
 
--- The places of a pool's header.
+-- The places of a pool's header. Most pools need the first few alone; what is not
+-- written has its value in BLANK.
 local BY, REV, KIND, HOLD, INTERVAL = 1, 2, 3, 4, 5     -- who configured it, and how
 local FW, FF, FL, FSUM = 6, 7, 8, 9                     -- under way: slice width, first, last, sum
 local HW, HF, HL, HSUM = 10, 11, 12, 13                 -- held: the same
-local DEBT, AT = 14, 15                                 -- what a bucket lacks at a time
-local CAPACITY, PAUSED_AT, PAUSED, STRIKES = 16, 17, 18, 19
-local PART, CUT_AT = 20, 21                             -- adaptive: the part left at the last cut
-local FOREIGN, FOREIGN_UNTIL = 22, 23                   -- units of others that the system told of
-local SEQ = 24                                          -- the last loss that is accounted for
-local GUARD_AT, CEILING = 25, 26                        -- long pools: what may be counted for now
-local SEEN, DEMAND = 27, 28                             -- last use of the longer hold; demand exists until
-local ENDS = 29                                         -- calendar: three times an end and its units
-local LOST, DOWN = 35, 36                               -- buckets: what the absent had taken at AT
-local ENDED, GROWTH = 37, 38                            -- units of all calls that ended; what grows back in a microsecond
+local CAPACITY = 14
+local SEQ = 15                                          -- the last loss that is accounted for
+local ENDED = 16                                        -- units of all calls that have ended
+local SEEN = 17                                         -- last use of the longer hold
+local DEBT, AT, LOST, DOWN = 18, 19, 20, 21             -- what a bucket lacks at a time, see settle_debt
+local DEMAND = 22                                       -- calls are in line until
+local PAUSED, PAUSED_AT, STRIKES = 23, 24, 25
+local PART, CUT_AT, GROWTH = 26, 27, 28                 -- adaptive: the part left at the last cut, regained in a microsecond
+local FOREIGN, FOREIGN_UNTIL = 29, 30                   -- units of others that the system told of
+local GUARD_AT, CEILING = 31, 32                        -- long pools: what may be counted for now
+local ENDS = 33                                         -- calendar: three times an end and its units
 
 local HELD, BUCKET, CALENDAR = 0, 1, 2
-local BLANK = {0, -1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+local FORMATS = {
+  [17] = '<ddddddddddddddddd',
+  [21] = '<ddddddddddddddddddddd',
+  [38] = '<dddddddddddddddddddddddddddddddddddddd',
+}
+local BLANK = {__index = {0, -1, 0, 0, 0, 32, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}
+
+local function load(text)
+  local n = #text / 8
+  local h = {struct.unpack(FORMATS[n], text)}
+  h[n + 1] = nil -- the place after the last
+  return setmetatable(h, BLANK)
+end
+
+local function store(h, now)
+  local n = h[KIND] == HELD and 17 or 21
+  if h[KIND] == CALENDAR or h[DEMAND] > now or h[PAUSED] > now or h[STRIKES] > 0 or h[PART] < 1 or h[FOREIGN] > 0 or h[GUARD_AT] > 0 then
+    n = 38
+  end
+  for i = 18, n do h[i] = h[i] end
+  return struct.pack(FORMATS[n], unpack(h, 1, n))
+end
+
+-- The state, as a table and as a string.
+local STATE = '<ddddddddddddddddddddddss'
+
+local function load_state(text)
+  local seq, lump, left, suspended, lease, lease_next, lease_at, longest, sig, lost, down, changed, emptied, next, any, count, fence, cold, loaded, missing, beat, alone, epoch, id =
+    struct.unpack(STATE, text)
+  return {
+    seq = seq, lump = lump, left = left, suspended = suspended, lease = lease, lease_next = lease_next, lease_at = lease_at, longest = longest, sig = sig, lost = lost, down = down, changed = changed, emptied = emptied, next = next, any = any, count = count, fence = fence, cold = cold, loaded = loaded, missing = missing, beat = beat, alone = alone, epoch = epoch, id = id,
+  }
+end
+
+local function store_state(s)
+  return struct.pack(STATE, s.seq, s.lump, s.left, s.suspended, s.lease, s.lease_next, s.lease_at, s.longest, s.sig, s.lost, s.down, s.changed, s.emptied, s.next, s.any, s.count, s.fence, s.cold, s.loaded, s.missing, s.beat, s.alone, s.epoch, s.id)
+end
 
 -- replid changes with every start of a server and with every promotion of a replica.
 local function replid()
@@ -80,21 +117,25 @@ end
 
 -- ask reads one of the caller's asks.
 local function ask(key, numbers)
-  local a = {key = key}
-  a.units, a.reserve, a.capacity, a.flags, a.hold, a.interval, a.floor, a.cut, a.recover, a.rev, a.calendar, a.c1, a.c2, a.c3, a.c4, a.actual, a.used, a.exact, a.ended =
+  local units, reserve, capacity, flags, hold, interval, least, cut, recover, rev, calendar, c1, c2, c3, c4, actual, used, exact, ended =
     struct.unpack('<ddddddddddddddddddd', numbers)
-  a.soft, a.free = a.flags % 2 >= 1, a.flags % 4 >= 2
-  a.guarded = a.flags % 8 >= 4
-  return a
+  return {
+    key = key, units = units, reserve = reserve, capacity = capacity, hold = hold, interval = interval,
+    soft = flags % 2 >= 1, free = flags % 4 >= 2, guarded = flags >= 4,
+    floor = least, cut = cut, recover = recover, rev = rev,
+    calendar = calendar, c1 = c1, c2 = c2, c3 = c3, c4 = c4,
+    actual = actual, used = used, exact = exact, ended = ended,
+  }
 end
 
 -- Slices. A slice is named by its number; units that expire at t are free at the
 -- end of the slice that t falls into. Widths are powers of two, so that slices
--- can be joined without moving what somebody else looks for.
+-- can be joined without moving what somebody else looks for; they are so long that
+-- numbers of slices are written without loss.
 local function slice(width, t) return floor(t / width) + 1 end
 
 local function power(n)
-  local w = 1
+  local w = 32
   while w * 2 <= n do w = w * 2 end
   return w
 end
@@ -110,7 +151,7 @@ local function each_over(prefix, width, first, last, sum, now, f)
     local names, n = {}, 0
     for i = first, min(stop, first + CHUNK - 1) do
       n = n + 1
-      names[n] = prefix .. string.format('%.0f', i)
+      names[n] = prefix .. i
     end
     local values = redis.call('HMGET', H, unpack(names))
     local found = {}
@@ -135,7 +176,7 @@ local function until_free(prefix, width, first, last, units)
     local names, n = {}, 0
     for i = first, min(last, first + CHUNK - 1) do
       n = n + 1
-      names[n] = prefix .. string.format('%.0f', i)
+      names[n] = prefix .. i
     end
     local values = redis.call('HMGET', H, unpack(names))
     for i = 1, n do
@@ -153,7 +194,7 @@ end
 local function put(prefix, h, w, f, l, sum, t, units)
   local i = slice(h[w], t)
   if i < h[f] or units <= 0 then return end
-  redis.call('HINCRBYFLOAT', H, prefix .. string.format('%.0f', i), units)
+  redis.call('HINCRBY', H, prefix .. i, units)
   if h[sum] == 0 or i > h[l] then h[l] = i end
   h[sum] = h[sum] + units
 end
@@ -163,13 +204,13 @@ end
 local function take(prefix, h, w, f, l, sum, t, units)
   local i = slice(h[w], t)
   if i < h[f] or i > h[l] then return false end
-  local name = prefix .. string.format('%.0f', i)
+  local name = prefix .. i
   local there = tonumber(redis.call('HGET', H, name) or 0)
   local u = min(units, there)
   if u >= there then
     redis.call('HDEL', H, name)
   else
-    redis.call('HINCRBYFLOAT', H, name, -u)
+    redis.call('HINCRBY', H, name, -u)
   end
   h[sum] = h[sum] - u
   return true
@@ -262,32 +303,6 @@ local function advance(h, s, a, now)
   if h[FOREIGN] > 0 and h[FOREIGN_UNTIL] <= now then h[FOREIGN] = 0 end
 end
 
--- join_slices makes slices wider, by a power of two.
-local function join_slices(prefix, h, w, f, l, sum, width)
-  local factor = width / h[w]
-  if h[sum] > 0 then
-    for i = h[f], h[l] do
-      local name = prefix .. string.format('%.0f', i)
-      local u = redis.call('HGET', H, name)
-      if u then
-        redis.call('HDEL', H, name)
-        -- Numbers of wider slices are lower: they cannot meet one that is still to be moved
-        -- but its own, which is gone.
-        redis.call('HINCRBYFLOAT', H, prefix .. 'n' .. string.format('%.0f', floor((i - 1) / factor) + 1), u)
-      end
-    end
-    for i = floor((h[f] - 1) / factor) + 1, floor((h[l] - 1) / factor) + 1 do
-      local name = prefix .. 'n' .. string.format('%.0f', i)
-      local u = redis.call('HGET', H, name)
-      if u then
-        redis.call('HDEL', H, name)
-        redis.call('HSET', H, prefix .. string.format('%.0f', i), u)
-      end
-    end
-  end
-  h[f], h[l], h[w] = floor((h[f] - 1) / factor) + 1, floor((h[l] - 1) / factor) + 1, width
-end
-
 local LEASE_SLICES, HELD_SLICES, SHORTER_AFTER = 64, 256, 60000000
 
 -- shape sets how a pool counts: its kind, hold and rate.
@@ -298,85 +313,120 @@ local function shape(h, a, now)
   h[HL] = h[HF]
 end
 
--- held_slices takes all that is held out of its slices.
-local function held_slices(h, key)
-  local list = {}
-  if h[HSUM] > 0 and h[KIND] == HELD then
-    each_over('h:' .. key .. ':', h[HW], h[HF], h[HL], h[HSUM], (h[HL] + 1) * h[HW], function(at, units)
-      list[#list + 1] = {at, units}
-    end)
-  end
-  return list
-end
-
--- reshape goes over to another hold, rate or kind. Two replicas may be configured
--- differently for a while: the longer hold and the slower rate count until the
--- replica that set them changes its mind, or has not been heard of for a while.
-local function reshape(h, s, a, by, now)
-  if h[BY] == by and a.rev < h[REV] then return end
-  local same = h[BY] == by and a.rev > h[REV]
-  local k = kind(a)
-  if k == h[KIND] and a.hold == h[HOLD] and a.interval == h[INTERVAL] then
-    h[BY], h[REV], h[SEEN] = by, a.rev, now
-    return
-  end
-  local longer = a.hold > h[HOLD] or a.interval > h[INTERVAL]
-  if k == h[KIND] and not longer and not same and now < h[SEEN] + SHORTER_AFTER then return end
-  h[BY], h[REV], h[SEEN] = by, a.rev, now
-  if k ~= h[KIND] then
-    local used = h[KIND] == BUCKET and ceil(h[DEBT]) or h[HSUM]
-    held_slices(h, a.key)
-    for i = ENDS, ENDS + 5 do h[i] = 0 end
-    h[HSUM], h[DEBT], h[AT] = 0, 0, now
-    shape(h, a, now)
-    keep(h, s, a, now, used, now)
-  elseif k == HELD then
-    local list, more = held_slices(h, a.key), max(0, a.hold - h[HOLD])
-    h[HSUM] = 0
-    shape(h, a, now)
-    for _, slice_of in ipairs(list) do
-      -- The slice's end is rounded up already.
-      put('h:' .. a.key .. ':', h, HW, HF, HL, HSUM, slice_of[1] + more - 1, slice_of[2])
+-- seldom makes what is seldom needed: Redis runs the whole of a script each time,
+-- and making a function takes it a third of a microsecond.
+local function seldom()
+  -- join_slices makes slices wider, by a power of two.
+  local function join_slices(prefix, h, w, f, l, sum, width)
+    local factor = width / h[w]
+    if h[sum] > 0 then
+      for i = h[f], h[l] do
+        local name = prefix .. i
+        local u = redis.call('HGET', H, name)
+        if u then
+          redis.call('HDEL', H, name)
+          -- Numbers of wider slices are lower: they cannot meet one that is still to be moved
+          -- but its own, which is gone.
+          redis.call('HINCRBY', H, prefix .. 'n' .. (floor((i - 1) / factor) + 1), u)
+        end
+      end
+      for i = floor((h[f] - 1) / factor) + 1, floor((h[l] - 1) / factor) + 1 do
+        local name = prefix .. 'n' .. i
+        local u = redis.call('HGET', H, name)
+        if u then
+          redis.call('HDEL', H, name)
+          redis.call('HSET', H, prefix .. i, u)
+        end
+      end
     end
-  else
-    h[HOLD], h[INTERVAL] = a.hold, a.interval
+    h[f], h[l], h[w] = floor((h[f] - 1) / factor) + 1, floor((h[l] - 1) / factor) + 1, width
   end
-end
 
--- occupy_unknown counts what a loss of data may have hidden: all that was known
--- to be used, or the whole pool, until it must be over.
-local function occupy_unknown(h, s, a, now)
-  h[SEQ] = s.seq
-  local from = s.lump
-  if from <= 0 or a.capacity <= 0 or over(a, from + s.lease) <= now then return end
-  local known = a.capacity
-  if a.guarded then
-    local uses = unpack_table(redis.call('HGET', H, 'k') or pack_table({}))
-    known = min(known, uses[a.key] or known)
+  -- held_slices takes all that is held out of its slices.
+  local function held_slices(h, key)
+    local list = {}
+    if h[HSUM] > 0 and h[KIND] == HELD then
+      each_over('h:' .. key .. ':', h[HW], h[HF], h[HL], h[HSUM], (h[HL] + 1) * h[HW], function(at, units)
+        list[#list + 1] = {at, units}
+      end)
+    end
+    return list
   end
-  if h[KIND] == BUCKET then
-    h[DEBT], h[AT] = max(h[DEBT], known), max(now, from + s.lease)
-  elseif h[KIND] == HELD and h[HOLD] == 0 then
-    put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, from + s.lease, known - h[FSUM])
-  else
-    keep(h, s, a, from + s.lease, known - h[FSUM] - h[HSUM], now)
+
+  -- reshape goes over to another hold, rate or kind. Two replicas may be configured
+  -- differently for a while: the longer hold and the slower rate count until the
+  -- replica that set them changes its mind, or has not been heard of for a while.
+  local function reshape(h, s, a, by, now)
+    if h[BY] == by and a.rev < h[REV] then return end
+    local same = h[BY] == by and a.rev > h[REV]
+    local k = kind(a)
+    if k == h[KIND] and a.hold == h[HOLD] and a.interval == h[INTERVAL] then
+      h[BY], h[REV], h[SEEN] = by, a.rev, now
+      return
+    end
+    local longer = a.hold > h[HOLD] or a.interval > h[INTERVAL]
+    if k == h[KIND] and not longer and not same and now < h[SEEN] + SHORTER_AFTER then return end
+    h[BY], h[REV], h[SEEN] = by, a.rev, now
+    if k ~= h[KIND] then
+      local used = h[KIND] == BUCKET and ceil(h[DEBT]) or h[HSUM]
+      held_slices(h, a.key)
+      for i = ENDS, ENDS + 5 do h[i] = 0 end
+      h[HSUM], h[DEBT], h[AT] = 0, 0, now
+      shape(h, a, now)
+      keep(h, s, a, now, used, now)
+    elseif k == HELD then
+      local list, more = held_slices(h, a.key), max(0, a.hold - h[HOLD])
+      h[HSUM] = 0
+      shape(h, a, now)
+      for _, slice_of in ipairs(list) do
+        -- The slice's end is rounded up already.
+        put('h:' .. a.key .. ':', h, HW, HF, HL, HSUM, slice_of[1] + more - 1, slice_of[2])
+      end
+    else
+      h[HOLD], h[INTERVAL] = a.hold, a.interval
+    end
   end
+
+  -- occupy_unknown counts what a loss of data may have hidden: all that was known
+  -- to be used, or the whole pool, until it must be over.
+  local function occupy_unknown(h, s, a, now)
+    local from = s.lump
+    if from <= 0 or a.capacity <= 0 or over(a, from + s.lease) <= now then return end
+    local known = a.capacity
+    if a.guarded then
+      local uses = unpack_table(redis.call('HGET', H, 'k') or pack_table({}))
+      known = min(known, uses[a.key] or known)
+    end
+    if h[KIND] == BUCKET then
+      h[DEBT], h[AT] = max(h[DEBT], known), max(now, from + s.lease)
+    elseif h[KIND] == HELD and h[HOLD] == 0 then
+      put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, from + s.lease, known - h[FSUM])
+    else
+      keep(h, s, a, from + s.lease, known - h[FSUM] - h[HSUM], now)
+    end
+  end
+
+  return join_slices, reshape, occupy_unknown
 end
 
 -- pool loads an ask's pool and brings it up to now.
 local function pool(stored, s, a, by, lease, now)
   local h
   if stored then
-    h = {struct.unpack(NUMBERS, stored)}
+    h = load(stored)
     local width = power(lease / LEASE_SLICES)
-    if width >= 4 * h[FW] then join_slices('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, width) end
+    if width >= 4 * h[FW] then
+      local join_slices = seldom()
+      join_slices('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, width)
+    end
     if h[BY] ~= by or h[REV] ~= a.rev then
       advance(h, s, a, now)
+      local _, reshape = seldom()
       reshape(h, s, a, by, now)
     end
     if h[HOLD] > a.hold then a.hold = h[HOLD] end
   else
-    h = {unpack(BLANK)}
+    h = setmetatable({unpack(BLANK.__index, 1, 21)}, BLANK)
     h[BY], h[REV], h[SEEN], h[AT] = by, a.rev, now, now
     h[FW] = power(lease / LEASE_SLICES)
     h[FF] = floor(now / h[FW]) + 1
@@ -388,11 +438,15 @@ local function pool(stored, s, a, by, lease, now)
   end
   if a.capacity > 0 then h[CAPACITY] = a.capacity end
   advance(h, s, a, now)
-  if h[SEQ] < s.seq then occupy_unknown(h, s, a, now) end
+  if h[SEQ] < s.seq then
+    if s.lump > 0 then
+      local _, _, occupy_unknown = seldom()
+      occupy_unknown(h, s, a, now)
+    end
+    h[SEQ] = s.seq
+  end
   return h
 end
-
-local function store(h) return struct.pack(NUMBERS, unpack(h)) end
 
 -- absent is the part of a pool that replicas out of sight may be using: those
 -- that are missing, and those that have left without a word, until what they may
@@ -433,7 +487,7 @@ local function recount(registry, s, now)
     s.lost, s.down = s.lost + max(0, now - s.changed) * s.sig, s.down + max(0, s.sig - sum)
     s.changed, s.sig = now, sum
   end
-  s.next, s.any, s.count = next == huge and now + 1e12 or next, any, count
+  s.next, s.any, s.count = next == huge and now + 1e12 or next, any and 1 or 0, count
 end
 
 -- demand sums what calls of higher classes wait for at a pool.

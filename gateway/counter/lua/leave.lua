@@ -2,7 +2,7 @@
 -- ARGV: its name, whether it left in good order.
 local stored = redis.call('HMGET', H, 'c', 's', 'r')
 if not stored[2] then return 0 end
-local s, registry = unpack_table(stored[2]), unpack_table(stored[3])
+local s, registry = load_state(stored[2]), unpack_table(stored[3])
 local now, clock_now = clock(stored[1], 0)
 local r = registry[ARGV[1]]
 if not r then return 0 end
@@ -14,5 +14,5 @@ if ARGV[2] == '0' and now >= r.beat + s.missing then
 end
 s.left = now
 recount(registry, s, now)
-redis.call('HSET', H, 'c', clock_now, 's', pack_table(s), 'r', pack_table(registry))
+redis.call('HSET', H, 'c', clock_now, 's', store_state(s), 'r', pack_table(registry))
 return 1

@@ -7,20 +7,20 @@
 local least, bound, by, ack, whole, lease, left = struct.unpack('<ddddddd', ARGV[1])
 local name = ARGV[3]
 local stored = redis.call('HMGET', H, 'c', 's', 'r')
-local s = stored[2] and unpack_table(stored[2])
+local s = stored[2] and load_state(stored[2])
 if not s or s.epoch ~= ARGV[2] or s.id ~= replid() then return {3, 0, 0} end
 local now, clock_now = clock(stored[1], least)
 if now > bound then return {2, now, raw} end
 local registry = unpack_table(stored[3])
 
-if whole > 0 and s.loaded then
+if whole > 0 and s.loaded > 0 then
   -- What was loaded may be old; those who have a history know better.
   redis.call('DEL', H)
-  s.loaded, s.cold = false, false
+  s.loaded, s.cold = 0, 0
   registry = {}
 end
 if whole > 0 then
-  s.cold = false
+  s.cold = 0
   if s.fence > 0 then s.emptied = now end
 end
 s.lease = max(s.lease, lease)
@@ -62,8 +62,8 @@ for i = 5, #ARGV, 3 do
       put('h:' .. a.key .. ':', h, HW, HF, HL, HSUM, now + n[j + 1], n[j])
     end
   end
-  redis.call('HSET', H, 'p:' .. a.key, store(h))
+  redis.call('HSET', H, 'p:' .. a.key, store(h, now))
 end
 if learnt then redis.call('HSET', H, 'k', pack_table(known)) end
-redis.call('HSET', H, 'c', clock_now, 's', pack_table(s), 'r', pack_table(registry))
+redis.call('HSET', H, 'c', clock_now, 's', store_state(s), 'r', pack_table(registry))
 return {1, now, raw}

@@ -13,7 +13,7 @@ local names = {'c', 's', counter}
 for i = 3, #ARGV, 2 do names[#names + 1] = 'p:' .. ARGV[i] end
 local stored = redis.call('HMGET', H, unpack(names))
 if not stored[2] then return 0 end
-local s = unpack_table(stored[2])
+local s = load_state(stored[2])
 if s.epoch ~= ARGV[2] or number <= tonumber(stored[3] or 0) then return 0 end
 local now, clock_now = clock(stored[1], least)
 local done = max(at, now - age)
@@ -84,11 +84,11 @@ local function shed(h, a, units)
   end
   local i = h[HF]
   while units > 0 and i <= h[HL] do
-    local name = 'h:' .. a.key .. ':' .. string.format('%.0f', i)
+    local name = 'h:' .. a.key .. ':' .. i
     local there = tonumber(redis.call('HGET', H, name) or 0)
     if there > 0 then
       local u = min(units, there)
-      if u == there then redis.call('HDEL', H, name) else redis.call('HINCRBYFLOAT', H, name, -u) end
+      if u == there then redis.call('HDEL', H, name) else redis.call('HINCRBY', H, name, -u) end
       h[HSUM], units = h[HSUM] - u, units - u
     end
     i = i + 1
@@ -135,7 +135,7 @@ local write, wake = {'c', clock_now, counter, number}, false
 for i = 1, #names - 3 do
   if stored[i + 3] then
     local a = ask(ARGV[2 * i + 1], ARGV[2 * i + 2])
-    local h = {struct.unpack(NUMBERS, stored[i + 3])}
+    local h = load(stored[i + 3])
     a.hold = max(a.hold, h[HOLD])
     finish(h, a)
     if overload > 0 and paused_set % 2 ^ i >= 2 ^ (i - 1) then
@@ -147,7 +147,7 @@ for i = 1, #names - 3 do
     local freed = outcome == UNSENT or h[KIND] == HELD and h[HOLD] == 0 or a.actual < a.units
     wake = wake or freed and h[DEMAND] > now
     write[#write + 1] = names[i + 3]
-    write[#write + 1] = store(h)
+    write[#write + 1] = store(h, now)
   end
 end
 redis.call('HSET', H, unpack(write))

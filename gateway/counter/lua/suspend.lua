@@ -2,10 +2,10 @@
 -- ARGV: how long.
 local stored = redis.call('HMGET', H, 'c', 's')
 if not stored[2] then return 0 end
-local s = unpack_table(stored[2])
+local s = load_state(stored[2])
 local now, clock_now = clock(stored[1], 0)
 local time = tonumber(ARGV[1])
 s.suspended = time > 0 and max(s.suspended, now + time) or 0
-redis.call('HSET', H, 'c', clock_now, 's', pack_table(s))
+redis.call('HSET', H, 'c', clock_now, 's', store_state(s))
 if time <= 0 then redis.call('PUBLISH', H, '') end
 return 1

@@ -2,14 +2,14 @@
 -- The answer: for each pool its key, used, in flight, foreign, capacity, room in, paused for.
 local stored = redis.call('HMGET', H, 'c', 's')
 if not stored[2] then return {} end
-local s = unpack_table(stored[2])
+local s = load_state(stored[2])
 local now = clock(stored[1], 0)
 local answer, cursor = {}, '0'
 repeat
   local page = redis.call('HSCAN', H, cursor, 'MATCH', 'p:*', 'COUNT', 1000)
   cursor = page[1]
   for i = 1, #page[2], 2 do
-    local key, h = string.sub(page[2][i], 3), {struct.unpack(NUMBERS, page[2][i + 1])}
+    local key, h = string.sub(page[2][i], 3), load(page[2][i + 1])
     local held, room = h[HSUM], 0
     if h[KIND] == BUCKET then
       held = ceil(max(0, h[DEBT] - max(0, now - h[AT]) / h[INTERVAL] * (1 - s.sig)))
@@ -28,7 +28,7 @@ repeat
       local first = max(h[HF], floor(now / h[HW]) + 1)
       while first <= h[HL] do
         local names = {}
-        for n = first, min(h[HL], first + CHUNK - 1) do names[#names + 1] = 'h:' .. key .. ':' .. string.format('%.0f', n) end
+        for n = first, min(h[HL], first + CHUNK - 1) do names[#names + 1] = 'h:' .. key .. ':' .. n end
         for n, u in ipairs(redis.call('HMGET', H, unpack(names))) do
           if u then
             if held == 0 then room = (first + n - 1) * h[HW] - now end
