@@ -251,7 +251,7 @@ func spoiled(name, old, new string) *redis.Script {
 	if !strings.Contains(whole, old) {
 		panic("there is no " + old)
 	}
-	return redis.NewScript(strings.ReplaceAll(whole, old, new))
+	return redis.NewScript(inline(strings.ReplaceAll(whole, old, new)))
 }
 
 // violated waits until a limit is exceeded.

@@ -6,16 +6,16 @@ local OK, LATE, STRANGE = 1, 2, 3
 local least, bound, by, ack, age, missing, beat, alone, occupied = struct.unpack('<ddddddddd', ARGV[1])
 local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 
-local stored = redis.call('HMGET', H, 'c', 's', 'r')
+local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
 local now, clock_now = clock(stored[1], least)
 local id = replid()
 local s = stored[2] and load_state(stored[2])
-local registry = stored[3] and unpack_table(stored[3]) or {}
+local registry = stored[3] and cmsgpack.unpack(stored[3]) or {}
 
 -- gather makes a state that admits nothing until those who have a history have
 -- come and told it.
 local function gather()
-  redis.call('DEL', H)
+  redis.call('DEL', KEYS[1])
   registry = {}
   s = {
     id = id, epoch = fresh, fence = now, cold = epoch == '' and 1 or 0, loaded = 0, seq = 1, lump = 0, left = 0, suspended = 0,
@@ -39,7 +39,7 @@ elseif s.id ~= id then
 end
 s.missing, s.beat, s.alone = missing, beat, alone
 if epoch ~= '' and epoch ~= s.epoch then
-  redis.call('HSET', H, 'c', clock_now, 's', store_state(s), 'r', pack_table(registry))
+  redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s), 'r', cmsgpack.pack(registry))
   return {STRANGE, now, raw, cjson.encode({epoch = s.epoch, began = began})}
 end
 
@@ -51,8 +51,8 @@ local r = registry[name]
 local started = now - age
 if r and r.by ~= by then
   if started >= r.beat + missing then
-    local part = min(1, max(0.01, (started - r.beat) / alone))
-    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, paced = r.share * part, stop = min(now, started)}
+    local part = math.min(1, math.max(0.01, (started - r.beat) / alone))
+    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, paced = r.share * part, stop = math.min(now, started)}
   end
   s.left = now
   r = nil
@@ -68,8 +68,8 @@ local others = 0
 for other, o in pairs(registry) do
   if other ~= name then others = others + o.share end
 end
-local offer = floor(max(0, min(1 / s.count, 1 - others)) * 1e9) / 1e9
-r.share = max(ack, offer)
+local offer = math.floor(math.max(0, math.min(1 / s.count, 1 - others)) * 1e9) / 1e9
+r.share = math.max(ack, offer)
 
 -- The fence lifts when all have come that may have a history, or when they had
 -- long enough to come. Those that have not come may be using all that nobody
@@ -84,11 +84,11 @@ if s.fence > 0 then
     if waiting > 0 and s.loaded == 0 then s.lump = s.fence end
     for _, o in pairs(registry) do
       if o.unaccounted then
-        o.share, o.unaccounted = max(0, 1 - acks) / waiting, nil
-        o.beat = min(o.beat, now - missing)
+        o.share, o.unaccounted = math.max(0, 1 - acks) / waiting, nil
+        o.beat = math.min(o.beat, now - missing)
       end
     end
-    if s.left > 0 then s.lump = max(s.lump, s.left) end
+    if s.left > 0 then s.lump = math.max(s.lump, s.left) end
     s.fence, s.cold, s.loaded = 0, 0, 0
     recount(registry, s, now)
   end
@@ -98,15 +98,15 @@ end
 local function ceiling(h, a_share)
   local c = h[CAPACITY]
   local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + a_share * c
-  local top = max(counted, now < h[GUARD_AT] + missing + beat and h[CEILING] or 0)
-  return min(c, ceil(top + max(c / 100, (c - top) / 10, 1000)))
+  local top = math.max(counted, now < h[GUARD_AT] + missing + beat and h[CEILING] or 0)
+  return math.min(c, math.ceil(top + math.max(c / 100, (c - top) / 10, 1000)))
 end
 
 local pools = {}
 if #ARGV > 4 then
   local names = {}
   for i = 5, #ARGV do names[#names + 1] = 'p:' .. ARGV[i] end
-  local headers = redis.call('HMGET', H, unpack(names))
+  local headers = redis.call('HMGET', KEYS[1], unpack(names))
   local away = 0
   for _, o in pairs(registry) do
     if o.stop or now >= o.beat + missing then away = away + o.share end
@@ -114,7 +114,7 @@ if #ARGV > 4 then
   for i = 1, #names do
     if headers[i] then
       local h = load(headers[i])
-      pools[#pools + 1] = {key = ARGV[i + 4], ceiling = ceiling(h, min(1, away)), paused = max(0, h[PAUSED] - now)}
+      pools[#pools + 1] = {key = ARGV[i + 4], ceiling = ceiling(h, math.min(1, away)), paused = math.max(0, h[PAUSED] - now)}
     end
   end
 end
@@ -122,9 +122,9 @@ local peers = {}
 for other, o in pairs(registry) do
   if other ~= name and not o.stop then peers[#peers + 1] = {name = other, share = o.share, by = string.format('%.0f', o.by)} end
 end
-redis.call('HSET', H, 'c', clock_now, 's', store_state(s), 'r', pack_table(registry))
+redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s), 'r', cmsgpack.pack(registry))
 return {OK, now, raw, cjson.encode({
   epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
-  lease = max(s.lease, s.lease_next), suspended = max(0, s.suspended - now),
+  lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
   left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,
 })}

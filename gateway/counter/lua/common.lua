@@ -13,9 +13,6 @@
 --
 -- Times are microseconds; units are thousandths. Numbers are doubles, exact
 -- beyond any time and sum that can come up.
-local H = KEYS[1]
-local unpack_table, pack_table = cmsgpack.unpack, cmsgpack.pack
-local floor, ceil, max, min, huge = math.floor, math.ceil, math.max, math.min, math.huge
 
 -- The places of a pool's header. Most pools need the first few alone; what is not
 -- written has its value in BLANK.
@@ -87,14 +84,14 @@ local function clock(stored, least)
   raw = t[1] * 1000000 + t[2]
   local last, skew = 0, 0
   if stored then last, skew = struct.unpack('<dd', stored) end
-  local now = max(raw + skew, last, least)
+  local now = math.max(raw + skew, last, least)
   return now, struct.pack('<dd', now, now > raw + skew and now - raw or skew)
 end
 
 -- window_end is the end of the calendar window that t falls into. c1..c4 are the
 -- window's length and phase, or four ends from the one before the present on.
 local function window_end(a, t)
-  if a.calendar == 1 then return a.c2 + (floor((t - a.c2) / a.c1) + 1) * a.c1 end
+  if a.calendar == 1 then return a.c2 + (math.floor((t - a.c2) / a.c1) + 1) * a.c1 end
   if t < a.c1 then return a.c1 end
   if t < a.c2 then return a.c2 end
   if t < a.c3 then return a.c3 end
@@ -122,7 +119,7 @@ local function ask(key, numbers)
   return {
     key = key, units = units, reserve = reserve, capacity = capacity, hold = hold, interval = interval,
     soft = flags % 2 >= 1, free = flags % 4 >= 2, guarded = flags >= 4,
-    floor = least, cut = cut, recover = recover, rev = rev,
+    least = least, cut = cut, recover = recover, rev = rev,
     calendar = calendar, c1 = c1, c2 = c2, c3 = c3, c4 = c4,
     actual = actual, used = used, exact = exact, ended = ended,
   }
@@ -132,7 +129,7 @@ end
 -- end of the slice that t falls into. Widths are powers of two, so that slices
 -- can be joined without moving what somebody else looks for; they are so long that
 -- numbers of slices are written without loss.
-local function slice(width, t) return floor(t / width) + 1 end
+local function slice(width, t) return math.floor(t / width) + 1 end
 
 local function power(n)
   local w = 32
@@ -144,16 +141,16 @@ end
 -- removes them; it returns what they held.
 local CHUNK = 100
 local function each_over(prefix, width, first, last, sum, now, f)
-  local next = floor(now / width) + 1
-  local stop = min(next - 1, last)
+  local next = math.floor(now / width) + 1
+  local stop = math.min(next - 1, last)
   local gone = 0
   while first <= stop and gone < sum do
     local names, n = {}, 0
-    for i = first, min(stop, first + CHUNK - 1) do
+    for i = first, math.min(stop, first + CHUNK - 1) do
       n = n + 1
       names[n] = prefix .. i
     end
-    local values = redis.call('HMGET', H, unpack(names))
+    local values = redis.call('HMGET', KEYS[1], unpack(names))
     local found = {}
     for i = 1, n do
       local u = tonumber(values[i] or 0)
@@ -163,10 +160,10 @@ local function each_over(prefix, width, first, last, sum, now, f)
         if f then f((first + i - 1) * width, u) end
       end
     end
-    if #found > 0 then redis.call('HDEL', H, unpack(found)) end
+    if #found > 0 then redis.call('HDEL', KEYS[1], unpack(found)) end
     first = first + n
   end
-  return max(next, first), gone
+  return math.max(next, first), gone
 end
 
 -- until_free is the time by which so many units will have become free; nil when
@@ -174,11 +171,11 @@ end
 local function until_free(prefix, width, first, last, units)
   while first <= last do
     local names, n = {}, 0
-    for i = first, min(last, first + CHUNK - 1) do
+    for i = first, math.min(last, first + CHUNK - 1) do
       n = n + 1
       names[n] = prefix .. i
     end
-    local values = redis.call('HMGET', H, unpack(names))
+    local values = redis.call('HMGET', KEYS[1], unpack(names))
     for i = 1, n do
       if values[i] then
         units = units - values[i]
@@ -194,7 +191,7 @@ end
 local function put(prefix, h, w, f, l, sum, t, units)
   local i = slice(h[w], t)
   if i < h[f] or units <= 0 then return end
-  redis.call('HINCRBY', H, prefix .. i, units)
+  redis.call('HINCRBY', KEYS[1], prefix .. i, units)
   if h[sum] == 0 or i > h[l] then h[l] = i end
   h[sum] = h[sum] + units
 end
@@ -205,24 +202,24 @@ local function take(prefix, h, w, f, l, sum, t, units)
   local i = slice(h[w], t)
   if i < h[f] or i > h[l] then return false end
   local name = prefix .. i
-  local there = tonumber(redis.call('HGET', H, name) or 0)
-  local u = min(units, there)
+  local there = tonumber(redis.call('HGET', KEYS[1], name) or 0)
+  local u = math.min(units, there)
   if u >= there then
-    redis.call('HDEL', H, name)
+    redis.call('HDEL', KEYS[1], name)
   else
-    redis.call('HINCRBY', H, name, -u)
+    redis.call('HINCRBY', KEYS[1], name, -u)
   end
   h[sum] = h[sum] - u
   return true
 end
 
 -- share is the part of a pool's capacity that overloads have left.
-local function share(h, t) return min(1, h[PART] + max(0, t - h[CUT_AT]) * h[GROWTH]) end
+local function share(h, t) return math.min(1, h[PART] + math.max(0, t - h[CUT_AT]) * h[GROWTH]) end
 
 -- effective is what there is of a pool.
 local function effective(h, a, now)
-  if a.floor <= 0 or h[PART] >= 1 then return a.capacity end
-  return max(min(a.floor, a.capacity), floor(share(h, now) * a.capacity))
+  if a.least <= 0 or h[PART] >= 1 then return a.capacity end
+  return math.max(math.min(a.least, a.capacity), math.floor(share(h, now) * a.capacity))
 end
 
 -- settle_debt brings a bucket's debt up to a time. While replicas are absent their
@@ -231,9 +228,9 @@ end
 -- empty: s.down is the sum of all parts that came back.
 local function settle_debt(h, s, t)
   if t <= h[AT] then return end
-  local lost = s.lost + max(0, t - s.changed) * s.sig
-  h[DEBT] = max(0, h[DEBT] - max(0, t - h[AT] - max(0, lost - h[LOST])) / h[INTERVAL])
-  h[DEBT] = min(h[CAPACITY], h[DEBT] + h[CAPACITY] * (s.down - h[DOWN]))
+  local lost = s.lost + math.max(0, t - s.changed) * s.sig
+  h[DEBT] = math.max(0, h[DEBT] - math.max(0, t - h[AT] - math.max(0, lost - h[LOST])) / h[INTERVAL])
+  h[DEBT] = math.min(h[CAPACITY], h[DEBT] + h[CAPACITY] * (s.down - h[DOWN]))
   h[AT], h[LOST], h[DOWN] = t, lost, s.down
 end
 
@@ -267,7 +264,7 @@ local function keep(h, s, a, at, units, now)
   if spare and h[spare] ~= till then h[spare], h[spare + 1] = till, 0 end
   if not spare then
     spare = latest
-    h[spare] = max(h[spare], till)
+    h[spare] = math.max(h[spare], till)
   end
   h[spare + 1] = h[spare + 1] + units
   h[HSUM] = h[HSUM] + units
@@ -282,7 +279,7 @@ local function advance(h, s, a, now)
     end)
     h[FSUM] = h[FSUM] - gone
   else
-    h[FF] = floor(now / h[FW]) + 1
+    h[FF] = math.floor(now / h[FW]) + 1
   end
   if h[KIND] == BUCKET then
     settle_debt(h, s, now)
@@ -298,7 +295,7 @@ local function advance(h, s, a, now)
     h[HF], gone = each_over('h:' .. a.key .. ':', h[HW], h[HF], h[HL], h[HSUM], now, nil)
     h[HSUM] = h[HSUM] - gone
   else
-    h[HF] = floor(now / h[HW]) + 1
+    h[HF] = math.floor(now / h[HW]) + 1
   end
   if h[FOREIGN] > 0 and h[FOREIGN_UNTIL] <= now then h[FOREIGN] = 0 end
 end
@@ -309,7 +306,7 @@ local LEASE_SLICES, HELD_SLICES, SHORTER_AFTER = 64, 256, 60000000
 local function shape(h, a, now)
   h[KIND], h[HOLD], h[INTERVAL] = kind(a), a.hold, a.interval
   h[HW] = power(a.hold / HELD_SLICES)
-  h[HF] = floor(now / h[HW]) + 1
+  h[HF] = math.floor(now / h[HW]) + 1
   h[HL] = h[HF]
 end
 
@@ -322,24 +319,24 @@ local function seldom()
     if h[sum] > 0 then
       for i = h[f], h[l] do
         local name = prefix .. i
-        local u = redis.call('HGET', H, name)
+        local u = redis.call('HGET', KEYS[1], name)
         if u then
-          redis.call('HDEL', H, name)
+          redis.call('HDEL', KEYS[1], name)
           -- Numbers of wider slices are lower: they cannot meet one that is still to be moved
           -- but its own, which is gone.
-          redis.call('HINCRBY', H, prefix .. 'n' .. (floor((i - 1) / factor) + 1), u)
+          redis.call('HINCRBY', KEYS[1], prefix .. 'n' .. (math.floor((i - 1) / factor) + 1), u)
         end
       end
-      for i = floor((h[f] - 1) / factor) + 1, floor((h[l] - 1) / factor) + 1 do
+      for i = math.floor((h[f] - 1) / factor) + 1, math.floor((h[l] - 1) / factor) + 1 do
         local name = prefix .. 'n' .. i
-        local u = redis.call('HGET', H, name)
+        local u = redis.call('HGET', KEYS[1], name)
         if u then
-          redis.call('HDEL', H, name)
-          redis.call('HSET', H, prefix .. i, u)
+          redis.call('HDEL', KEYS[1], name)
+          redis.call('HSET', KEYS[1], prefix .. i, u)
         end
       end
     end
-    h[f], h[l], h[w] = floor((h[f] - 1) / factor) + 1, floor((h[l] - 1) / factor) + 1, width
+    h[f], h[l], h[w] = math.floor((h[f] - 1) / factor) + 1, math.floor((h[l] - 1) / factor) + 1, width
   end
 
   -- held_slices takes all that is held out of its slices.
@@ -368,14 +365,14 @@ local function seldom()
     if k == h[KIND] and not longer and not same and now < h[SEEN] + SHORTER_AFTER then return end
     h[BY], h[REV], h[SEEN] = by, a.rev, now
     if k ~= h[KIND] then
-      local used = h[KIND] == BUCKET and ceil(h[DEBT]) or h[HSUM]
+      local used = h[KIND] == BUCKET and math.ceil(h[DEBT]) or h[HSUM]
       held_slices(h, a.key)
       for i = ENDS, ENDS + 5 do h[i] = 0 end
       h[HSUM], h[DEBT], h[AT] = 0, 0, now
       shape(h, a, now)
       keep(h, s, a, now, used, now)
     elseif k == HELD then
-      local list, more = held_slices(h, a.key), max(0, a.hold - h[HOLD])
+      local list, more = held_slices(h, a.key), math.max(0, a.hold - h[HOLD])
       h[HSUM] = 0
       shape(h, a, now)
       for _, slice_of in ipairs(list) do
@@ -394,11 +391,11 @@ local function seldom()
     if from <= 0 or a.capacity <= 0 or over(a, from + s.lease) <= now then return end
     local known = a.capacity
     if a.guarded then
-      local uses = unpack_table(redis.call('HGET', H, 'k') or pack_table({}))
-      known = min(known, uses[a.key] or known)
+      local uses = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'k') or cmsgpack.pack({}))
+      known = math.min(known, uses[a.key] or known)
     end
     if h[KIND] == BUCKET then
-      h[DEBT], h[AT] = max(h[DEBT], known), max(now, from + s.lease)
+      h[DEBT], h[AT] = math.max(h[DEBT], known), math.max(now, from + s.lease)
     elseif h[KIND] == HELD and h[HOLD] == 0 then
       put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, from + s.lease, known - h[FSUM])
     else
@@ -429,9 +426,9 @@ local function pool(stored, s, a, by, lease, now)
     h = setmetatable({unpack(BLANK.__index, 1, 21)}, BLANK)
     h[BY], h[REV], h[SEEN], h[AT] = by, a.rev, now, now
     h[FW] = power(lease / LEASE_SLICES)
-    h[FF] = floor(now / h[FW]) + 1
+    h[FF] = math.floor(now / h[FW]) + 1
     h[FL] = h[FF]
-    h[LOST], h[DOWN] = s.lost + max(0, now - s.changed) * s.sig, s.down
+    h[LOST], h[DOWN] = s.lost + math.max(0, now - s.changed) * s.sig, s.down
     shape(h, a, now)
     -- What a bucket had left before a loss of data is not known.
     if h[KIND] == BUCKET and s.emptied > 0 then h[DEBT], h[AT] = a.capacity, s.emptied end
@@ -461,40 +458,40 @@ local function absent(registry, s, a, now)
       end
     end
   end
-  return min(1, sum)
+  return math.min(1, sum)
 end
 
 -- recount looks at the registry again, and notes when that is due next.
 local function recount(registry, s, now)
-  local sum, next, any, count = 0, huge, false, 0
+  local sum, next, any, count = 0, math.huge, false, 0
   for name, r in pairs(registry) do
     local missing = r.beat + s.missing
     local stop = r.stop or r.beat + s.alone
     if not r.stop then count = count + 1 end
     if not r.stop and now < missing then
-      next = min(next, missing)
+      next = math.min(next, missing)
     elseif now >= stop + s.lease + s.longest then
       registry[name] = nil
       if not r.stop then s.left = now end
     else
       any = true
-      next = min(next, now < stop + s.lease and stop + s.lease or stop + s.lease + s.longest)
+      next = math.min(next, now < stop + s.lease and stop + s.lease or stop + s.lease + s.longest)
       if now < stop + s.lease then sum = sum + r.share end
     end
   end
-  sum = min(1, sum)
+  sum = math.min(1, sum)
   if sum ~= s.sig then
-    s.lost, s.down = s.lost + max(0, now - s.changed) * s.sig, s.down + max(0, s.sig - sum)
+    s.lost, s.down = s.lost + math.max(0, now - s.changed) * s.sig, s.down + math.max(0, s.sig - sum)
     s.changed, s.sig = now, sum
   end
-  s.next, s.any, s.count = next == huge and now + 1e12 or next, any and 1 or 0, count
+  s.next, s.any, s.count = next == math.huge and now + 1e12 or next, any and 1 or 0, count
 end
 
 -- demand sums what calls of higher classes wait for at a pool.
 local function demanded(h, a, class, now)
   if h[DEMAND] <= now then return 0 end
   local sum = 0
-  for _, d in pairs(unpack_table(redis.call('HGET', H, 'd:' .. a.key) or pack_table({}))) do
+  for _, d in pairs(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'd:' .. a.key) or cmsgpack.pack({}))) do
     if d.class > class and d.till > now then sum = sum + d.units end
   end
   return sum
@@ -503,16 +500,16 @@ end
 local function demand(h, a, name, class, till, now)
   local list = {}
   if h[DEMAND] > now then
-    for id, d in pairs(unpack_table(redis.call('HGET', H, 'd:' .. a.key) or pack_table({}))) do
+    for id, d in pairs(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'd:' .. a.key) or cmsgpack.pack({}))) do
       if d.till > now then list[id] = d end
     end
   end
   list[name .. ':' .. class] = till and {class = class, units = a.units, till = till} or nil
   h[DEMAND] = 0
-  for _, d in pairs(list) do h[DEMAND] = max(h[DEMAND], d.till) end
+  for _, d in pairs(list) do h[DEMAND] = math.max(h[DEMAND], d.till) end
   if h[DEMAND] > 0 then
-    redis.call('HSET', H, 'd:' .. a.key, pack_table(list))
+    redis.call('HSET', KEYS[1], 'd:' .. a.key, cmsgpack.pack(list))
   else
-    redis.call('HDEL', H, 'd:' .. a.key)
+    redis.call('HDEL', KEYS[1], 'd:' .. a.key)
   end
 end

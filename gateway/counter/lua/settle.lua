@@ -5,18 +5,18 @@
 -- It does not free what is over: that waits for an admission, whose caller has
 -- made sure that the clock has not been put forward.
 local least, lease_end, at, age, outcome, overload, hint, paused_set, by, number = struct.unpack('<dddddddddd', ARGV[1])
-local ENDED, UNKNOWN, UNSENT = 0, 1, 2
+local ANSWERED, UNKNOWN, UNSENT = 0, 1, 2
 local FIRST_PAUSE, MAX_PAUSE = 250000, 30000000
 
 local counter = 'q:' .. string.format('%.0f', by)
 local names = {'c', 's', counter}
 for i = 3, #ARGV, 2 do names[#names + 1] = 'p:' .. ARGV[i] end
-local stored = redis.call('HMGET', H, unpack(names))
+local stored = redis.call('HMGET', KEYS[1], unpack(names))
 if not stored[2] then return 0 end
 local s = load_state(stored[2])
 if s.epoch ~= ARGV[2] or number <= tonumber(stored[3] or 0) then return 0 end
 local now, clock_now = clock(stored[1], least)
-local done = max(at, now - age)
+local done = math.max(at, now - age)
 
 -- release takes what was counted when the lease ran out before the call did.
 local function release(h, a)
@@ -26,7 +26,7 @@ local function release(h, a)
   elseif h[KIND] == CALENDAR then
     for i = ENDS, ENDS + 4, 2 do
       if h[i] == over_at then
-        local u = min(h[i + 1], a.units)
+        local u = math.min(h[i + 1], a.units)
         h[i + 1], h[HSUM] = h[i + 1] - u, h[HSUM] - u
       end
     end
@@ -38,7 +38,7 @@ local function finish(h, a)
     put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.actual - a.units) -- it may cost that much where it is
     return
   end
-  if h[HSUM] == 0 then h[HF] = floor(now / h[HW]) + 1 end
+  if h[HSUM] == 0 then h[HF] = math.floor(now / h[HW]) + 1 end
   local flying = take('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.units)
   if outcome == UNSENT then return end
   if flying then
@@ -56,28 +56,28 @@ end
 -- began belong to the same overload and do not make it longer, unless the system
 -- says so.
 local function pause(h, a)
-  if a.floor > 0 and a.capacity > 0 and at > h[CUT_AT] then
-    local least_part = min(1, a.floor / a.capacity)
-    h[PART], h[CUT_AT], h[GROWTH] = max(least_part, share(h, now) * a.cut), now, (1 - least_part) / a.recover
+  if a.least > 0 and a.capacity > 0 and at > h[CUT_AT] then
+    local least_part = math.min(1, a.least / a.capacity)
+    h[PART], h[CUT_AT], h[GROWTH] = math.max(least_part, share(h, now) * a.cut), now, (1 - least_part) / a.recover
   end
   if hint > 0 then
-    h[PAUSED], h[PAUSED_AT] = max(h[PAUSED], now + hint), now
+    h[PAUSED], h[PAUSED_AT] = math.max(h[PAUSED], now + hint), now
     return
   end
   if h[PAUSED] > now or h[STRIKES] > 0 and at <= h[PAUSED_AT] then return end
   h[PAUSED_AT] = now
-  h[PAUSED] = now + min(FIRST_PAUSE * 2 ^ min(h[STRIKES], 16), MAX_PAUSE)
+  h[PAUSED] = now + math.min(FIRST_PAUSE * 2 ^ math.min(h[STRIKES], 16), MAX_PAUSE)
   h[STRIKES] = h[STRIKES] + 1
 end
 
 -- shed takes held units out that would come back first.
 local function shed(h, a, units)
-  units = min(units, h[HSUM])
+  units = math.min(units, h[HSUM])
   if h[KIND] == CALENDAR then
     local ends = {ENDS, ENDS + 2, ENDS + 4}
     table.sort(ends, function(x, y) return h[x] < h[y] end)
     for _, i in ipairs(ends) do
-      local u = min(units, h[i + 1])
+      local u = math.min(units, h[i + 1])
       h[i + 1], h[HSUM], units = h[i + 1] - u, h[HSUM] - u, units - u
     end
     return
@@ -85,10 +85,10 @@ local function shed(h, a, units)
   local i = h[HF]
   while units > 0 and i <= h[HL] do
     local name = 'h:' .. a.key .. ':' .. i
-    local there = tonumber(redis.call('HGET', H, name) or 0)
+    local there = tonumber(redis.call('HGET', KEYS[1], name) or 0)
     if there > 0 then
-      local u = min(units, there)
-      if u == there then redis.call('HDEL', H, name) else redis.call('HINCRBY', H, name, -u) end
+      local u = math.min(units, there)
+      if u == there then redis.call('HDEL', KEYS[1], name) else redis.call('HINCRBY', KEYS[1], name, -u) end
       h[HSUM], units = h[HSUM] - u, units - u
     end
     i = i + 1
@@ -116,14 +116,14 @@ local function report(h, a)
   if h[KIND] == BUCKET then settle_debt(h, s, now) end
   local since = h[ENDED] - a.ended
   local ours = h[KIND] == BUCKET and h[DEBT] or h[HSUM]
-  local excess = ours - a.used - max(0, since - (outcome == ENDED and a.actual or 0))
+  local excess = ours - a.used - math.max(0, since - (outcome == ANSWERED and a.actual or 0))
   if a.exact > 0 and excess > 0 then
     ours = ours - excess
     if h[KIND] == BUCKET then h[DEBT] = ours else shed(h, a, excess) end
   end
   local concurrency = h[KIND] == HELD and h[HOLD] == 0
   if concurrency then ours = since end -- they were under way then
-  local others = max(0, a.used - ours - h[FSUM])
+  local others = math.max(0, a.used - ours - h[FSUM])
   if h[KIND] == BUCKET then
     h[DEBT] = h[DEBT] + others
   else
@@ -136,11 +136,11 @@ for i = 1, #names - 3 do
   if stored[i + 3] then
     local a = ask(ARGV[2 * i + 1], ARGV[2 * i + 2])
     local h = load(stored[i + 3])
-    a.hold = max(a.hold, h[HOLD])
+    a.hold = math.max(a.hold, h[HOLD])
     finish(h, a)
     if overload > 0 and paused_set % 2 ^ i >= 2 ^ (i - 1) then
       pause(h, a)
-    elseif outcome == ENDED and overload == 0 and at >= h[PAUSED] then
+    elseif outcome == ANSWERED and overload == 0 and at >= h[PAUSED] then
       h[STRIKES] = 0
     end
     report(h, a)
@@ -150,6 +150,6 @@ for i = 1, #names - 3 do
     write[#write + 1] = store(h, now)
   end
 end
-redis.call('HSET', H, unpack(write))
-if wake then redis.call('PUBLISH', H, '') end
+redis.call('HSET', KEYS[1], unpack(write))
+if wake then redis.call('PUBLISH', KEYS[1], '') end
 return 1
