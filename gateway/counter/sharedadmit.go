@@ -230,9 +230,13 @@ func (y *system) flush(ctx context.Context) bool {
 	last, generation := y.queue[n-1].number, y.generation
 	y.mu.Unlock()
 	if pipe.Len() > 0 {
-		if err := y.carry(ctx, pipe); err != nil {
+		again, err := y.carry(ctx, pipe)
+		if err != nil {
 			y.lost(generation)
 			return false
+		}
+		if again {
+			return true
 		}
 	}
 	y.mu.Lock()
@@ -245,16 +249,16 @@ func (y *system) flush(ctx context.Context) bool {
 	return more
 }
 
-func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) error {
+// carry sends a batch; it tells whether to send it again, to a server that knows the script now.
+func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*y.store.options.Deadline)
 	defer cancel()
-	_, err := pipe.Exec(ctx)
+	_, err = pipe.Exec(ctx)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		if loaded := y.store.scripts.settle.Load(ctx, y.store.client).Err(); loaded != nil {
-			return loaded
-		}
+		// Nothing was carried out yet; the numbers see to it that nothing is twice.
+		return true, y.store.scripts.settle.Load(ctx, y.store.client).Err()
 	}
-	return err
+	return false, err
 }
 
 func (y *system) settlement(s settling, now time.Time) []any {

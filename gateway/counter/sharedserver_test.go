@@ -124,3 +124,5 @@ func open(t testing.TB, c redis.UniversalClient, o Options) *Shared {
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
+
+func newClient(o *redis.Options) *redis.Client { c := *o; return redis.NewClient(&c) }

@@ -261,7 +261,7 @@ func (y *system) beat() (more bool) {
 	clock, epoch := y.clock, y.epoch
 	args := []any{
 		numbers(clock.least(sent), clock.most(sent)+atMost(o.Deadline), y.store.by, y.share, atMost(time.Since(y.store.started)),
-			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), flag(o.ColdStart == "occupied", 1)),
+			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), flag(o.ColdStart == "occupied", 1), atLeast(y.lease)),
 		epoch, o.Replica, y.store.newEpoch(),
 	}
 	for key := range y.pools {

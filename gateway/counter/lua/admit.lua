@@ -34,7 +34,7 @@ if lease > s.lease then
       s.lease, changed = s.lease_next, true
     else
       redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s))
-      return {REFUSED, now, 0, all, 0, due - now, due - now}
+      return {REFUSED, now, 0, all, 0, 0, math.min(due - now, s.beat / 2)}
     end
   end
 end

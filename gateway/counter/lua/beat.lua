@@ -3,7 +3,7 @@
 -- a new epoch; then the keys of pools that it wants to hear of.
 -- The answer: {code, now, raw, text}; text is JSON.
 local OK, LATE, STRANGE = 1, 2, 3
-local least, bound, by, ack, age, missing, beat, alone, occupied = struct.unpack('<ddddddddd', ARGV[1])
+local least, bound, by, ack, age, missing, beat, alone, occupied, lease = struct.unpack('<dddddddddd', ARGV[1])
 local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
@@ -58,7 +58,7 @@ if r and r.by ~= by then
   r = nil
 end
 r = r or {by = by, share = 0}
-r.beat = now
+r.beat, r.lease = now, lease
 r.unaccounted = nil
 registry[name] = r
 recount(registry, s, now)
@@ -70,6 +70,13 @@ for other, o in pairs(registry) do
 end
 local offer = math.floor(math.max(0, math.min(1 / s.count, 1 - others)) * 1e9) / 1e9
 r.share = math.max(ack, offer)
+
+-- A longer lease may be given when all who are there know of it.
+local known = s.lease_next
+for _, o in pairs(registry) do
+  if not o.stop and not o.unaccounted and now < o.beat + missing then known = math.min(known, o.lease or 0) end
+end
+s.lease = math.max(s.lease, known)
 
 -- The fence lifts when all have come that may have a history, or when they had
 -- long enough to come. Those that have not come may be using all that nobody

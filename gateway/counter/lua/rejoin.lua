@@ -28,7 +28,7 @@ if left >= 0 then s.left = math.max(s.left, now - left) end
 
 local r = registry[name]
 if r and r.by ~= by and not r.unaccounted then s.left = now end
-registry[name] = {by = by, beat = now, share = math.max(ack, r and r.by == by and r.share or 0)}
+registry[name] = {by = by, beat = now, lease = lease, share = math.max(ack, r and r.by == by and r.share or 0)}
 for _, p in ipairs(cjson.decode(ARGV[4])) do
   if whole > 0 and s.fence > 0 and not registry[p.name] then
     registry[p.name] = {by = tonumber(p.by), beat = now - s.missing, share = p.share, unaccounted = true}
