@@ -20,6 +20,7 @@ type stores struct {
 	shared   *counter.Redis // nil likewise
 	counters gateway.Counters
 	budgets  budget.Store
+	replica  *counter.Shared // what budgets is then
 }
 
 // memoryStores keep the counts in the process.
@@ -47,19 +48,21 @@ func openStores(c workspace.Stores, log *slog.Logger) (*stores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stores.counters: %w", err)
 	}
+	budgets, err := counter.Open(client, counter.Options{
+		Replica: c.Name(), Alone: c.Alone.Std(), ColdStart: c.ColdStart, Log: log,
+	})
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("stores: %w", err)
+	}
 	shared := counter.NewRedis(client, counter.RedisOptions{Log: log})
-	return &stores{client: client, shared: shared, counters: shared, budgets: openBudgets(client, c, log)}, nil
-}
-
-// openBudgets makes the store of the systems' budgets: each process has its own
-// in memory, which keeps them as long as there is one replica.
-func openBudgets(counter.Client, workspace.Stores, *slog.Logger) budget.Store {
-	return budget.NewMemory()
+	return &stores{client: client, shared: shared, counters: shared, budgets: budgets, replica: budgets}, nil
 }
 
 // close says goodbye to the other replicas. Nothing must be counted any more.
 func (s *stores) close() {
 	if s.client != nil {
+		s.replica.Close()
 		s.shared.Close()
 		s.client.Close()
 	}

@@ -35,7 +35,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // twoReplicas know of each other.
 func twoReplicas(t *testing.T, s *redistest.Server) (a, b *Redis) {
 	t.Helper()
-	a, b = replica(t, s), replica(t, s)
+	a, b = member(t, s), member(t, s)
 	eventually(t, "both replicas know of each other", func() bool {
 		a.beat()
 		b.beat()
@@ -116,7 +116,7 @@ func TestQuotaIsToldLater(t *testing.T) {
 	for name, w := range map[string]gateway.Window{"rolling": hour, "calendar": {Calendar: "month"}} {
 		t.Run(name, func(t *testing.T) {
 			s := redistest.Run(t)
-			r := replica(t, s)
+			r := member(t, s)
 			shared, local := r.Quota("n", 1000, w), r.Local().Quota("n", 1000, w)
 			before, _ := either(t, shared, local, 100)
 			s.Pause()
@@ -141,7 +141,7 @@ func TestQuotaIsToldLater(t *testing.T) {
 // answer: those on their way when it is lost wait, all later ones do not even ask.
 func TestDeadRedisCostsOneDeadline(t *testing.T) {
 	s := redistest.Run(t)
-	r := replica(t, s)
+	r := member(t, s)
 	limit, calls := r.Quota("n", 1e6, hour), r.Concurrency("n", 1e6)
 	admit(t, limit, "a")
 	s.Pause()
@@ -189,7 +189,7 @@ func TestFlapping(t *testing.T) {
 
 // TestCallerThatLeaves must not make anybody believe that Redis is away.
 func TestCallerThatLeaves(t *testing.T) {
-	r := replica(t, redistest.Run(t))
+	r := member(t, redistest.Run(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := r.Quota("n", 5, hour).Take(ctx, "a"); !errors.Is(err, context.Canceled) {
@@ -299,7 +299,7 @@ func TestCallsOfTheDead(t *testing.T) {
 
 // TestScriptsAreForgotten flushes the scripts of the server between calls.
 func TestScriptsAreForgotten(t *testing.T) {
-	r := replica(t, redistest.Run(t))
+	r := member(t, redistest.Run(t))
 	l := r.Quota("n", 5, hour)
 	for left := int64(4); left >= 0; left-- {
 		if v := admit(t, l, "a"); v.Remaining != left {

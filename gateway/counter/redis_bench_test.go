@@ -13,7 +13,7 @@ import (
 // that of small bursts.
 func BenchmarkRedis(b *testing.B) {
 	s := redistest.Run(b)
-	r := replica(b, s)
+	r := member(b, s)
 	var count trips
 	r.client.AddHook(&count)
 	for _, c := range []struct {

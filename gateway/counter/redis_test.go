@@ -25,7 +25,7 @@ func dial(t testing.TB, s *redistest.Server) Client {
 }
 
 // replica makes counters with a client of their own, that end with the test.
-func replica(t testing.TB, s *redistest.Server) *Redis {
+func member(t testing.TB, s *redistest.Server) *Redis {
 	t.Helper()
 	c := dial(t, s)
 	r := NewRedis(c, RedisOptions{})
@@ -55,11 +55,11 @@ func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 func TestRedisConforms(t *testing.T) {
 	s := redistest.Run(t)
 	t.Run("one replica", func(t *testing.T) {
-		r := replica(t, s)
+		r := member(t, s)
 		countertest.Conform(t, func() gateway.Counters { return r })
 	})
 	t.Run("two replicas", func(t *testing.T) {
-		p := pair{a: replica(t, s), b: replica(t, s)}
+		p := pair{a: member(t, s), b: member(t, s)}
 		countertest.Conform(t, func() gateway.Counters { return p })
 	})
 }

@@ -125,7 +125,7 @@ type Options struct {
 	// Deadline is how long an answer of Redis may take; 250 ms when zero.
 	Deadline time.Duration
 	// ColdStart tells what a system is taken for that nobody knows anything of:
-	// empty (the default) or occupied.
+	// free (the default) or occupied.
 	ColdStart string
 	// Log is told of changes of mode; nothing is logged when nil.
 	Log *slog.Logger
@@ -145,7 +145,7 @@ func (o *Options) complete() error {
 	set(&o.Alone, time.Hour)
 	set(&o.Deadline, 250*time.Millisecond)
 	if o.ColdStart == "" {
-		o.ColdStart = "empty"
+		o.ColdStart = "free"
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -155,8 +155,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("%w: the replica has no name", ErrOptions)
 	case o.Beat < 0 || o.Deadline < 0 || o.Missing < o.Beat || o.Alone < o.Missing:
 		return fmt.Errorf("%w: beat %s, missing %s and alone %s must grow", ErrOptions, o.Beat, o.Missing, o.Alone)
-	case o.ColdStart != "empty" && o.ColdStart != "occupied":
-		return fmt.Errorf("%w: a cold start is empty or occupied, not %q", ErrOptions, o.ColdStart)
+	case o.ColdStart != "free" && o.ColdStart != "occupied":
+		return fmt.Errorf("%w: a cold start is free or occupied, not %q", ErrOptions, o.ColdStart)
 	}
 	return nil
 }

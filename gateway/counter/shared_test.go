@@ -13,7 +13,7 @@ func noNotifications() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
+func soon(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 1500 {
 		if ok() {
@@ -26,7 +26,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 func awaitMode(t testing.TB, s *Shared, mode string) {
 	t.Helper()
-	eventually(t, mode, func() bool { return s.Standing("erp").Mode == mode })
+	soon(t, mode, func() bool { return s.Standing("erp").Mode == mode })
 }
 
 func TestSharedAdmits(t *testing.T) {
@@ -48,7 +48,7 @@ func TestSharedAdmits(t *testing.T) {
 				}
 			}
 		}
-		eventually(t, "room", func() bool {
+		soon(t, "room", func() bool {
 			a := budget.Admission{System: "erp", Asks: []budget.Ask{{Pool: pool, Key: "window", Units: 2000}}, Lease: time.Second, Probe: true}
 			d, err := s.Admit(t.Context(), &a)
 			if err != nil {

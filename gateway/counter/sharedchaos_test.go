@@ -90,7 +90,7 @@ func (c *chaos) verdict() {
 func (c *chaos) progress(n int) {
 	c.Helper()
 	since := time.Now()
-	eventually(c, "more calls arrive", func() bool { return c.judge.Since(since) >= n })
+	soon(c, "more calls arrive", func() bool { return c.judge.Since(since) >= n })
 }
 
 func TestChaosNone(t *testing.T) {
@@ -110,7 +110,7 @@ func TestChaosNone(t *testing.T) {
 func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
 	near, far = startProxy(c, r.address), startProxy(c, r.address)
 	one, other = c.join(near.client(), quick("one")), c.join(far.client(), quick("two"))
-	eventually(c, "both share", func() bool {
+	soon(c, "both share", func() bool {
 		a, b := one.Standing("erp"), other.Standing("erp")
 		return a.Mode == budget.ModeShared && b.Mode == budget.ModeShared && a.Share == 0.5 && b.Share == 0.5
 	})
@@ -238,7 +238,7 @@ func TestChaosReplicaDies(t *testing.T) {
 	if err := one.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the one that left is no longer counted", func() bool { return third.Standing("erp").Replicas == 2 })
+	soon(t, "the one that left is no longer counted", func() bool { return third.Standing("erp").Replicas == 2 })
 	c.progress(100)
 	c.verdict()
 }
@@ -257,7 +257,7 @@ func spoiled(name, old, new string) *redis.Script {
 // violated waits until a limit is exceeded.
 func (c *chaos) violated() {
 	c.Helper()
-	eventually(c, "the mistake is found", func() bool {
+	soon(c, "the mistake is found", func() bool {
 		for _, p := range c.pools {
 			if len(c.judge.Violations(p)) > 0 {
 				return true
