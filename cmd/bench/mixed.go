@@ -98,6 +98,15 @@ func (m *mixed) call(class, turn int, due time.Time) {
 	if m.down[i].Load() {
 		i = (i + 1) % len(m.gateways)
 	}
+	status, text := m.send(class, i)
+	if status == 0 && m.down[i].Load() {
+		return // it was under way when its gateway was killed
+	}
+	m.note(class, status, text, time.Since(due))
+}
+
+// send makes one call; the status is zero when there is no answer.
+func (m *mixed) send(class, i int) (status int, text string) {
 	url := "http://" + m.gateways[i] + strings.Replace(m.path, "{class}", classes[class].name, 1)
 	var body io.Reader
 	if m.body != "" {
@@ -110,18 +119,13 @@ func (m *mixed) call(class, turn int, due time.Time) {
 	if m.body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	status, text := 0, ""
-	if resp, err := m.client.Do(r); err != nil {
-		text = err.Error()
-	} else {
-		data, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		status, text = resp.StatusCode, string(data)
+	resp, err := m.client.Do(r)
+	if err != nil {
+		return 0, err.Error()
 	}
-	if status == 0 && m.down[i].Load() {
-		return // it was under way when its gateway was killed
-	}
-	m.note(class, status, text, time.Since(due))
+	defer resp.Body.Close()
+	data, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(data)
 }
 
 func (m *mixed) note(class, status int, text string, took time.Duration) {

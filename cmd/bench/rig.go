@@ -170,14 +170,23 @@ func (t *trial) overrides() (string, error) {
 	return "limits:\n" + list.String(), nil
 }
 
-// scaled are the keys of a limit that speak of time, for a clock that runs faster.
+// scaled are the keys of a limit that speak of time, for a clock that runs
+// faster. A window that is long enough for a pace of its own keeps it.
 func scaled(n source.Node, by float64) []string {
 	var keys []string
+	paced := func(window string) {
+		var d source.Duration
+		if err := d.UnmarshalText([]byte(window)); err == nil && d.Std() >= 10*time.Minute && d.Std().Seconds()/by >= 1 && !n.Get("pace").Exists() {
+			keys = append(keys, "pace: 10%")
+		}
+	}
 	if hold := n.Get("hold"); hold.Exists() {
 		keys = append(keys, "hold: "+faster(hold.Text(), by))
+		paced(hold.Text())
 	}
 	if every := n.Get("calendar").Get("every"); every.Exists() {
 		keys = append(keys, fmt.Sprintf("calendar: {every: %s, slack: 5ms}", faster(every.Text(), by)))
+		paced(every.Text())
 	}
 	if b := n.Get("bucket"); b.Exists() {
 		refill := b.Get("refill").Text()
@@ -258,6 +267,9 @@ func (b *budgetBench) try(t trial, c budgetCase) (*trialResult, error) {
 	}
 	defer r.close()
 	m := newMixed([]string{r.gateways[0].address, r.gateways[1].address}, t.method, "/items/v1/{class}", t.body)
+	if err := r.ready(m); err != nil {
+		return nil, err
+	}
 	m.start(t.rate)
 	time.Sleep(warmUp)
 	if err := r.halfway(c, m); err != nil {
@@ -277,6 +289,24 @@ func (b *budgetBench) try(t trial, c budgetCase) (*trialResult, error) {
 		return nil, err
 	}
 	return r.result(report, tallies)
+}
+
+// ready waits until both gateways have a call admitted: when they share their
+// counts, and all replicas know how long calls may take.
+func (r *rig) ready(m *mixed) error {
+	var answer string
+	for i := range r.gateways {
+		for attempt := 0; ; attempt++ {
+			var status int
+			if status, answer = m.send(0, i); status >= 200 && status < 300 {
+				break
+			}
+			if attempt == 10 {
+				return fmt.Errorf("gateway %d admits nothing: %d %s\n%s", i+1, status, answer, r.gateways[i].log.String())
+			}
+		}
+	}
+	return nil
 }
 
 // halfway does what the case says, and waits until the limits are steady again.
@@ -324,6 +354,10 @@ func (r *rig) result(report sim.Report, tallies []tally) (*trialResult, error) {
 	}
 	res.perSecond = float64(admitted) / report.Mark.Seconds
 	latencies := slices.Sorted(slices.Values(tallies[0].latencies))
+	for i, t := range tallies {
+		l := slices.Sorted(slices.Values(t.latencies))
+		fmt.Println("DBG", r.trial.profile, classes[i].name, t.offered, t.admitted, percentile(l, .5), percentile(l, .9), percentile(l, .99))
+	}
 	res.criticalWait = max(0, percentile(latencies, 0.99)-time.Duration(report.Mark.MedianMS*float64(time.Millisecond)))
 	return res, nil
 }

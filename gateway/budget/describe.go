@@ -16,11 +16,12 @@ func (l *Limit) Shrinks() *Shrinking {
 // Paced is how the limit holds back the classes normal and low in a long
 // window, the default included; nil when it does not.
 func (l *Limit) Paced() *Pace {
+	shortest := shortestPace
 	p := l.Pace
 	if p == nil {
-		p = &Pace{Burst: Portion{Percent: defaultPace}}
+		p, shortest = &Pace{Burst: Portion{Percent: defaultPace}}, longWindow
 	}
-	if p.Off || !l.enforced() || l.Bucket != nil || l.window() < longWindow {
+	if p.Off || !l.enforced() || l.Bucket != nil || l.window() < shortest {
 		return nil
 	}
 	return p

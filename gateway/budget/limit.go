@@ -292,8 +292,8 @@ func (l *Limit) checkPace(ps *source.Problems) {
 		ps.Add(at, "a bucket has a pace of its own", "remove it")
 	case !l.enforced():
 		ps.Add(at, fmt.Sprintf("a limit that is %s holds nobody back", l.Enforcement), "remove it")
-	case window < longWindow:
-		ps.Add(at, fmt.Sprintf("a window of %s is too short for a pace", window), "from 10m; reserves keep units for more urgent calls")
+	case window < shortestPace:
+		ps.Add(at, fmt.Sprintf("a window of %s is too short for a pace", window), "from 1s; reserves keep units for more urgent calls")
 	case known && l.Pace.Burst.Of(total) > total:
 		ps.Add(at, fmt.Sprintf("the burst of %s is more than there is", l.Pace.Burst), "for example 10%")
 	}

@@ -69,11 +69,13 @@ type Pace struct {
 }
 
 // defaultPace is the burst of long windows that say nothing of their pace, and
-// leastPace the calls that it lets pass at least; longWindow is the shortest of them.
+// leastPace the calls that it lets pass at least; longWindow is the shortest of
+// them, shortestPace the shortest window that can have a pace at all.
 const (
-	defaultPace = 10 // percent
-	leastPace   = 10
-	longWindow  = 10 * time.Minute
+	defaultPace  = 10 // percent
+	leastPace    = 10
+	longWindow   = 10 * time.Minute
+	shortestPace = time.Second
 )
 
 // DecodeNode reads a portion, or off.

@@ -34,7 +34,7 @@ func flag(b bool, value float64) float64 {
 
 // guarded tells of pools whose use is kept from growing fast.
 func guarded(p *budget.Pool) bool {
-	return p.Capacity > 0 && p.Interval == 0 && (p.Hold >= guardedHold || p.Calendar != nil)
+	return p.Capacity > 0 && p.Interval == 0 && (p.Hold >= guardedHold || p.Calendar != nil && (p.Calendar.Every == 0 || p.Calendar.Every >= guardedHold))
 }
 
 const guardedHold = 10 * time.Minute

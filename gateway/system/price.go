@@ -92,24 +92,25 @@ func (b *builder) charges(s *system) []charged {
 	return all
 }
 
-// prices puts together what calls of a kind cost, apart from the limits whose
-// cost the operation says itself.
+// prices puts together what calls of a kind cost. Where the operation says itself
+// what it costs, only what the limit reads from the answer is left to do.
 func (s *system) prices(t budget.Target, own specs.Costs) prices {
 	var p prices
 	for _, c := range s.charges {
 		if !c.limit.Applies(t) {
 			continue
 		}
-		if _, said := own[c.pool]; said {
+		_, said := own[c.pool]
+		if said && c.answer == nil {
 			p.says = p.says || c.charge.By == "duration"
 			continue
 		}
-		if c.request != nil {
+		if c.request != nil && !said {
 			p.asked = append(p.asked, price{pool: c.pool, mapping: c.request, charge: c.charge})
 		}
 		if c.charge.By == "duration" || c.charge.By == "bytes" || c.answer != nil {
 			p.metered = append(p.metered, meter{
-				pool: c.pool, charge: c.charge, answer: c.answer, guesses: c.request == nil, usual: s.fleet.usual(s.name, t.Operation, c.pool),
+				pool: c.pool, charge: c.charge, answer: c.answer, guesses: c.request == nil && !said, usual: s.fleet.usual(s.name, t.Operation, c.pool),
 			})
 			p.looks = p.looks || c.answer != nil
 			p.counts = p.counts || c.charge.By == "bytes"

@@ -43,7 +43,8 @@ func TestMeasuredCosts(t *testing.T) {
 		{"more than was asked", "{by: value, request: '.points // 10', answer: .actual}", "", "POST", `{"points":25}`, 200, `{"actual":40}`, 40},
 		{"no refund", "{by: value, request: '.points // 10', answer: '.extensions.cost.actualQueryCost'}", "", "POST", `{"points":25}`, 200, `{"extensions":{"cost":{"actualQueryCost":null}}}`, 25},
 		{"an answer that is no JSON", "{by: value, request: '.points // 10', answer: .actual}", "", "POST", `{"points":25}`, 200, `oops`, 25},
-		{"the operation's own number", "{by: value, request: '.points // 10', answer: .actual}", "cost: {pool: 6}", "POST", `{"points":25}`, 200, `{"actual":40}`, 6},
+		{"the operation's own number", "{by: value, request: '.points // 10', answer: .actual}", "cost: {pool: 6}", "POST", `{"points":25}`, 200, `{"total":40}`, 6},
+		{"the operation's own number, settled by the answer", "{by: value, request: '.points // 10', answer: .actual}", "cost: {pool: 6}", "POST", `{"points":25}`, 200, `{"actual":4}`, 4},
 		{"the operation's own mapping", "{by: bytes}", "cost: {pool: '.points * 2'}", "POST", `{"points":25}`, 200, `{}`, 50},
 		{"exempt", "{by: value, request: .points}", "", "POST", `{"points":0}`, 200, "{}", 0},
 	} {
