@@ -19,10 +19,10 @@ var classes = []struct {
 	load float64
 	wait time.Duration
 }{
-	{"critical", 0.5, 5 * time.Second},
-	{"high", 1.5, time.Second},
-	{"normal", 4, time.Second},
-	{"low", 4, time.Second},
+	{"critical", 0.3, 5 * time.Second},
+	{"high", 0.5, 2 * time.Second},
+	{"normal", 3.2, time.Second},
+	{"low", 6, time.Second},
 }
 
 // mixed offers calls of all classes at fixed rates, whatever becomes of them,

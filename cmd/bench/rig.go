@@ -176,7 +176,7 @@ func scaled(n source.Node, by float64) []string {
 	var keys []string
 	paced := func(window string) {
 		var d source.Duration
-		if err := d.UnmarshalText([]byte(window)); err == nil && d.Std() >= 10*time.Minute && d.Std().Seconds()/by >= 1 && !n.Get("pace").Exists() {
+		if err := d.UnmarshalText([]byte(window)); err == nil && d.Std() >= 10*time.Second && d.Std().Seconds()/by >= 1 && !n.Get("pace").Exists() && enforced(n) {
 			keys = append(keys, "pace: 10%")
 		}
 	}
@@ -201,6 +201,11 @@ func scaled(n source.Node, by float64) []string {
 		keys = append(keys, fmt.Sprintf("capacity: \"(%s) / %s\"", n.Get("capacity").Text(), number(by)))
 	}
 	return keys
+}
+
+func enforced(n source.Node) bool {
+	text := n.Get("enforcement").Text()
+	return text != "billed" && text != "advisory"
 }
 
 // faster is a duration on the faster clock, in whole microseconds.

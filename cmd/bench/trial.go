@@ -44,14 +44,14 @@ func (t trial) with(change func(*trial)) trial {
 // trials are all profiles. Rates are low enough for several trials to run side
 // by side on a small machine; what counts is the use of the limit, not its size.
 var trials = []trial{
-	get("acumatica", "acumatica", 40, "8").with(func(t *trial) {
-		t.facts, t.options = "{cores: 8, requests_per_minute: 2400}", []string{"-requests=2400", "-concurrency=8"}
+	get("acumatica", "acumatica", 50, "8").with(func(t *trial) {
+		t.facts, t.options = "{cores: 4, requests_per_minute: 60000}", []string{"-requests=60000", "-concurrency=4"}
 	}),
 	get("amazon-sp-api", "amazon-sp-api", 5, "1").with(func(t *trial) {
 		t.path, t.limits = "/listings/2021-08-01/items/A1/SKU-0001", map[string]string{}
 	}),
 	get("business-central", "business-central", 62, "1"),
-	get("dataverse", "dataverse", 60, "12").with(func(t *trial) {
+	get("dataverse", "dataverse", 45, "9").with(func(t *trial) {
 		t.scale, t.options = 50, []string{"-requests=360"}
 		t.limits = map[string]string{"requests": "capacity: 360"}
 	}),
@@ -78,13 +78,13 @@ var trials = []trial{
 	get("oracle-fusion", "oracle-fusion", 50, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 4}", []string{"-concurrency=4"}
 	}),
-	get("quickbooks-online", "quickbooks", 40, "8").with(func(t *trial) { t.scale = 5 }),
+	get("quickbooks-online", "quickbooks", 40, "8").with(func(t *trial) { t.scale = 10 }),
 	get("sage-intacct", "sage-intacct", 25, "1").with(func(t *trial) {
-		t.facts, t.options = "{concurrency: 2}", []string{"-concurrency=2", "-age=10ms"}
+		t.facts, t.options = "{concurrency: 2}", []string{"-concurrency=2", "-age=1ms"}
 	}),
 	get("salesforce", "salesforce", 50, "10").with(func(t *trial) {
-		t.scale, t.options = 10_000, []string{"-requests=432"}
-		t.limits = map[string]string{"daily": "capacity: 432"}
+		t.scale, t.options = 20_000, []string{"-requests=216"}
+		t.limits = map[string]string{"daily": "capacity: 216"}
 	}),
 	get("sap-api-management", "sap-api-management", 12, "2").with(func(t *trial) {
 		t.facts, t.options = "{spike_per_minute: 3000, quota_per_hour: 1000000}", []string{"-rate=50", "-requests=1000000"}

@@ -74,7 +74,7 @@ type Pace struct {
 const (
 	defaultPace  = 10 // percent
 	leastPace    = 10
-	longWindow   = 10 * time.Minute
+	longWindow   = 10 * time.Second
 	shortestPace = time.Second
 )
 
