@@ -132,6 +132,10 @@ func (y *system) take(a *budget.Admission, t told, generation int) bool {
 	if y.generation != generation {
 		return false
 	}
+	if t.now > y.clock.most(time.Now())+jump { // units came back too early
+		y.wakeBeats()
+		return false
+	}
 	f := y.fly(a)
 	f.epoch, f.admitted, f.ends = y.epoch, t.now, t.now+atLeast(a.Lease)
 	f.ended = t.rest[7:]

@@ -86,6 +86,10 @@ type reference struct {
 	sent, heard time.Time
 }
 
+// jump is how much further, in microseconds, Redis' clock has to be than it can be
+// for having been put forward.
+const jump = 1000
+
 // drift is how much faster one clock may run than another.
 const drift = 1e-3
 
@@ -287,7 +291,7 @@ func (y *system) beat() (more bool) {
 		return false
 	}
 	late := t.code == beatLate
-	if jumped := clock.most(heard); t.code != beatStrange && t.now > jumped+1000 {
+	if jumped := clock.most(heard); t.code != beatStrange && t.now > jumped+jump {
 		y.mu.Unlock()
 		y.correct(jumped - t.raw)
 		return true
@@ -361,7 +365,7 @@ func (y *system) correct(most float64) {
 	y.store.options.Log.Warn("the clock of Redis was put forward; the difference is taken back", "system", y.name)
 	ctx, cancel := y.context()
 	defer cancel()
-	if y.store.scripts.correct.Run(ctx, y.store.client, y.keys, strconv.FormatFloat(most, 'f', 0, 64)).Err() != nil {
+	if y.store.scripts.correct.Run(ctx, y.store.client, y.keys, strconv.FormatFloat(most, 'f', 0, 64), microseconds(2*y.store.options.Deadline)).Err() != nil {
 		y.wakeBeats()
 	}
 }
