@@ -34,7 +34,13 @@ func flag(b bool, value float64) float64 {
 
 // guarded tells of pools whose use is kept from growing fast.
 func guarded(p *budget.Pool) bool {
-	return p.Capacity > 0 && p.Interval == 0 && (p.Hold >= guardedHold || p.Calendar != nil)
+	if p.Capacity == 0 || p.Interval > 0 {
+		return false
+	}
+	if c := p.Calendar; c != nil {
+		return c.Every == 0 || c.Every >= guardedHold
+	}
+	return p.Hold >= guardedHold
 }
 
 const guardedHold = 10 * time.Minute
