@@ -2,6 +2,9 @@ package counter
 
 import (
 	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -305,6 +308,51 @@ func TestChaosFindsMistakes(t *testing.T) {
 			c.early, c.spoil = plant.early, plant.spoil
 			plant.stir(c, startServer(t))
 			c.violated()
+		})
+	}
+}
+
+var rounds = flag.Int("chaos", 1, "rounds of chaos by chance, of about five seconds each")
+
+// By chance: three replicas with networks of their own, and what may happen to them
+// and to Redis, one after the other and some of it at once.
+func TestChaosByChance(t *testing.T) {
+	for range *rounds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			r := startServer(t, "--appendonly", []string{"yes", "no"}[random.IntN(2)])
+			c := newChaos(t)
+			var networks []*proxy
+			for i := range 3 {
+				p := startProxy(t, r.address)
+				networks = append(networks, p)
+				c.join(p.client(), quick(fmt.Sprint("replica ", i)))
+			}
+			c.progress(100)
+			any := func() *proxy { return networks[random.IntN(len(networks))] }
+			client := r.client()
+			defer client.Close()
+			happenings := []func(){
+				func() { r.kill(); r.start() },
+				func() { r.stop(); time.Sleep(rand.N(400 * time.Millisecond)); r.cont() },
+				func() { _ = client.FlushAll(t.Context()) },
+				func() { shift(t, r, time.Duration(random.IntN(4)-1)*time.Second) },
+				func() { p := any(); p.set(func() { p.cut = !p.cut }) },
+				func() { p := any(); p.set(func() { p.stalled = !p.stalled }) },
+				func() { p := any(); p.set(func() { p.deaf = !p.deaf }) },
+				func() { p := any(); p.set(func() { p.delay = rand.N(50 * time.Millisecond) }) },
+			}
+			for range 12 {
+				happenings[random.IntN(len(happenings))]()
+				time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
+			}
+			for _, p := range networks {
+				p.set(func() { p.cut, p.stalled, p.deaf, p.delay = true, false, false, 0 })
+				p.set(func() { p.cut = false })
+			}
+			c.progress(100)
+			c.verdict()
 		})
 	}
 }

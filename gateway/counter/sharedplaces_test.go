@@ -123,7 +123,9 @@ func shift(t *testing.T, r *server, d time.Duration) {
 	t.Helper()
 	c := r.client()
 	defer c.Close()
-	const script = `local last, skew = struct.unpack('<dd', redis.call('HGET', KEYS[1], 'c'))
+	const script = `local c = redis.call('HGET', KEYS[1], 'c')
+if not c then return 0 end
+local last, skew = struct.unpack('<dd', c)
 return redis.call('HSET', KEYS[1], 'c', struct.pack('<dd', last, skew + ARGV[1]))`
 	if err := c.Eval(t.Context(), script, []string{"{hr:erp}"}, d.Microseconds()).Err(); err != nil {
 		t.Fatal(err)
