@@ -36,6 +36,7 @@ type chaos struct {
 }
 
 func newChaos(t *testing.T) *chaos {
+	t.Parallel() // they wait more than they work
 	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 60 * time.Millisecond}
 }
 
@@ -97,12 +98,12 @@ func (c *chaos) progress(n int) {
 }
 
 func TestChaosNone(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, two := c.join(r.client(), quick("one")), c.join(r.client(), quick("two"))
 	awaitMode(t, one.Shared, budget.ModeShared)
 	awaitMode(t, two.Shared, budget.ModeShared)
-	c.progress(500)
+	c.progress(300)
 	one.stop()
 	two.stop()
 	t.Log(one.Standing("erp"), two.Standing("erp"), one.load.Granted(), two.load.Granted(), one.load.Failed(), two.load.Failed())
@@ -122,8 +123,8 @@ func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
 }
 
 func TestChaosRedisGoes(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, other, _, _ := two(c, r)
 	r.kill()
 	awaitMode(t, one.Shared, budget.ModeAlone)
@@ -137,8 +138,8 @@ func TestChaosRedisGoes(t *testing.T) {
 }
 
 func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	two(c, r)
 	for range 3 {
 		r.kill()
@@ -149,8 +150,8 @@ func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
 }
 
 func TestChaosRedisRestartsWithItsLog(t *testing.T) {
-	r := startServer(t, "--appendonly", "yes")
 	c := newChaos(t)
+	r := startServer(t, "--appendonly", "yes")
 	two(c, r)
 	for range 3 {
 		r.kill()
@@ -161,8 +162,8 @@ func TestChaosRedisRestartsWithItsLog(t *testing.T) {
 }
 
 func TestChaosRedisPauses(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, _, _, _ := two(c, r)
 	for _, d := range []time.Duration{30, 100, 250, 400} {
 		r.stop()
@@ -180,8 +181,8 @@ func TestChaosRedisPauses(t *testing.T) {
 }
 
 func TestChaosFlush(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	two(c, r)
 	for range 4 {
 		if err := r.client().FlushAll(t.Context()).Err(); err != nil {
@@ -193,8 +194,8 @@ func TestChaosFlush(t *testing.T) {
 }
 
 func TestChaosPartition(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, other, near, _ := two(c, r)
 	for _, sever := range []func(bool){
 		func(on bool) { near.cut = on },
@@ -217,8 +218,8 @@ func TestChaosPartition(t *testing.T) {
 }
 
 func TestChaosSlowNetwork(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	_, _, near, far := two(c, r)
 	near.set(func() { near.delay = 20 * time.Millisecond })
 	far.set(func() { far.delay = 45 * time.Millisecond }) // now and then too late
@@ -227,8 +228,8 @@ func TestChaosSlowNetwork(t *testing.T) {
 }
 
 func TestChaosReplicaDies(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, other, _, _ := two(c, r)
 	other.die()
 	c.progress(200)

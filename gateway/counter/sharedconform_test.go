@@ -67,9 +67,10 @@ func warm(s *Shared, system string) {
 }
 
 func TestSharedModel(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
-	budgettest.Model(t, []budget.Store{one, two})
+	budgettest.Model(t, 20, one, two)
 }

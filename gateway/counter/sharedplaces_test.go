@@ -16,6 +16,7 @@ import (
 // The server fails and its replica is promoted, which may have missed the last
 // writes.
 func TestChaosFailover(t *testing.T) {
+	c := newChaos(t)
 	master := startServer(t)
 	slave := startServer(t, "--replicaof", "127.0.0.1", master.port())
 	sentinel := &server{t: t, program: "redis-sentinel", address: freeAddress(t), dir: t.TempDir()}
@@ -39,7 +40,6 @@ func TestChaosFailover(t *testing.T) {
 			MasterName: "hr", SentinelAddrs: []string{sentinel.address}, ContextTimeoutEnabled: true, MaxRetries: -1, DialTimeout: time.Second,
 		})
 	}
-	c := newChaos(t)
 	one, other := c.join(client(), quick("one")), c.join(client(), quick("two"))
 	awaitMode(t, one.Shared, budget.ModeShared)
 	awaitMode(t, other.Shared, budget.ModeShared)
@@ -60,6 +60,7 @@ func TestChaosFailover(t *testing.T) {
 
 // All that is known of a system lies in one slot of a Cluster.
 func TestSharedOnCluster(t *testing.T) {
+	t.Parallel()
 	var addresses []string
 	for range 3 {
 		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
@@ -135,8 +136,8 @@ return redis.call('HSET', KEYS[1], 'c', struct.pack('<dd', last, skew + ARGV[1])
 func TestChaosClock(t *testing.T) {
 	for _, d := range []time.Duration{10 * time.Second, -10 * time.Second, time.Second, 150 * time.Millisecond, -100 * time.Millisecond} {
 		t.Run(d.String(), func(t *testing.T) {
-			r := startServer(t)
 			c := newChaos(t)
+			r := startServer(t)
 			one, other, _, _ := two(c, r)
 			for range 3 {
 				shift(t, r, d)

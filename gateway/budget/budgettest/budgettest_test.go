@@ -11,4 +11,4 @@ func TestMemoryConforms(t *testing.T) {
 	budgettest.Conform(t, func(*testing.T) []budget.Store { return []budget.Store{budget.NewMemory()} })
 }
 
-func TestMemoryModel(t *testing.T) { budgettest.Model(t, []budget.Store{budget.NewMemory()}) }
+func TestMemoryModel(t *testing.T) { budgettest.Model(t, 100_000, budget.NewMemory()) }

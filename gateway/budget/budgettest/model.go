@@ -15,13 +15,16 @@ import (
 
 // Model compares stores that count together with a model in plain sums, over
 // random calls and ends. Holds and leases are so long that nothing comes back by
-// itself meanwhile, so the stores must agree with it to the unit.
-func Model(t *testing.T, stores []budget.Store) {
+// itself meanwhile, so the stores must agree with it to the unit. At most so many
+// scripts are tried.
+func Model(t *testing.T, most int64, stores ...budget.Store) {
 	var run atomic.Int64
 	rapid.Check(t, func(t *rapid.T) {
+		if run.Add(1) > most {
+			return
+		}
 		m := &model{stores: stores, used: map[string]budget.Units{}, flying: map[string]budget.Units{}}
 		name := func(kind string) string { return fmt.Sprintf("%s-%d", kind, run.Load()) }
-		run.Add(1)
 		size := func(label string) budget.Units { return budget.Units(rapid.Int64Range(1, 9).Draw(t, label)) * one }
 		m.pools = []*budget.Pool{
 			{Name: name("window"), Capacity: 4 * size("window"), Hold: time.Hour / 10},
