@@ -60,6 +60,9 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 	if in := time.Duration(s.suspended - now); in > 0 {
 		return Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: in, Again: in}, nil
 	}
+	if len(s.pools) >= s.sweepAt { // before any is looked up, because those asked for may be idle
+		s.sweep(now)
+	}
 	d := Decision{Granted: true, Pool: -1}
 	var few [8]*memoryPool
 	pools := few[:0]
@@ -84,9 +87,6 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 func (s *memorySystem) pool(ask *Ask, a *Admission, now int64) *memoryPool {
 	p := s.pools[ask.Key]
 	if p == nil {
-		if len(s.pools) >= s.sweepAt {
-			s.sweep(now)
-		}
 		p = newMemoryPool(s, ask.Pool, a.Lease, now)
 		s.pools[ask.Key] = p
 	} else if ask.Pool.Revision > p.revision {

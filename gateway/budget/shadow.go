@@ -10,6 +10,9 @@ func (m *Memory) Record(a *Admission) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
+	if len(s.pools) >= s.sweepAt {
+		s.sweep(now)
+	}
 	a.At = time.Duration(now)
 	for i := range a.Asks {
 		s.pool(&a.Asks[i], a, now).flying.add(now+int64(a.Lease), a.Asks[i].Units)

@@ -19,16 +19,18 @@ type Store interface {
 	// when its lease and the hold after it have run out. An error means that the
 	// store cannot tell; the call must not be sent then.
 	Admit(ctx context.Context, a *Admission) (Decision, error)
-	// Settle ends an admission that was granted, once.
+	// Settle ends an admission that was granted, once. A shared store may carry it
+	// out a little later, and loses it without harm: the lease stands for it.
 	Settle(ctx context.Context, a *Admission, s Settlement) error
 	// Usage lists the pools of a system that hold anything, in no order.
 	Usage(ctx context.Context, system string) ([]Usage, error)
 	// Suspend admits no call to a system for a while, whoever asks for it; zero
 	// ends a suspension. The longer one of two counts.
 	Suspend(ctx context.Context, system string, d time.Duration) error
-	// Watch has wake called, never blocking, when units of a system may have come
-	// back by another hand than this process's own, until stop is called. A store
-	// of one process never calls it.
+	// Watch has wake called, from any goroutine, when units of a system may have
+	// come back other than by the time that a decision told: by another process, or
+	// by a settlement that was carried out after Settle had returned. It lasts until
+	// stop is called. wake must not block. A store of one process never calls it.
 	Watch(system string, wake func()) (stop func())
 	// Standing tells how the store stands at the moment.
 	Standing(system string) Standing
@@ -60,7 +62,9 @@ const (
 type Admission struct {
 	System string
 	Asks   []Ask
-	// Lease is how long the call may be under way at most.
+	// Lease is how long the call may be under way at most, from before Admit was
+	// called: a call that is not sent by then must not be sent. The first call
+	// with a longer lease than any before may have to wait until all replicas know.
 	Lease time.Duration
 	// Overdraw lets soft pools be exceeded.
 	Overdraw bool

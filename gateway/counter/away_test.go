@@ -169,7 +169,7 @@ func TestDeadRedisCostsOneDeadline(t *testing.T) {
 func TestFlapping(t *testing.T) {
 	s := redistest.Run(t)
 	synctest.Test(t, func(t *testing.T) {
-		r, h := given(s)
+		r, h := overLossy(s)
 		defer r.crash()
 		l := r.Quota("n", 1<<40, hour)
 		failed := 0
@@ -267,8 +267,8 @@ func TestCallsGoOnAlone(t *testing.T) {
 func TestCallsOfTheDead(t *testing.T) {
 	s := redistest.Run(t)
 	synctest.Test(t, func(t *testing.T) {
-		a, _ := given(s)
-		b, _ := given(s)
+		a, _ := overLossy(s)
+		b, _ := overLossy(s)
 		defer b.crash()
 		ctx := context.Background()
 		dead, living := a.Concurrency("n", 4), b.Concurrency("n", 4)

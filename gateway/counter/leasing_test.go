@@ -36,7 +36,7 @@ func (h *lossy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 // given makes counters that have the time of this machine, or of the bubble
 // that they are made in.
-func given(s *redistest.Server) (*Redis, *lossy) {
+func overLossy(s *redistest.Server) (*Redis, *lossy) {
 	c, err := Dial(Address{Hosts: []string{s.Address}})
 	if err != nil {
 		panic(err)
@@ -102,7 +102,7 @@ func TestLeasesNeverAdmitMore(t *testing.T) {
 func playLeases(s *redistest.Server, burst int, rate float64, replicas int, moves []leaseMove) (leased int, err error) {
 	all, hooks := make([]*Redis, replicas), make([]*lossy, replicas)
 	for i := range all {
-		all[i], hooks[i] = given(s)
+		all[i], hooks[i] = overLossy(s)
 	}
 	defer func() {
 		for _, r := range all {
@@ -126,7 +126,7 @@ func playLeases(s *redistest.Server, burst int, rate float64, replicas int, move
 		time.Sleep(m.wait)
 		if m.crash {
 			all[m.who].crash()
-			all[m.who], hooks[m.who] = given(s)
+			all[m.who], hooks[m.who] = overLossy(s)
 		}
 		hooks[m.who].lose.Store(m.loses)
 		for range m.calls {
@@ -166,7 +166,7 @@ func TestThrottleIsUsedToTheFull(t *testing.T) {
 		const rate, burst, seconds = 2000, 200, 2
 		var limits []gateway.Limit
 		for range 2 {
-			r, _ := given(s)
+			r, _ := overLossy(s)
 			defer r.crash()
 			limits = append(limits, r.Throttle("n", rate, burst))
 		}

@@ -71,7 +71,7 @@ func TestRedisSimulates(t *testing.T) {
 	terms := countertest.Terms{Resolution: time.Microsecond, Leased: leasable}
 	t.Run("one replica", func(t *testing.T) {
 		countertest.Simulate(t, terms, func() (gateway.Counters, func()) {
-			r, _ := given(s)
+			r, _ := overLossy(s)
 			r.client.FlushAll(context.Background())
 			return r, r.crash
 		})
@@ -79,8 +79,8 @@ func TestRedisSimulates(t *testing.T) {
 	t.Run("two replicas", func(t *testing.T) {
 		terms.Several = true
 		countertest.Simulate(t, terms, func() (gateway.Counters, func()) {
-			a, _ := given(s)
-			b, _ := given(s)
+			a, _ := overLossy(s)
+			b, _ := overLossy(s)
 			a.client.FlushAll(context.Background())
 			return pair{a: a, b: b}, func() {
 				a.crash()

@@ -85,7 +85,8 @@ import (
 // Redis' clock is the server's wall clock. Each script is told the least and the
 // most that it can be, by the caller's own clock since its last beat. A clock that
 // was put back goes on from the least; one that was put forward has its calls
-// refused until a replica has taken the difference back.
+// refused until a replica has taken the difference back. What is put forward by
+// less than an answer takes cannot be told from a slow answer.
 //
 // # What is assumed
 //

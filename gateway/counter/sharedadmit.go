@@ -63,7 +63,7 @@ func (y *system) question(a *budget.Admission, now time.Time) []any {
 	args := make([]any, 0, 3+2*len(a.Asks))
 	args = append(args,
 		numbers(y.clock.least(now), y.clock.most(now)+atMost(y.store.options.Deadline), atLeast(a.Lease), float64(a.Class),
-			flag(a.Queued, 1)+flag(a.Floor, 2)+flag(a.Probe, 4)+flag(a.Overdraw, 8), y.store.by),
+			given(a.Queued, 1)+given(a.Floor, 2)+given(a.Probe, 4)+given(a.Overdraw, 8), y.store.by),
 		y.epoch, y.store.options.Replica)
 	wall := y.clock.wall(now)
 	for i := range a.Asks {
@@ -130,6 +130,10 @@ func (y *system) take(a *budget.Admission, t told, generation int) bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if y.generation != generation {
+		return false
+	}
+	if t.now > y.clock.most(time.Now())+jump { // units came back too early
+		y.wakeBeats()
 		return false
 	}
 	f := y.fly(a)
@@ -265,7 +269,7 @@ func (y *system) settlement(s settling, now time.Time) []any {
 	f := s.flight
 	args := make([]any, 0, 2+2*len(f.asks))
 	args = append(args, numbers(
-		y.clock.least(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), flag(s.s.Overload, 1),
+		y.clock.least(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
 		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
 	), y.epoch)
 	wall := y.clock.wall(now)

@@ -17,7 +17,7 @@ import (
 )
 
 // trips counts what is sent to Redis for admissions.
-type tripsHook struct{ admissions, trips atomic.Int64 }
+type tripsHook struct{ trips atomic.Int64 }
 
 func (h *tripsHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }

@@ -2,6 +2,9 @@ package counter
 
 import (
 	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +36,7 @@ type chaos struct {
 }
 
 func newChaos(t *testing.T) *chaos {
+	t.Parallel() // they wait more than they work
 	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 60 * time.Millisecond}
 }
 
@@ -94,12 +98,12 @@ func (c *chaos) progress(n int) {
 }
 
 func TestChaosNone(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, two := c.join(r.client(), quick("one")), c.join(r.client(), quick("two"))
 	awaitMode(t, one.Shared, budget.ModeShared)
 	awaitMode(t, two.Shared, budget.ModeShared)
-	c.progress(500)
+	c.progress(300)
 	one.stop()
 	two.stop()
 	t.Log(one.Standing("erp"), two.Standing("erp"), one.load.Granted(), two.load.Granted(), one.load.Failed(), two.load.Failed())
@@ -119,8 +123,8 @@ func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
 }
 
 func TestChaosRedisGoes(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, other, _, _ := two(c, r)
 	r.kill()
 	awaitMode(t, one.Shared, budget.ModeAlone)
@@ -134,8 +138,8 @@ func TestChaosRedisGoes(t *testing.T) {
 }
 
 func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	two(c, r)
 	for range 3 {
 		r.kill()
@@ -146,8 +150,8 @@ func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
 }
 
 func TestChaosRedisRestartsWithItsLog(t *testing.T) {
-	r := startServer(t, "--appendonly", "yes")
 	c := newChaos(t)
+	r := startServer(t, "--appendonly", "yes")
 	two(c, r)
 	for range 3 {
 		r.kill()
@@ -158,8 +162,8 @@ func TestChaosRedisRestartsWithItsLog(t *testing.T) {
 }
 
 func TestChaosRedisPauses(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, _, _, _ := two(c, r)
 	for _, d := range []time.Duration{30, 100, 250, 400} {
 		r.stop()
@@ -177,8 +181,8 @@ func TestChaosRedisPauses(t *testing.T) {
 }
 
 func TestChaosFlush(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	two(c, r)
 	for range 4 {
 		if err := r.client().FlushAll(t.Context()).Err(); err != nil {
@@ -190,8 +194,8 @@ func TestChaosFlush(t *testing.T) {
 }
 
 func TestChaosPartition(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, other, near, _ := two(c, r)
 	for _, sever := range []func(bool){
 		func(on bool) { near.cut = on },
@@ -214,8 +218,8 @@ func TestChaosPartition(t *testing.T) {
 }
 
 func TestChaosSlowNetwork(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	_, _, near, far := two(c, r)
 	near.set(func() { near.delay = 20 * time.Millisecond })
 	far.set(func() { far.delay = 45 * time.Millisecond }) // now and then too late
@@ -224,8 +228,8 @@ func TestChaosSlowNetwork(t *testing.T) {
 }
 
 func TestChaosReplicaDies(t *testing.T) {
-	r := startServer(t)
 	c := newChaos(t)
+	r := startServer(t)
 	one, other, _, _ := two(c, r)
 	other.die()
 	c.progress(200)
@@ -305,6 +309,51 @@ func TestChaosFindsMistakes(t *testing.T) {
 			c.early, c.spoil = plant.early, plant.spoil
 			plant.stir(c, startServer(t))
 			c.violated()
+		})
+	}
+}
+
+var rounds = flag.Int("chaos", 1, "rounds of chaos by chance, of about five seconds each")
+
+// By chance: three replicas with networks of their own, and what may happen to them
+// and to Redis, one after the other and some of it at once.
+func TestChaosByChance(t *testing.T) {
+	for range *rounds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			r := startServer(t, "--appendonly", []string{"yes", "no"}[random.IntN(2)])
+			c := newChaos(t)
+			var networks []*proxy
+			for i := range 3 {
+				p := startProxy(t, r.address)
+				networks = append(networks, p)
+				c.join(p.client(), quick(fmt.Sprint("replica ", i)))
+			}
+			c.progress(100)
+			any := func() *proxy { return networks[random.IntN(len(networks))] }
+			client := r.client()
+			defer client.Close()
+			happenings := []func(){
+				func() { r.kill(); r.start() },
+				func() { r.stop(); time.Sleep(rand.N(400 * time.Millisecond)); r.cont() },
+				func() { _ = client.FlushAll(t.Context()) },
+				func() { shift(t, r, time.Duration(random.IntN(4)-1)*time.Second) },
+				func() { p := any(); p.set(func() { p.cut = !p.cut }) },
+				func() { p := any(); p.set(func() { p.stalled = !p.stalled }) },
+				func() { p := any(); p.set(func() { p.deaf = !p.deaf }) },
+				func() { p := any(); p.set(func() { p.delay = rand.N(50 * time.Millisecond) }) },
+			}
+			for range 12 {
+				happenings[random.IntN(len(happenings))]()
+				time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
+			}
+			for _, p := range networks {
+				p.set(func() { p.cut, p.stalled, p.deaf, p.delay = true, false, false, 0 })
+				p.set(func() { p.cut = false })
+			}
+			c.progress(100)
+			c.verdict()
 		})
 	}
 }

@@ -65,3 +65,12 @@ func warm(s *Shared, system string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+func TestSharedModel(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	warm(one, "erp")
+	warm(two, "erp")
+	budgettest.Model(t, 20, one, two)
+}

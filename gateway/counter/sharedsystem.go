@@ -86,6 +86,10 @@ type reference struct {
 	sent, heard time.Time
 }
 
+// jump is how much further, in microseconds, Redis' clock has to be than it can be
+// for having been put forward.
+const jump = 1000
+
 // drift is how much faster one clock may run than another.
 const drift = 1e-3
 
@@ -231,8 +235,8 @@ func (y *system) step() {
 			return
 		}
 	}
-	if lone {
-		y.rejoin("")
+	if lone && !y.rejoin("") {
+		return // a beat would end the reserve for what is not told yet
 	}
 	for range 3 { // strangers and late ones get it right with the second beat
 		if !y.beat() {
@@ -261,7 +265,7 @@ func (y *system) beat() (more bool) {
 	clock, epoch := y.clock, y.epoch
 	args := []any{
 		numbers(clock.least(sent), clock.most(sent)+atMost(o.Deadline), y.store.by, y.share, atMost(time.Since(y.store.started)),
-			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), flag(o.ColdStart == "occupied", 1), atLeast(y.lease)),
+			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), given(o.ColdStart == "occupied", 1), atLeast(y.lease)),
 		epoch, o.Replica, y.store.newEpoch(),
 	}
 	for key := range y.pools {
@@ -287,7 +291,7 @@ func (y *system) beat() (more bool) {
 		return false
 	}
 	late := t.code == beatLate
-	if jumped := clock.most(heard); t.code != beatStrange && t.now > jumped+1000 {
+	if jumped := clock.most(heard); t.code != beatStrange && t.now > jumped+jump {
 		y.mu.Unlock()
 		y.correct(jumped - t.raw)
 		return true
@@ -356,19 +360,29 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 	}
 }
 
+// reset goes by what Redis' clock says now, or has it put right.
+func (y *system) reset(t told, sent time.Time) {
+	heard := time.Now()
+	if most := y.clock.most(heard); t.now > most+jump {
+		go y.correct(most - t.raw)
+		return
+	}
+	y.clock = reference{at: t.now, sent: sent, heard: heard}
+}
+
 // correct takes back what Redis' clock was put forward.
 func (y *system) correct(most float64) {
 	y.store.options.Log.Warn("the clock of Redis was put forward; the difference is taken back", "system", y.name)
 	ctx, cancel := y.context()
 	defer cancel()
-	if y.store.scripts.correct.Run(ctx, y.store.client, y.keys, strconv.FormatFloat(most, 'f', 0, 64)).Err() != nil {
+	if y.store.scripts.correct.Run(ctx, y.store.client, y.keys, strconv.FormatFloat(most, 'f', 0, 64), microseconds(2*y.store.options.Deadline)).Err() != nil {
 		y.wakeBeats()
 	}
 }
 
 // rejoin tells Redis what this replica holds: all of it to a new epoch, after a loss
 // of the counts, or what it admitted while it was alone when epoch is empty. It
-// tells whether a beat should follow.
+// tells whether a beat should follow: Redis knows now, or knows nothing at all.
 func (y *system) rejoin(epoch string) bool {
 	o, whole := &y.store.options, epoch != ""
 	y.mu.Lock()
@@ -391,7 +405,7 @@ func (y *system) rejoin(epoch string) bool {
 		left = atMost(now.Sub(y.left))
 	}
 	args := []any{
-		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, flag(whole, 1), atLeast(y.lease), left),
+		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left),
 		epoch, o.Replica, names,
 	}
 	wall := y.clock.wall(now)
@@ -409,7 +423,10 @@ func (y *system) rejoin(epoch string) bool {
 	if err != nil || t.code != beatOK {
 		y.failures++
 		defer y.wakeBeats()
-		return err == nil && !whole
+		if err == nil && t.code == beatLate {
+			y.reset(t, now)
+		}
+		return err == nil && t.code == beatStrange && !whole
 	}
 	y.clock = reference{at: t.now, sent: now, heard: time.Now()}
 	for _, f := range flights {

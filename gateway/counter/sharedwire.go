@@ -25,7 +25,7 @@ func numbers(list ...float64) []byte {
 	return b
 }
 
-func flag(b bool, value float64) float64 {
+func given(b bool, value float64) float64 {
 	if b {
 		return value
 	}
@@ -34,7 +34,13 @@ func flag(b bool, value float64) float64 {
 
 // guarded tells of pools whose use is kept from growing fast.
 func guarded(p *budget.Pool) bool {
-	return p.Capacity > 0 && p.Interval == 0 && (p.Hold >= guardedHold || p.Calendar != nil && (p.Calendar.Every == 0 || p.Calendar.Every >= guardedHold))
+	if p.Capacity == 0 || p.Interval > 0 {
+		return false
+	}
+	if c := p.Calendar; c != nil {
+		return c.Every == 0 || c.Every >= guardedHold
+	}
+	return p.Hold >= guardedHold
 }
 
 const guardedHold = 10 * time.Minute
@@ -43,7 +49,7 @@ const guardedHold = 10 * time.Minute
 // common.lua from the third number on. now is Redis' time.
 func shape(p *budget.Pool, now time.Time) [13]float64 {
 	s := [13]float64{
-		float64(p.Capacity), flag(p.Soft, 1) + flag(p.Free, 2) + flag(guarded(p), 4),
+		float64(p.Capacity), given(p.Soft, 1) + given(p.Free, 2) + given(guarded(p), 4),
 		atLeast(p.Hold), p.Interval / 1e3,
 	}
 	if p.Interval > 0 {
@@ -99,7 +105,7 @@ func askNumbers(ask *budget.Ask, shape [13]float64, actual budget.Units, r *budg
 		put(0)
 	} else {
 		put(float64(r.Used))
-		put(flag(r.Exact, 1))
+		put(given(r.Exact, 1))
 	}
 	put(ended)
 	return b

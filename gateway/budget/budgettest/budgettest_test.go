@@ -10,3 +10,5 @@ import (
 func TestMemoryConforms(t *testing.T) {
 	budgettest.Conform(t, func(*testing.T) []budget.Store { return []budget.Store{budget.NewMemory()} })
 }
+
+func TestMemoryModel(t *testing.T) { budgettest.Model(t, 100_000, budget.NewMemory()) }

@@ -17,6 +17,7 @@ if s.epoch ~= ARGV[2] or s.id ~= replid() then return {STRANGE, 0, 0} end
 local now, clock_now = clock(stored[1], least)
 if now > bound then return {LATE, now, raw} end
 if s.fence > 0 then return {FENCED, now, raw} end
+if s.frozen > now then return {REFUSED, now, 0, 2 ^ (#names - 2) - 1, 0, 0, s.frozen - now} end
 local count = #names - 2
 local all = 2 ^ count - 1
 if s.suspended > now then return {REFUSED, now, 0, all, WHY_SUSPENDED, s.suspended - now, s.suspended - now} end

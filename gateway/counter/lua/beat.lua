@@ -20,7 +20,7 @@ local function gather()
   s = {
     id = id, epoch = fresh, fence = now, cold = epoch == '' and 1 or 0, loaded = 0, seq = 1, lump = 0, left = 0, suspended = 0,
     lease = 0, lease_next = 0, lease_at = 0, longest = 0,
-    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = 0, count = 0, next = 0,
+    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = 0, count = 0, next = 0, frozen = 0,
   }
   if s.cold > 0 and occupied > 0 then s.lump = now end
 end

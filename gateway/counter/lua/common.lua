@@ -56,18 +56,20 @@ local function store(h, now)
 end
 
 -- The state, as a table and as a string.
-local STATE = '<ddddddddddddddddddddddss'
+local STATE = '<dddddddddddddddddddddddss'
 
 local function load_state(text)
-  local seq, lump, left, suspended, lease, lease_next, lease_at, longest, sig, lost, down, changed, emptied, next, any, count, fence, cold, loaded, missing, beat, alone, epoch, id =
+  local seq, lump, left, suspended, lease, lease_next, lease_at, longest, sig, lost, down, changed, emptied, next, any, count, fence, cold, loaded, missing, beat, alone, frozen, epoch, id =
     struct.unpack(STATE, text)
   return {
-    seq = seq, lump = lump, left = left, suspended = suspended, lease = lease, lease_next = lease_next, lease_at = lease_at, longest = longest, sig = sig, lost = lost, down = down, changed = changed, emptied = emptied, next = next, any = any, count = count, fence = fence, cold = cold, loaded = loaded, missing = missing, beat = beat, alone = alone, epoch = epoch, id = id,
+    seq = seq, lump = lump, left = left, suspended = suspended, lease = lease, lease_next = lease_next, lease_at = lease_at,
+    longest = longest, sig = sig, lost = lost, down = down, changed = changed, emptied = emptied, next = next, any = any,
+    count = count, fence = fence, cold = cold, loaded = loaded, missing = missing, beat = beat, alone = alone, frozen = frozen, epoch = epoch, id = id,
   }
 end
 
 local function store_state(s)
-  return struct.pack(STATE, s.seq, s.lump, s.left, s.suspended, s.lease, s.lease_next, s.lease_at, s.longest, s.sig, s.lost, s.down, s.changed, s.emptied, s.next, s.any, s.count, s.fence, s.cold, s.loaded, s.missing, s.beat, s.alone, s.epoch, s.id)
+  return struct.pack(STATE, s.seq, s.lump, s.left, s.suspended, s.lease, s.lease_next, s.lease_at, s.longest, s.sig, s.lost, s.down, s.changed, s.emptied, s.next, s.any, s.count, s.fence, s.cold, s.loaded, s.missing, s.beat, s.alone, s.frozen, s.epoch, s.id)
 end
 
 -- replid changes with every start of a server and with every promotion of a replica.
