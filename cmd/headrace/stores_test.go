@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,7 +93,8 @@ func TestReplicasShareCounts(t *testing.T) {
 	})
 }
 
-// TestServesWithoutRedis starts a server whose Redis is not there.
+// TestServesWithoutRedis starts a server whose Redis is not there. What no limit
+// holds back goes on; a limited system waits, because nobody knows what others do.
 func TestServesWithoutRedis(t *testing.T) {
 	redis := redistest.Run(t)
 	redis.Kill()
@@ -99,11 +102,21 @@ func TestServesWithoutRedis(t *testing.T) {
 	if status, text := fetch(t, b.gateway+"/orders/v1/orders/1"); status != 200 {
 		t.Errorf("%d %s", status, text)
 	}
+	system, err := os.ReadFile(filepath.Join(b.dir, "systems", "erp.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write(t, "systems/erp.yaml", string(system)+"limits: [{name: concurrency, capacity: 5}]\n")
+	eventually(t, "the limit holds", func() bool {
+		status, text := fetch(t, b.gateway+"/orders/v1/orders/1")
+		return status == 503 && strings.Contains(text, "what is left of the limits of erp is not known")
+	})
 	redis.Start()
 	eventually(t, "the counts are shared", func() bool {
 		_, text := fetch(t, b.admin+"/readyz")
 		return strings.Contains(text, `"mode":"shared"`)
 	})
+	eventually(t, "calls go on", func() bool { status, _ := fetch(t, b.gateway+"/orders/v1/orders/1"); return status == 200 })
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n")
 	eventually(t, "the change waits for the next start", func() bool { return strings.Contains(b.log.String(), `"keys":"stores.counters"`) })
 }

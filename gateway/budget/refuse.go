@@ -32,6 +32,8 @@ func (b *Budget) refuse(ctx context.Context, t *Ticket, c specs.Class, d Decisio
 	switch {
 	case d.Suspended:
 		e.Problem, e.Pool, e.Detail = gateway.SystemUnavailable, "", b.system+" is left alone for a while"
+	case b.store.Standing(b.system).Mode == ModeUncertain:
+		e.Pool, e.Detail = "", "what is left of the limits of "+b.system+" is not known at the moment"
 	case d.Paused:
 		e.Detail = b.system + " has asked for a pause"
 	case ask.Pool.pacing:

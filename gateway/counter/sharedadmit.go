@@ -3,6 +3,7 @@ package counter
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,7 +41,17 @@ func (y *system) admit(a *budget.Admission) (budget.Decision, error) {
 		return y.admitAlone(a, now), nil
 	}
 	y.mu.Unlock()
+	if uncounted(a) && !a.Probe {
+		a.At = 0 // there is nothing to settle
+		return budget.Decision{Granted: true, Pool: -1}, nil
+	}
 	return waiting(a), nil
+}
+
+// uncounted tells of a call to which no limit applies: nothing can be exceeded,
+// whatever is not known.
+func uncounted(a *budget.Admission) bool {
+	return !slices.ContainsFunc(a.Asks, func(ask budget.Ask) bool { return ask.Pool.Capacity > 0 && !ask.Pool.Free })
 }
 
 // note remembers the pools that calls use, and the longest lease.
