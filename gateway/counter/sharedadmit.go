@@ -269,7 +269,7 @@ func (y *system) settlement(s settling, now time.Time) []any {
 	f := s.flight
 	args := make([]any, 0, 2+2*len(f.asks))
 	args = append(args, numbers(
-		y.clock.least(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
+		y.clock.least(now), y.clock.most(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
 		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
 	), y.epoch)
 	wall := y.clock.wall(now)

@@ -281,7 +281,7 @@ func (y *system) beat() (more bool) {
 	t, err := readTold(y.store.scripts.beat.Run(ctx, y.store.client, y.keys, args...).Result())
 	heard := time.Now()
 	y.mu.Lock()
-	if err != nil {
+	if err != nil || heard.Sub(sent) > o.Deadline { // one that is late tells little of the clock
 		y.failures++
 		if refusedByServer(err) {
 			y.beatSent = before
@@ -418,12 +418,13 @@ func (y *system) rejoin(epoch string) bool {
 	ctx, cancel := y.context()
 	defer cancel()
 	t, err := readTold(y.store.scripts.rejoin.Run(ctx, y.store.client, y.keys, args...).Result())
+	late := time.Since(now) > o.Deadline // it tells little of the clock
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if err != nil || t.code != beatOK {
+	if err != nil || t.code != beatOK || late && whole {
 		y.failures++
 		defer y.wakeBeats()
-		if err == nil && t.code == beatLate {
+		if err == nil && t.code == beatLate && !late {
 			y.reset(t, now)
 		}
 		return err == nil && t.code == beatStrange && !whole
