@@ -268,8 +268,11 @@ func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) (again bool, e
 func (y *system) settlement(s settling, now time.Time) []any {
 	f := s.flight
 	args := make([]any, 0, 2+2*len(f.asks))
+	// Another replica may have put the clock right meanwhile, to a time that this
+	// one would not believe yet.
+	most := y.clock.most(now) + 3*atMost(y.store.options.Deadline)
 	args = append(args, numbers(
-		y.clock.least(now), y.clock.most(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
+		y.clock.least(now), most, f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
 		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
 	), y.epoch)
 	wall := y.clock.wall(now)

@@ -16,7 +16,7 @@ if not stored[2] then return 0 end
 local s = load_state(stored[2])
 if s.epoch ~= ARGV[2] or number <= tonumber(stored[3] or 0) then return 0 end
 local now, clock_now = clock(stored[1], least)
-now = math.min(now, most) -- no later than the caller asked, should the clock be ahead
+now = math.min(now, most) -- should the clock be ahead
 local done = math.max(at, now - age)
 
 -- release takes what was counted when the lease ran out before the call did.
