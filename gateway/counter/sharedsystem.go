@@ -115,9 +115,8 @@ func (r reference) wall(now time.Time) time.Time {
 }
 
 func newSystem(s *Shared, name string) *system {
-	tag := strings.NewReplacer("{", "(", "}", ")").Replace(name)
 	return &system{
-		store: s, name: name, keys: []string{"{hr:" + tag + "}"},
+		store: s, name: name, keys: systemKeys(name),
 		joined: make(chan struct{}), kick: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		shadow: budget.NewMemory(), mode: budget.ModeUncertain, since: time.Now(),
 		ceilings: map[string]budget.Units{}, flights: map[time.Duration]*flight{}, pools: map[string]*budget.Pool{}, wakes: map[int]func(){},
