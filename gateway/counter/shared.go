@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -307,7 +308,11 @@ func (s *Shared) listen(y *system) {
 	s.pubsub = s.client.Subscribe(s.ctx, y.keys[0])
 	messages := s.pubsub.Channel()
 	s.work.Go(func() {
+		own := strconv.FormatFloat(s.by, 'f', 0, 64)
 		for m := range messages {
+			if m.Payload == own {
+				continue // its lines have been woken, or have taken what was freed
+			}
 			s.mu.Lock()
 			var told *system
 			for _, y := range s.systems {

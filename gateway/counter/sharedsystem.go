@@ -27,6 +27,10 @@ type system struct {
 	// shadow counts this replica's own calls, whoever admitted them.
 	shadow *budget.Memory
 
+	// carrying is held by who takes settlements to Redis; it is never waited for
+	// while mu is held.
+	carrying sync.Mutex
+
 	mu    sync.Mutex
 	mode  string
 	since time.Time

@@ -152,5 +152,5 @@ for i = 1, #names - 3 do
   end
 end
 redis.call('HSET', KEYS[1], unpack(write))
-if wake then redis.call('PUBLISH', KEYS[1], '') end
+if wake then redis.call('PUBLISH', KEYS[1], string.sub(counter, 3)) end
 return 1
