@@ -34,19 +34,9 @@ func openStores(c workspace.Stores, log *slog.Logger) (*stores, error) {
 	if c.Counters.InMemory() {
 		return memoryStores(), nil
 	}
-	address := counter.Address{
-		Hosts: c.Counters.Hosts, Master: c.Counters.Master, Cluster: c.Counters.Cluster,
-		TLS: c.Counters.TLS, User: c.Counters.User, DB: c.Counters.DB,
-	}
-	if !c.Counters.Password.IsZero() {
-		var err error
-		if address.Password, err = c.Counters.Password.Resolve(); err != nil {
-			return nil, fmt.Errorf("stores.counters: %w", err)
-		}
-	}
-	client, err := counter.Dial(address)
+	client, err := dialCounters(c.Counters)
 	if err != nil {
-		return nil, fmt.Errorf("stores.counters: %w", err)
+		return nil, err
 	}
 	budgets, err := counter.Open(client, counter.Options{
 		Replica: c.Name(), Alone: c.Alone.Std(), ColdStart: c.ColdStart, Log: log,
@@ -57,6 +47,22 @@ func openStores(c workspace.Stores, log *slog.Logger) (*stores, error) {
 	}
 	shared := counter.NewRedis(client, counter.RedisOptions{Log: log})
 	return &stores{client: client, shared: shared, counters: shared, budgets: budgets, replica: budgets}, nil
+}
+
+// dialCounters makes a client of the Redis that keeps the counters.
+func dialCounters(c workspace.Counters) (counter.Client, error) {
+	address := counter.Address{Hosts: c.Hosts, Master: c.Master, Cluster: c.Cluster, TLS: c.TLS, User: c.User, DB: c.DB}
+	if !c.Password.IsZero() {
+		var err error
+		if address.Password, err = c.Password.Resolve(); err != nil {
+			return nil, fmt.Errorf("stores.counters: %w", err)
+		}
+	}
+	client, err := counter.Dial(address)
+	if err != nil {
+		return nil, fmt.Errorf("stores.counters: %w", err)
+	}
+	return client, nil
 }
 
 // close says goodbye to the other replicas. Nothing must be counted any more.

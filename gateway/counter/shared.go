@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -209,17 +210,6 @@ func (s *Shared) Close() error {
 	return errors.Join(errs...)
 }
 
-// Forget gives up a replica that is gone for good, and of which an operator
-// knows that it sends nothing any more: its share is free as soon as what it may
-// have sent is over.
-func (s *Shared) Forget(ctx context.Context, system, replica string) error {
-	y := s.system(system)
-	if y == nil {
-		return errClosed
-	}
-	return s.scripts.leave.Run(ctx, s.client, y.keys, replica, "0").Err()
-}
-
 var errClosed = errors.New("counter: the store is closed")
 
 // newEpoch names a state that does not exist yet.
@@ -318,7 +308,11 @@ func (s *Shared) listen(y *system) {
 	s.pubsub = s.client.Subscribe(s.ctx, y.keys[0])
 	messages := s.pubsub.Channel()
 	s.work.Go(func() {
+		own := strconv.FormatFloat(s.by, 'f', 0, 64)
 		for m := range messages {
+			if m.Payload == own {
+				continue // its lines have been woken, or have taken what was freed
+			}
 			s.mu.Lock()
 			var told *system
 			for _, y := range s.systems {
@@ -348,7 +342,7 @@ var luaFiles embed.FS
 
 // luaScripts are what Redis runs. Each is one round trip and atomic.
 type luaScripts struct {
-	admit, settle, beat, rejoin, leave, usage, suspend, correct *redis.Script
+	admit, settle, beat, rejoin, leave, usage, suspend, correct, replicas *redis.Script
 }
 
 func newLua() luaScripts {
@@ -363,7 +357,7 @@ func newLua() luaScripts {
 	script := func(name string) *redis.Script { return redis.NewScript(inline(common + text(name))) }
 	return luaScripts{
 		admit: script("admit"), settle: script("settle"), beat: script("beat"), rejoin: script("rejoin"),
-		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"),
+		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"), replicas: script("replicas"),
 	}
 }
 

@@ -15,11 +15,10 @@ func noNotifications() *maintnotifications.Config {
 
 func soon(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 1500 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("it never came to this: %s", what)
 }
@@ -30,31 +29,38 @@ func awaitMode(t testing.TB, s *Shared, mode string) {
 }
 
 func TestSharedAdmits(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
-	s := open(t, r.client(), quick("one"))
-	awaitMode(t, s, budget.ModeShared)
+	s := open(t, r.client(), patient("one"))
+	warm(s, "erp")
 	pool := &budget.Pool{Name: "window", Capacity: 2000, Hold: 300 * time.Millisecond}
-	for range 3 {
-		for i := range 3 {
-			a := budget.Admission{System: "erp", Asks: []budget.Ask{{Pool: pool, Key: "window", Units: 1000}}, Lease: time.Second}
-			d, err := s.Admit(t.Context(), &a)
-			if err != nil || d.Granted != (i < 2) {
-				u, _ := s.Usage(t.Context(), "erp")
-				t.Fatalf("call %d: %+v, %v %+v", i, d, err, u)
-			}
-			if d.Granted {
-				if err := s.Settle(t.Context(), &a, budget.Settlement{}); err != nil {
-					t.Fatal(err)
-				}
-			}
+	call := func(u budget.Units) *budget.Admission {
+		return &budget.Admission{System: "erp", Asks: []budget.Ask{{Pool: pool, Key: "window", Units: u}}, Lease: time.Minute}
+	}
+	granted := func(a *budget.Admission) bool {
+		t.Helper()
+		d, err := s.Admit(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
 		}
-		soon(t, "room", func() bool {
-			a := budget.Admission{System: "erp", Asks: []budget.Ask{{Pool: pool, Key: "window", Units: 2000}}, Lease: time.Second, Probe: true}
-			d, err := s.Admit(t.Context(), &a)
-			if err != nil {
+		return d.Granted
+	}
+	for range 3 {
+		first, second := call(1000), call(1000)
+		if !granted(first) || !granted(second) || granted(call(1)) {
+			t.Fatal("not two calls were admitted")
+		}
+		since := time.Now()
+		for _, a := range []*budget.Admission{first, second} {
+			if err := s.Settle(t.Context(), a, budget.Settlement{}); err != nil {
 				t.Fatal(err)
 			}
-			return d.Granted
-		})
+		}
+		whole := call(2000)
+		whole.Probe = true
+		soon(t, "room", func() bool { return granted(whole) })
+		if took := time.Since(since); took < pool.Hold {
+			t.Errorf("there was room again after %s", took)
+		}
 	}
 }

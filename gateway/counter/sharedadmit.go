@@ -34,8 +34,9 @@ func (y *system) admit(a *budget.Admission) (budget.Decision, error) {
 	switch y.mode {
 	case budget.ModeShared:
 		args, generation := y.question(a, now), y.generation
+		ahead := y.ahead(now)
 		y.mu.Unlock()
-		return y.admitShared(a, args, generation, now)
+		return y.admitShared(a, args, ahead, generation, now)
 	case budget.ModeAlone:
 		defer y.mu.Unlock()
 		return y.admitAlone(a, now), nil
@@ -86,10 +87,13 @@ func (y *system) question(a *budget.Admission, now time.Time) []any {
 
 // admitShared asks Redis. The caller may leave meanwhile; it is told all the same,
 // so that nothing is taken that nobody knows of.
-func (y *system) admitShared(a *budget.Admission, args []any, generation int, sent time.Time) (budget.Decision, error) {
+func (y *system) admitShared(a *budget.Admission, args []any, ahead *packet, generation int, sent time.Time) (budget.Decision, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), y.store.options.Deadline)
 	defer cancel()
-	t, err := readTold(y.store.scripts.admit.Run(ctx, y.store.client, y.keys, args...).Result())
+	t, err := y.send(ctx, ahead, args)
+	if ahead != nil && !a.Queued {
+		y.wake() // the line may have asked before this
+	}
 	if err != nil || time.Since(sent) > y.store.options.Deadline {
 		y.lost(generation)
 		return waiting(a), scriptError(err)
@@ -212,6 +216,8 @@ func (y *system) signal() {
 }
 
 // settles carries settlements to Redis, many at a time, until the store is closed.
+// As long as calls stand in line, the next of them is about to ask for what a
+// settlement frees, and takes it along.
 func (y *system) settles() {
 	defer y.store.work.Done()
 	for {
@@ -219,33 +225,102 @@ func (y *system) settles() {
 		case <-y.store.ctx.Done():
 			return
 		case <-y.due:
+			if y.watched() {
+				time.Sleep(linger)
+			}
 			for y.store.ctx.Err() == nil && y.flush(y.store.ctx) {
 			}
 		}
 	}
 }
 
-// flush sends a batch of settlements; it tells whether there may be more to send.
-// A batch without an answer is sent again later: Redis knows by the numbers what
-// it has carried out.
+// linger is how long settlements wait for an admission that takes them along.
+const linger = time.Millisecond
+
+func (y *system) watched() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return len(y.wakes) > 0
+}
+
+// packet is some settlements on their way. Redis knows by the numbers what it has
+// carried out, so there is only one packet at a time: whoever has it holds y.carrying.
+type packet struct {
+	settlements [][]any
+	last        float64
+}
+
+// pack makes a packet of what is queued. y.mu and y.carrying are held.
+func (y *system) pack(now time.Time) *packet {
+	n := min(batch, len(y.queue))
+	p := &packet{last: y.queue[n-1].number}
+	for _, s := range y.queue[:n] {
+		if s.flight.epoch == y.epoch {
+			p.settlements = append(p.settlements, y.settlement(s, now))
+		}
+	}
+	return p
+}
+
+// ahead is the packet that goes ahead of an admission, in the same round trip: what
+// it frees is there for the call. It is nil when there is none. y.mu is held.
+func (y *system) ahead(now time.Time) *packet {
+	if len(y.queue) == 0 || !y.carrying.TryLock() {
+		return nil
+	}
+	return y.pack(now)
+}
+
+func (y *system) load(ctx context.Context, pipe redis.Pipeliner, p *packet) {
+	for _, s := range p.settlements {
+		y.store.scripts.settle.EvalSha(ctx, pipe, y.keys, s...)
+	}
+}
+
+// delivered takes a packet out of the queue; it tells whether there is more.
+func (y *system) delivered(p *packet) (more bool) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for len(y.queue) > 0 && y.queue[0].number <= p.last {
+		y.queue = y.queue[1:]
+	}
+	return len(y.queue) > 0
+}
+
+// send asks for an admission, after what goes ahead of it.
+func (y *system) send(ctx context.Context, ahead *packet, args []any) (told, error) {
+	if ahead == nil {
+		return readTold(y.store.scripts.admit.Run(ctx, y.store.client, y.keys, args...).Result())
+	}
+	pipe := y.store.client.Pipeline()
+	y.load(ctx, pipe, ahead)
+	admission := y.store.scripts.admit.EvalSha(ctx, pipe, y.keys, args...)
+	_, err := pipe.Exec(ctx)
+	if err == nil {
+		y.delivered(ahead)
+	}
+	y.carrying.Unlock()
+	y.signal() // for what has come meanwhile, or has not arrived
+	if redis.HasErrorPrefix(admission.Err(), "NOSCRIPT") {
+		return y.send(ctx, nil, args)
+	}
+	return readTold(admission.Result())
+}
+
+// flush sends a packet; it tells whether there may be more to send. A packet
+// without an answer is sent again later.
 func (y *system) flush(ctx context.Context) bool {
+	y.carrying.Lock()
+	defer y.carrying.Unlock()
 	y.mu.Lock()
 	if y.mode != budget.ModeShared || len(y.queue) == 0 {
 		y.mu.Unlock()
 		return false
 	}
-	n := min(batch, len(y.queue))
-	pipe := y.store.client.Pipeline()
-	now := time.Now()
-	for _, s := range y.queue[:n] {
-		if s.flight.epoch == y.epoch {
-			y.store.scripts.settle.EvalSha(ctx, pipe, y.keys, y.settlement(s, now)...)
-		}
-	}
-	last, generation := y.queue[n-1].number, y.generation
+	p, generation := y.pack(time.Now()), y.generation
 	y.mu.Unlock()
-	if pipe.Len() > 0 {
-		again, err := y.carry(ctx, pipe)
+	if len(p.settlements) > 0 {
+		again, err := y.carry(ctx, p)
 		if err != nil {
 			y.lost(generation)
 			return false
@@ -254,20 +329,17 @@ func (y *system) flush(ctx context.Context) bool {
 			return true
 		}
 	}
-	y.mu.Lock()
-	for len(y.queue) > 0 && y.queue[0].number <= last {
-		y.queue = y.queue[1:]
-	}
-	more := len(y.queue) > 0
-	y.mu.Unlock()
+	more := y.delivered(p)
 	y.wake()
 	return more
 }
 
-// carry sends a batch; it tells whether to send it again, to a server that knows the script now.
-func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) (again bool, err error) {
+// carry sends a packet; it tells whether to send it again, to a server that knows the script now.
+func (y *system) carry(ctx context.Context, p *packet) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*y.store.options.Deadline)
 	defer cancel()
+	pipe := y.store.client.Pipeline()
+	y.load(ctx, pipe, p)
 	_, err = pipe.Exec(ctx)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		// Nothing was carried out yet; the numbers see to it that nothing is twice.
@@ -279,8 +351,11 @@ func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) (again bool, e
 func (y *system) settlement(s settling, now time.Time) []any {
 	f := s.flight
 	args := make([]any, 0, 2+2*len(f.asks))
+	// Another replica may have put the clock right meanwhile, to a time that this
+	// one would not believe yet.
+	most := y.clock.most(now) + 3*atMost(y.store.options.Deadline)
 	args = append(args, numbers(
-		y.clock.least(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
+		y.clock.least(now), most, f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
 		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
 	), y.epoch)
 	wall := y.clock.wall(now)

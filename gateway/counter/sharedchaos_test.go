@@ -37,7 +37,7 @@ type chaos struct {
 
 func newChaos(t *testing.T) *chaos {
 	t.Parallel() // they wait more than they work
-	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 60 * time.Millisecond}
+	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 120 * time.Millisecond}
 }
 
 // replica is a process of its own, as far as that is possible within one.
@@ -221,8 +221,8 @@ func TestChaosSlowNetwork(t *testing.T) {
 	c := newChaos(t)
 	r := startServer(t)
 	_, _, near, far := two(c, r)
-	near.set(func() { near.delay = 20 * time.Millisecond })
-	far.set(func() { far.delay = 45 * time.Millisecond }) // now and then too late
+	near.set(func() { near.delay = 40 * time.Millisecond })
+	far.set(func() { far.delay = 110 * time.Millisecond }) // now and then too late
 	c.progress(200)
 	c.verdict()
 }
@@ -342,7 +342,7 @@ func TestChaosByChance(t *testing.T) {
 				func() { p := any(); p.set(func() { p.cut = !p.cut }) },
 				func() { p := any(); p.set(func() { p.stalled = !p.stalled }) },
 				func() { p := any(); p.set(func() { p.deaf = !p.deaf }) },
-				func() { p := any(); p.set(func() { p.delay = rand.N(50 * time.Millisecond) }) },
+				func() { p := any(); p.set(func() { p.delay = rand.N(120 * time.Millisecond) }) },
 			}
 			for range 12 {
 				happenings[random.IntN(len(happenings))]()

@@ -20,6 +20,7 @@ const sets = 24
 func TestSharedConforms(t *testing.T) {
 	for _, replicas := range []int{1, 2} {
 		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
+			t.Parallel()
 			r := startServer(t, "--databases", fmt.Sprint(sets+1))
 			// A cold start takes its time: all sets make theirs together.
 			ready := make(chan []budget.Store, sets)

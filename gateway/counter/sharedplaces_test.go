@@ -134,7 +134,7 @@ return redis.call('HSET', KEYS[1], 'c', struct.pack('<dd', last, skew + ARGV[1])
 }
 
 func TestChaosClock(t *testing.T) {
-	for _, d := range []time.Duration{10 * time.Second, -10 * time.Second, time.Second, 150 * time.Millisecond, -100 * time.Millisecond} {
+	for _, d := range []time.Duration{10 * time.Second, -10 * time.Second, time.Second, 400 * time.Millisecond, -100 * time.Millisecond} {
 		t.Run(d.String(), func(t *testing.T) {
 			c := newChaos(t)
 			r := startServer(t)

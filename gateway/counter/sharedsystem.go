@@ -27,6 +27,10 @@ type system struct {
 	// shadow counts this replica's own calls, whoever admitted them.
 	shadow *budget.Memory
 
+	// carrying is held by who takes settlements to Redis; it is never waited for
+	// while mu is held.
+	carrying sync.Mutex
+
 	mu    sync.Mutex
 	mode  string
 	since time.Time
@@ -115,9 +119,8 @@ func (r reference) wall(now time.Time) time.Time {
 }
 
 func newSystem(s *Shared, name string) *system {
-	tag := strings.NewReplacer("{", "(", "}", ")").Replace(name)
 	return &system{
-		store: s, name: name, keys: []string{"{hr:" + tag + "}"},
+		store: s, name: name, keys: systemKeys(name),
 		joined: make(chan struct{}), kick: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		shadow: budget.NewMemory(), mode: budget.ModeUncertain, since: time.Now(),
 		ceilings: map[string]budget.Units{}, flights: map[time.Duration]*flight{}, pools: map[string]*budget.Pool{}, wakes: map[int]func(){},
@@ -281,7 +284,7 @@ func (y *system) beat() (more bool) {
 	t, err := readTold(y.store.scripts.beat.Run(ctx, y.store.client, y.keys, args...).Result())
 	heard := time.Now()
 	y.mu.Lock()
-	if err != nil {
+	if err != nil || heard.Sub(sent) > o.Deadline { // one that is late tells little of the clock
 		y.failures++
 		if refusedByServer(err) {
 			y.beatSent = before
@@ -418,12 +421,13 @@ func (y *system) rejoin(epoch string) bool {
 	ctx, cancel := y.context()
 	defer cancel()
 	t, err := readTold(y.store.scripts.rejoin.Run(ctx, y.store.client, y.keys, args...).Result())
+	late := time.Since(now) > o.Deadline // it tells little of the clock
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if err != nil || t.code != beatOK {
+	if err != nil || t.code != beatOK || late && whole {
 		y.failures++
 		defer y.wakeBeats()
-		if err == nil && t.code == beatLate {
+		if err == nil && t.code == beatLate && !late {
 			y.reset(t, now)
 		}
 		return err == nil && t.code == beatStrange && !whole

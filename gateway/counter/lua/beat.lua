@@ -38,8 +38,17 @@ elseif s.id ~= id then
   began = true
 end
 s.missing, s.beat, s.alone = missing, beat, alone
-if epoch ~= '' and epoch ~= s.epoch then
+
+-- save also has all of it end some day when nobody comes any more: long after
+-- whatever is counted or known of has come back, a calendar month included.
+local SPARE = 3456000000000
+local function save()
   redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s), 'r', cmsgpack.pack(registry))
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (alone + 2 * (math.max(s.lease, s.lease_next) + s.longest) + SPARE) / 1000))
+end
+
+if epoch ~= '' and epoch ~= s.epoch then
+  save()
   return {STRANGE, now, raw, cjson.encode({epoch = s.epoch, began = began})}
 end
 
@@ -129,7 +138,60 @@ local peers = {}
 for other, o in pairs(registry) do
   if other ~= name and not o.stop then peers[#peers + 1] = {name = other, share = o.share, by = string.format('%.0f', o.by)} end
 end
-redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s), 'r', cmsgpack.pack(registry))
+
+-- idle tells of a pool that may as well be new: all of its leases and holds are over.
+-- What has ended since a calendar lease is not known here; a month is enough.
+local MONTH = 2764800000000
+local function idle(h)
+  if h[DEMAND] > now or h[PAUSED] > now or h[FOREIGN] > 0 and h[FOREIGN_UNTIL] > now or share(h, now) < 1 then return false end
+  if h[STRIKES] > 0 and now < h[PAUSED] + SHORTER_AFTER or now < h[SEEN] + SHORTER_AFTER then return false end
+  if now < h[GUARD_AT] + missing + beat then return false end
+  local flown = h[FSUM] > 0 and (h[FL] + 1) * h[FW] or 0
+  if now < flown then return false end
+  if h[KIND] == BUCKET then
+    if flown > 0 then
+      settle_debt(h, s, flown)
+      h[DEBT] = h[DEBT] + h[FSUM] / h[PART]
+    end
+    settle_debt(h, s, now)
+    return h[DEBT] <= 0
+  elseif h[KIND] == CALENDAR then
+    for i = ENDS, ENDS + 4, 2 do
+      if h[i + 1] > 0 and h[i] > now then return false end
+    end
+    return flown == 0 or now >= flown + MONTH
+  end
+  return (h[HSUM] == 0 or now >= (h[HL] + 1) * h[HW]) and (flown == 0 or now >= flown + h[HOLD])
+end
+
+-- remove forgets a pool, with the slices that nobody has looked at since they ended.
+local function remove(key, h)
+  local names = {'p:' .. key, 'd:' .. key}
+  local function slices(prefix, first, last)
+    for i = math.max(first, last - 1000), last do names[#names + 1] = prefix .. i end
+  end
+  if h[FSUM] > 0 then slices('f:' .. key .. ':', h[FF], h[FL]) end
+  if h[KIND] == HELD and h[HSUM] > 0 then slices('h:' .. key .. ':', h[HF], h[HL]) end
+  redis.call('HDEL', KEYS[1], unpack(names))
+end
+
+-- sweep looks at some pools with each beat, and removes those that are idle.
+-- Pools that a scope makes would else stay for ever.
+local function sweep()
+  local page = redis.call('HSCAN', KEYS[1], redis.call('HGET', KEYS[1], 'w') or '0', 'MATCH', 'p:*', 'COUNT', 50)
+  redis.call('HSET', KEYS[1], 'w', page[1])
+  local removed = 0
+  for i = 1, #page[2], 2 do
+    local h = load(page[2][i + 1])
+    if removed < 20 and idle(h) then
+      remove(string.sub(page[2][i], 3), h)
+      removed = removed + 1
+    end
+  end
+end
+if s.fence == 0 and s.lump == 0 then sweep() end
+
+save()
 return {OK, now, raw, cjson.encode({
   epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),

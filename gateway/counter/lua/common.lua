@@ -9,6 +9,7 @@
 --   f:KEY:i units under way whose lease ends in slice i
 --   h:KEY:i units that stay occupied until the end of slice i
 --   d:KEY   demand: calls in line at this pool, a packed table by replica and class
+--   w       how far the sweep has come
 --   k       use last known before a loss, by pool, a packed table
 --
 -- Times are microseconds; units are thousandths. Numbers are doubles, exact
@@ -189,10 +190,11 @@ local function until_free(prefix, width, first, last, units)
   return nil
 end
 
--- put counts units in the slice that t falls into.
+-- put counts units in the slice that t falls into; in the first one that is left
+-- when that is gone, because the clock was ahead for a while.
 local function put(prefix, h, w, f, l, sum, t, units)
-  local i = slice(h[w], t)
-  if i < h[f] or units <= 0 then return end
+  if units <= 0 then return end
+  local i = math.max(slice(h[w], t), h[f])
   redis.call('HINCRBY', KEYS[1], prefix .. i, units)
   if h[sum] == 0 or i > h[l] then h[l] = i end
   h[sum] = h[sum] + units
@@ -253,15 +255,12 @@ local function keep(h, s, a, at, units, now)
     return
   end
   -- A calendar pool has two or three ends at a time. Should there ever be more,
-  -- the later of two stands for both.
+  -- the later of two stands for both. Only advance() takes out what is over.
   local spare, latest
   for i = ENDS, ENDS + 4, 2 do
     if h[i] == till then spare = i break end
-    if h[i] <= now or h[i + 1] == 0 then
-      spare = spare or i
-    elseif not latest or h[i] > h[latest] then
-      latest = i
-    end
+    if h[i + 1] == 0 then spare = spare or i end
+    if not latest or h[i] > h[latest] then latest = i end
   end
   if spare and h[spare] ~= till then h[spare], h[spare + 1] = till, 0 end
   if not spare then
@@ -272,8 +271,24 @@ local function keep(h, s, a, at, units, now)
   h[HSUM] = h[HSUM] + units
 end
 
--- advance ends the leases that have run out, and frees what was held long enough.
+-- advance frees what was held long enough, and ends the leases that have run out.
 local function advance(h, s, a, now)
+  if h[KIND] == CALENDAR then
+    for i = ENDS, ENDS + 4, 2 do
+      if h[i] <= now and h[i + 1] > 0 then
+        h[HSUM] = h[HSUM] - h[i + 1]
+        h[i + 1] = 0
+      end
+    end
+  elseif h[KIND] == HELD then
+    if h[HSUM] > 0 then
+      local gone
+      h[HF], gone = each_over('h:' .. a.key .. ':', h[HW], h[HF], h[HL], h[HSUM], now, nil)
+      h[HSUM] = h[HSUM] - gone
+    else
+      h[HF] = math.floor(now / h[HW]) + 1
+    end
+  end
   if h[FSUM] > 0 then
     local gone
     h[FF], gone = each_over('f:' .. a.key .. ':', h[FW], h[FF], h[FL], h[FSUM], now, function(at, units)
@@ -283,22 +298,7 @@ local function advance(h, s, a, now)
   else
     h[FF] = math.floor(now / h[FW]) + 1
   end
-  if h[KIND] == BUCKET then
-    settle_debt(h, s, now)
-  elseif h[KIND] == CALENDAR then
-    for i = ENDS, ENDS + 4, 2 do
-      if h[i] <= now and h[i + 1] > 0 then
-        h[HSUM] = h[HSUM] - h[i + 1]
-        h[i + 1] = 0
-      end
-    end
-  elseif h[HSUM] > 0 then
-    local gone
-    h[HF], gone = each_over('h:' .. a.key .. ':', h[HW], h[HF], h[HL], h[HSUM], now, nil)
-    h[HSUM] = h[HSUM] - gone
-  else
-    h[HF] = math.floor(now / h[HW]) + 1
-  end
+  if h[KIND] == BUCKET then settle_debt(h, s, now) end
   if h[FOREIGN] > 0 and h[FOREIGN_UNTIL] <= now then h[FOREIGN] = 0 end
 end
 

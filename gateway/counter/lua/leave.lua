@@ -1,13 +1,15 @@
 -- A replica leaves, or is said to be gone for good. Its units stay counted.
 -- ARGV: its name, whether it left in good order.
+-- The answer: 1, or 0 when it is not known, or 2 when it is there and so not gone.
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
 if not stored[2] then return 0 end
 local s, registry = load_state(stored[2]), cmsgpack.unpack(stored[3])
 local now, clock_now = clock(stored[1], 0)
 local r = registry[ARGV[1]]
 if not r then return 0 end
+if ARGV[2] == '0' and (r.stop or now < r.beat + s.missing) then return r.stop and 0 or 2 end
 registry[ARGV[1]] = nil
-if ARGV[2] == '0' and now >= r.beat + s.missing then
+if ARGV[2] == '0' then
   r.paced = r.share * math.min(1, math.max(0.01, (now - r.beat) / s.alone))
   r.stop = now
   registry[ARGV[1] .. '#' .. string.format('%.0f', r.by)] = r

@@ -4,7 +4,7 @@
 -- answer was lost, is not carried out again.
 -- It does not free what is over: that waits for an admission, whose caller has
 -- made sure that the clock has not been put forward.
-local least, lease_end, at, age, outcome, overload, hint, paused_set, by, number = struct.unpack('<dddddddddd', ARGV[1])
+local least, most, lease_end, at, age, outcome, overload, hint, paused_set, by, number = struct.unpack('<ddddddddddd', ARGV[1])
 local ANSWERED, UNKNOWN, UNSENT = 0, 1, 2
 local FIRST_PAUSE, MAX_PAUSE = 250000, 30000000
 
@@ -16,6 +16,7 @@ if not stored[2] then return 0 end
 local s = load_state(stored[2])
 if s.epoch ~= ARGV[2] or number <= tonumber(stored[3] or 0) then return 0 end
 local now, clock_now = clock(stored[1], least)
+now = math.min(now, most) -- should the clock be ahead
 local done = math.max(at, now - age)
 
 -- release takes what was counted when the lease ran out before the call did.
@@ -38,7 +39,7 @@ local function finish(h, a)
     put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.actual - a.units) -- it may cost that much where it is
     return
   end
-  if h[HSUM] == 0 then h[HF] = math.floor(now / h[HW]) + 1 end
+  if h[HSUM] == 0 then h[HF] = math.floor(least / h[HW]) + 1 end
   local flying = take('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease_end, a.units)
   if outcome == UNSENT then return end
   if flying then
@@ -151,5 +152,5 @@ for i = 1, #names - 3 do
   end
 end
 redis.call('HSET', KEYS[1], unpack(write))
-if wake then redis.call('PUBLISH', KEYS[1], '') end
+if wake then redis.call('PUBLISH', KEYS[1], string.sub(counter, 3)) end
 return 1

@@ -1,0 +1,114 @@
+package counter
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/gateway/budget"
+)
+
+// fields counts what Redis keeps of a system under names that begin with a prefix.
+func fields(t *testing.T, r *server, prefix string) int {
+	t.Helper()
+	c := r.client()
+	defer c.Close()
+	names, err := c.HKeys(t.Context(), systemKeys("erp")[0]).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// skip has everything happen so much earlier: what Redis knows of times is put back.
+func skip(t *testing.T, r *server, s *Shared, d time.Duration) {
+	t.Helper()
+	y := s.system("erp")
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.clock.at += float64(d.Microseconds())
+	shift(t, r, d)
+}
+
+// Pools that a scope made are removed when they hold nothing, those that hold
+// anything stay, and the whole ends some day.
+func TestSharedSweepsIdlePools(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	s := open(t, r.client(), patient("one"))
+	warm(s, "erp")
+	day := &budget.Calendar{Every: 24 * time.Hour}
+	pools := []*budget.Pool{
+		{Name: "concurrency", Capacity: 10_000},
+		{Name: "window", Capacity: 10_000, Hold: 5 * time.Second},
+		{Name: "bucket", Capacity: 10_000, Interval: 1e6},
+		{Name: "daily", Capacity: 10_000, Calendar: day},
+		{Name: "adaptive", Capacity: 10_000, Adaptive: &budget.Adaptive{Floor: 1000, Cut: 0.5, Recover: time.Minute}},
+	}
+	const scopes = 30
+	call := func(scope string, s2 budget.Settlement, settle bool) {
+		t.Helper()
+		a := &budget.Admission{System: "erp", Lease: time.Minute}
+		for _, p := range pools {
+			a.Asks = append(a.Asks, budget.Ask{Pool: p, Key: p.Name + "/" + scope, Units: 1000})
+		}
+		eventually(t, "a call is admitted", func() bool {
+			d, err := s.Admit(t.Context(), a)
+			return err == nil && d.Granted
+		})
+		if settle {
+			if err := s.Settle(t.Context(), a, s2); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range scopes {
+		call(fmt.Sprint(i), budget.Settlement{Overload: i%2 == 0, Pause: 31}, i%3 != 0)
+	}
+	eventually(t, "all is settled", func() bool { y := s.system("erp"); y.mu.Lock(); defer y.mu.Unlock(); return len(y.queue) == 0 })
+	if n := fields(t, r, "p:"); n < scopes*len(pools) {
+		t.Fatalf("%d pools are known before anything is over", n)
+	}
+	skip(t, r, s, 40*24*time.Hour)
+	held := func() {
+		a := &budget.Admission{System: "erp", Lease: time.Hour}
+		for _, p := range pools {
+			a.Asks = append(a.Asks, budget.Ask{Pool: p, Key: p.Name + "/held", Units: 1000})
+		}
+		eventually(t, "a call is admitted", func() bool {
+			d, err := s.Admit(t.Context(), a)
+			return err == nil && d.Granted
+		})
+	}
+	held()
+	eventually(t, "what is idle is removed", func() bool { return fields(t, r, "p:") == len(pools) })
+	if f, h := fields(t, r, "f:"), fields(t, r, "h:"); f != len(pools) || h != 0 {
+		t.Errorf("%d slices under way and %d held are left, want %d and none", f, h, len(pools))
+	}
+	c := r.client()
+	defer c.Close()
+	if ttl := c.TTL(t.Context(), systemKeys("erp")[0]).Val(); ttl < 40*24*time.Hour {
+		t.Errorf("all ends in %s", ttl)
+	}
+	call("again", budget.Settlement{}, true)
+}
+
+// A pool that is removed and made again admits no more than it would have.
+func TestSharedSweepKeepsLimits(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	c.spoil = func(s *luaScripts) {
+		// Without the rest that a pool has, it is removed whenever it holds nothing.
+		s.beat = spoiled("beat", "now < h[SEEN] + SHORTER_AFTER", "false")
+	}
+	two(c, r)
+	c.progress(600)
+	c.verdict()
+}
