@@ -74,6 +74,7 @@ func New(o Options) *Budget {
 		started: time.Now(), wake: make(chan struct{}, 1), line: newLine(),
 	}
 	b.plan.Store(newPlan(o.Limits, 0))
+	o.Store.Standing(o.System) // a shared store begins to join the other replicas before the first call
 	return b
 }
 

@@ -191,10 +191,12 @@ func (y *system) settle(a *budget.Admission, s budget.Settlement) error {
 	delete(y.flights, a.At)
 	own := *a
 	own.At = f.at
-	_ = y.shadow.Settle(context.Background(), &own, s)
+	mine := s
+	mine.Reports = nil // they speak of what all replicas use, and a shadow of one
+	_ = y.shadow.Settle(context.Background(), &own, mine)
 	if f.wasAlone && y.lone != nil {
 		own.At = f.loneAt
-		_ = y.lone.admitted.Settle(context.Background(), &own, s)
+		_ = y.lone.admitted.Settle(context.Background(), &own, mine)
 	}
 	if s.Outcome == budget.Unknown && !s.Overload {
 		return nil
