@@ -170,3 +170,14 @@ func (s *Set) Status(ctx context.Context) []Status {
 	}
 	return all
 }
+
+// SendsKey tells whether the calls of an operation carry Request.IdempotencyKey
+// under the header that the operation names.
+func (s *Set) SendsKey(key string) bool {
+	o := s.operations[key]
+	if o == nil {
+		return false
+	}
+	_, ok := o.call.(*restCall)
+	return ok
+}
