@@ -63,6 +63,8 @@ type Record struct {
 	Blockers int
 	// Gap tells that it waits for missing sequence numbers.
 	Gap bool
+	// Open tells that an earlier sending may have been done.
+	Open bool
 	// Attempts counts the sendings that count as such.
 	Attempts int
 	// Version grows with every change of state.

@@ -26,20 +26,47 @@ type Stats struct {
 	Class [len(specs.Classes)]ClassStats
 }
 
-// Stats counts a system's writes. It costs one pass over what is doubtful or
-// dead; depth and bytes are kept in memory and may lag a few seconds behind
-// other replicas.
-func (db *DB) Stats(ctx context.Context, system string) (Stats, error) { return Stats{}, ErrClosed }
+// Stats counts a system's writes. It costs one pass over what is doubtful,
+// dead or at the head of a lane; depth and bytes are kept in memory and may lag
+// a few seconds behind other replicas.
+func (db *DB) Stats(ctx context.Context, system string) (Stats, error) {
+	s := Stats{System: system}
+	db.tally.fill(db.now(), &s)
+	err := db.engine.read(ctx, func(t tx) error {
+		err := t.query(func(r row) error {
+			var rank, doubtful, dead int64
+			err := r.Scan(&rank, &doubtful, &dead)
+			c := &s.Class[class(rank)]
+			c.Doubtful, c.Dead = doubtful, dead
+			return err
+		}, `SELECT class, COALESCE(sum(CASE WHEN state = 'doubtful' THEN 1 ELSE 0 END), 0), COALESCE(sum(dead), 0) FROM (
+	SELECT class, state, dead FROM writes WHERE system = ?1 AND dead = 1
+	UNION ALL SELECT class, state, dead FROM writes WHERE system = ?1 AND state = 'doubtful' AND dead = 0) s GROUP BY class`, system)
+		if err != nil {
+			return err
+		}
+		for c := range s.Class {
+			if s.Class[c].Writes == 0 {
+				continue
+			}
+			var accepted int64
+			found, err := one(t, []any{&accepted}, `SELECT r.accepted FROM requests r WHERE r.seq = (
+	SELECT min(seq) FROM writes WHERE system = ?1 AND class = ?2 AND state IN ('held', 'sending', 'doubtful'))`, system, rank(specs.Class(c)))
+			if err != nil {
+				return err
+			}
+			if found {
+				s.Class[c].Oldest = moment(accepted)
+			}
+		}
+		return nil
+	})
+	return s, err
+}
 
 // Systems lists the systems that have writes which are not final, sorted.
-func (db *DB) Systems(ctx context.Context) ([]string, error) { return nil, ErrClosed }
+func (db *DB) Systems(context.Context) ([]string, error) { return db.tally.systems(), db.Err() }
 
 // Depth counts the writes of a system that are not final, and their bytes,
 // from memory.
-func (db *DB) Depth(system string) (writes, bytes int64) { return 0, 0 }
-
-// Watch calls f with the name of a system of which something may have become
-// ready or may have to be asked for: appended, settled, resumed, here or, on
-// Postgres, at another replica. Calls may be spurious, may be missed when a
-// connection breaks, and come one at a time; f must not block. stop ends them.
-func (db *DB) Watch(f func(system string)) (stop func()) { return func() {} }
+func (db *DB) Depth(system string) (writes, bytes int64) { return db.tally.depth(system) }
