@@ -3,6 +3,8 @@ package buffer
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -215,6 +217,13 @@ func (b *Buffer) gate(system string) *gate {
 		}
 	}
 	return g
+}
+
+// Systems lists the systems that this process has had writes for, sorted.
+func (b *Buffer) Systems() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.gates))
 }
 
 func (b *Buffer) wakeAll() {

@@ -98,7 +98,7 @@ func (b *Buffer) again(cl *claim, reason string) ledger.Settlement {
 	if cl.Attempts >= b.settings.Load().Attempts {
 		return ledger.Settlement{State: ledger.Doubtful, Dead: true, Group: "attempts used up", Reason: "its answer was lost each time, and no more attempts are made"}
 	}
-	return held(time.Now().Add(b.pause(max(0, cl.Attempts-1))), reason)
+	return ledger.Settlement{State: ledger.Held, NotBefore: time.Now().Add(b.pause(max(0, cl.Attempts-1))), Open: true, Reason: reason}
 }
 
 // confirm asks the system whether a write arrived.
@@ -118,7 +118,9 @@ func (b *Buffer) confirm(ctx context.Context, cl *claim, set *Set, k *kept) (led
 		if cl.Attempts >= b.settings.Load().Attempts {
 			return dead("attempts used up", "its answer was lost each time, the system says that it was not done, and no more attempts are made"), out
 		}
-		return held(time.Now().Add(b.pause(max(0, cl.Attempts-1))), "its answer was lost; the system says that it was not done"), nil
+		return ledger.Settlement{
+			State: ledger.Held, NotBefore: time.Now().Add(b.pause(max(0, cl.Attempts-1))), Reason: "its answer was lost; the system says that it was not done",
+		}, nil
 	case res.Outcome == system.Refused && !res.Locked():
 		if cl.Attempts >= b.settings.Load().Attempts {
 			return b.undecidable(ledger.Settlement{}, "in doubt", "whether it was done cannot be found out: "+reasonOf(res), out), out
@@ -168,7 +170,7 @@ func (b *Buffer) outlived(cl *claim, o *operation, now time.Time) (s ledger.Sett
 	first, err := b.firstDoubt(ctx, cl.ID)
 	switch {
 	case err != nil:
-		return held(now.Add(b.options.Backoff), "the ledger could not be read"), true
+		return cl.held(now.Add(b.options.Backoff), "the ledger could not be read"), true
 	case first.IsZero() || now.Add(b.options.LineWait).Before(first.Add(o.ttl)):
 		return s, false
 	}

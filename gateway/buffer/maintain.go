@@ -15,7 +15,10 @@ func (b *Buffer) recover() {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
-	n, err := b.ledger.Recover(ctx, wait)
+	n, err := 0, error(nil)
+	for more := 1; more > 0 && err == nil; n += more {
+		more, err = b.ledger.Recover(ctx, wait)
+	}
 	switch {
 	case err != nil && b.ctx.Err() == nil:
 		b.log.Warn("lost claims cannot be looked for", "error", err)

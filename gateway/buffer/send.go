@@ -69,13 +69,13 @@ func (b *Buffer) send(g *gate, c *ledger.Claimed, k *kept, ctx context.Context) 
 func (b *Buffer) try(ctx context.Context, cl *claim, k *kept) (ledger.Settlement, *outcome) {
 	set := b.acquire()
 	if set == nil {
-		return held(time.Time{}, "the gateway is ending"), nil
+		return cl.held(time.Time{}, "the gateway is ending"), nil
 	}
 	defer set.release()
 	if k == nil {
 		var err error
 		if k, err = decodeRequest(cl.Request); err != nil {
-			return dead("unreadable", err.Error()), nil
+			return cl.givenUp("unreadable", err.Error()), nil
 		}
 	}
 	o := set.operations[cl.Operation]
@@ -106,24 +106,34 @@ const lostAfter = 10 * time.Minute
 func (b *Buffer) spoken(cl *claim, o *operation, k *kept) (s ledger.Settlement, wrong bool) {
 	now := time.Now()
 	switch {
-	case !cl.Expires.IsZero() && now.After(cl.Expires):
+	case !cl.Open && !cl.Expires.IsZero() && now.After(cl.Expires):
 		return ledger.Settlement{State: ledger.Expired, Reason: "its time was over before it could be sent"}, true
 	case o == nil && now.Sub(cl.Accepted) > lostAfter:
-		return dead("operation gone", fmt.Sprintf("there is no operation %s any more", cl.Operation)), true
+		return cl.givenUp("operation gone", fmt.Sprintf("there is no operation %s any more", cl.Operation)), true
 	case o == nil:
-		return held(now.Add(b.options.MaxBackoff/4), fmt.Sprintf("there is no operation %s at present", cl.Operation)), true
+		return cl.held(now.Add(b.options.MaxBackoff/4), fmt.Sprintf("there is no operation %s at present", cl.Operation)), true
 	}
 	if why := o.revoked(cl.App, k.Subscribed); why != "" {
-		return dead("revoked", why), true
+		return cl.givenUp("revoked", why), true
 	}
-	if cl.Sendings > 1 && o.class == byHeader && o.ttl > 0 {
+	if cl.Open && o.class == byHeader && o.ttl > 0 {
 		return b.outlived(cl, o, now)
 	}
 	return s, false
 }
 
-func held(until time.Time, reason string) ledger.Settlement {
-	return ledger.Settlement{State: ledger.Held, NotBefore: until, Reason: reason}
+// held puts a write back that was not sent, or of which nothing was done.
+func (c *claim) held(until time.Time, reason string) ledger.Settlement {
+	return ledger.Settlement{State: ledger.Held, NotBefore: until, Open: c.Open, Reason: reason}
+}
+
+// givenUp is the end of a write that is not sent. Where an earlier sending may
+// have been done, nobody knows what became of it.
+func (c *claim) givenUp(group, reason string) ledger.Settlement {
+	if c.Open {
+		return ledger.Settlement{State: ledger.Doubtful, Dead: true, Group: group, Reason: reason + "; an earlier sending may have been done"}
+	}
+	return dead(group, reason)
 }
 
 // dead is the end of a write that was not done and will not be.
@@ -149,10 +159,16 @@ func (b *Buffer) judge(cl *claim, o *operation, r *system.Request, res *system.R
 		return b.ended(ledger.Delivered, res, r, out), out
 	case system.Refused:
 		if res.Locked() {
-			return held(cl.gate.failed(hint), reasonOf(res)), nil
+			return cl.held(cl.gate.failed(hint), reasonOf(res)), nil
 		}
-		cl.gate.answered()
+		if res.Sent() {
+			cl.gate.answered()
+		}
 		s := b.ended(ledger.Refused, res, r, out)
+		if cl.Open && o.class == byNature {
+			// "It exists already" may well speak of the first sending.
+			return b.undecidable(s, "in doubt", "it was sent again and refused, and the first sending may have been done: "+s.Reason, out), out
+		}
 		if !b.awaited(cl.ID) {
 			s.Dead, s.Group = true, groupOf(res)
 		}
@@ -160,15 +176,15 @@ func (b *Buffer) judge(cl *claim, o *operation, r *system.Request, res *system.R
 	case system.Overload:
 		if !res.Sent() {
 			cl.gate.crowded(cl.Rank, hint)
-			return held(time.Now().Add(min(hint, b.options.MaxBackoff)), reasonOf(res)), nil
+			return cl.held(time.Now().Add(min(hint, b.options.MaxBackoff)), reasonOf(res)), nil
 		}
-		return held(cl.gate.failed(hint), reasonOf(res)), nil
+		return cl.held(cl.gate.failed(hint), reasonOf(res)), nil
 	case system.Unavailable:
-		return held(cl.gate.failed(hint), reasonOf(res)), nil
+		return cl.held(cl.gate.failed(hint), reasonOf(res)), nil
 	case system.Doubtful:
 		return b.doubt(cl, o, r, res, out)
 	}
-	return held(time.Time{}, "it was taken out of the line"), nil // the claim is lost, or the gateway is ending
+	return cl.held(time.Time{}, "it was taken out of the line"), nil // the claim is lost, or the gateway is ending
 }
 
 // readAnswer reads an answer that is passed on otherwise while it arrives. What
