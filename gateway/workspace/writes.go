@@ -2,7 +2,7 @@ package workspace
 
 import (
 	"errors"
-	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -131,9 +131,13 @@ func StateDirectory(workspace string) (string, error) {
 	dir := os.Getenv("STATE_DIRECTORY")
 	if dir == "" {
 		dir = filepath.Join(workspace, ".headrace")
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		return dir, nil
 	}
 	if strings.Contains(dir, ":") {
-		return "", fmt.Errorf("STATE_DIRECTORY names more than one directory")
+		return "", errors.New("STATE_DIRECTORY names more than one directory")
 	}
 	return dir, os.MkdirAll(dir, 0o700)
 }
