@@ -1,0 +1,6 @@
+package ledgertest
+
+import "testing"
+
+// Simulate is below.
+func Simulate(t *testing.T, e Engine) {}
