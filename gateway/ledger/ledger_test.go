@@ -14,8 +14,8 @@ import (
 var used atomic.Bool
 
 // server is the Postgres server of all tests of the package, started when the
-// first one needs it.
-var server = sync.OnceValues(func() (*ledgertest.Postgres, error) { return ledgertest.StartPostgres() })
+// first one needs it. Nothing here cuts its power, so it need not sync.
+var server = sync.OnceValues(func() (*ledgertest.Postgres, error) { return ledgertest.StartPostgres("fsync=off") })
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childURL) != "" {
