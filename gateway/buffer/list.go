@@ -43,7 +43,7 @@ func (b *Buffer) List(ctx context.Context, f ledger.Filter) (ledger.Page, error)
 			page.Next, one.After, one.Limit = "", p.Next, left
 		}
 		if left <= 0 {
-			page.Next = name + "~/" // sorts after this system and before the next
+			page.Next = name + "!/" // sorts after this name and before all others
 			return page, nil
 		}
 	}
