@@ -110,7 +110,7 @@ func vanish(http.ResponseWriter, *http.Request, string) bool { panic(http.ErrAbo
 
 const document = `openapi: 3.0.3
 info: {title: Orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 400ms, wait: 2s}
+x-headrace: {system: erp, timeout: 20s, wait: 2s}
 paths:
   /orders:
     get:
@@ -125,19 +125,19 @@ paths:
   /keyed:
     post:
       operationId: keyed
-      x-headrace: {idempotency: {class: header, header: X-Once, ttl: 10m}, lane: $request.body#/id}
+      x-headrace: {timeout: 400ms, idempotency: {class: header, header: X-Once, ttl: 10m}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
   /forgetful:
     post:
       operationId: forgetful
-      x-headrace: {idempotency: {class: header, header: X-Once, ttl: 1s}, lane: $request.body#/id}
+      x-headrace: {timeout: 400ms, idempotency: {class: header, header: X-Once, ttl: 1s}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
   /natural:
     post:
       operationId: natural
-      x-headrace: {idempotency: {class: natural-key, key: required}, lane: $request.body#/id}
+      x-headrace: {timeout: 400ms, idempotency: {class: natural-key, key: required}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
   /confirmed:
@@ -145,6 +145,7 @@ paths:
       operationId: confirmed
       x-headrace:
         lane: $request.body#/id
+        timeout: 400ms
         idempotency: {class: confirm, key: 'off'}
         confirm: {operation: findOrders, with: {id: $request.body#/id}, when: .count > 0}
       requestBody: *body
