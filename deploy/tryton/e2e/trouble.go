@@ -156,10 +156,11 @@ func (x *test) noDatabase() {
 	_, err := a.refused(503, "system-unavailable")
 	x.that("Tryton's 200 with an error is a 503 that says when to come back", all(err, a.patience()))
 	x.that("and keeps Tryton's inner life to itself", x.discreet(a))
-	_, err = x.place(x.order("DB-DOWN", 1)).refused(503, "system-unavailable")
-	x.that("an order is refused, not lost", err)
+	held := x.place(x.order("DB-DOWN", 1), "Prefer", "wait=2")
+	x.that("an order is kept, not lost", x.kept(held))
 	x.that("PostgreSQL is started again", x.tryton.restart(x.ctx))
 	x.recovers("database")
+	x.that("and the order that was kept is done", x.done(held))
 }
 
 // discreet checks that a refusal holds nothing of the machine behind it.
@@ -223,8 +224,8 @@ func (x *test) noServer() {
 	a := x.shop.get(x.ctx, "/stock/v1/warehouses")
 	_, err := a.refused(503, "system-unavailable")
 	x.that("a read is a 503 that says when to come back", all(err, a.patience()))
-	_, err = x.place(x.order("DOWN-1", 1)).refused(503, "system-unavailable")
-	x.that("an order is refused, not lost", err)
+	held := x.place(x.order("DOWN-1", 1), "Prefer", "wait=2")
+	x.that("an order is kept, not lost", x.kept(held))
 	for range 20 {
 		a = x.shop.get(x.ctx, "/stock/v1/warehouses")
 	}
@@ -238,5 +239,18 @@ func (x *test) noServer() {
 	x.that("headrace itself is well", x.headrace.status("/healthz"))
 	x.that("Tryton is started again", x.tryton.restart(x.ctx))
 	x.recovers("server")
-	x.that("the refused order is placed now", x.place(x.order("DOWN-1", 1)).is(201))
+	x.that("the order that was kept is done", x.done(held))
+}
+
+// kept checks that a write was taken over and has an address.
+func (x *test) kept(a *answer) error {
+	return all(a.is(202), truth(strings.HasPrefix(a.header.Get("Location"), "/writes/"), "the location is %q", a.header.Get("Location")))
+}
+
+// done waits until a write that was kept has been done.
+func (x *test) done(a *answer) error {
+	return until(x.ctx, 90*time.Second, func() error {
+		b := x.shop.get(x.ctx, a.header.Get("Location"))
+		return all(b.is(200), truth(holds(b.body, `"state":"delivered"`) && holds(b.body, `"status":201`), "it is %.300s", b.body))
+	})
 }
