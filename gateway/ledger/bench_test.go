@@ -3,9 +3,11 @@ package ledger_test
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/headrace/headrace/gateway/ledger"
-	"github.com/headrace/headrace/gateway/ledger/ledgertest"
+	"github.com/headrace/headrace/gateway/ledger/postgrestest"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -116,7 +118,7 @@ func must(b testing.TB, err error) {
 }
 
 // perSecond runs n calls of f by so many callers.
-func perSecond(b *testing.B, callers, n int, f func(i int) error) float64 {
+func perSecond(b testing.TB, callers, n int, f func(i int) error) float64 {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	began := time.Now()
@@ -144,7 +146,7 @@ func processTime() time.Duration {
 
 // benchServer is a Postgres server that syncs.
 func benchServer(b *testing.B) string {
-	s, err := ledgertest.StartPostgres()
+	s, err := postgrestest.Start()
 	must(b, err)
 	b.Cleanup(s.Stop)
 	return s.Database(b)
@@ -208,4 +210,57 @@ func compare(b *testing.B, db *ledger.DB, loop *bare, callers int) {
 		b.ReportMetric(ours, "appends/s")
 		b.ReportMetric(ours/theirs, "ratio")
 	}
+}
+
+// deep adds depths that take minutes to reach.
+var deep = flag.Bool("ledger.deep", false, "claim at depths of 100,000 and 1,000,000, too")
+
+// BenchmarkClaim measures claims of 16 writes at a depth of held writes, ten to
+// a lane; they are settled between the claims, not in the time of a claim.
+func BenchmarkClaim(b *testing.B) {
+	depths := []int{1_000, 10_000}
+	if *deep {
+		depths = []int{1_000, 100_000, 1_000_000}
+	}
+	for _, engine := range []string{"sqlite", "postgres"} {
+		for _, depth := range depths {
+			b.Run(fmt.Sprintf("%s/%d", engine, depth), func(b *testing.B) {
+				url := sqlite(b)
+				if engine == "postgres" {
+					url = benchServer(b)
+				}
+				db := openBench(b, url)
+				fill(b, db, depth)
+				for b.Loop() {
+					claims(b, db)
+				}
+			})
+		}
+	}
+}
+
+func fill(b testing.TB, db *ledger.DB, depth int) {
+	perSecond(b, 128, depth, func(i int) error {
+		_, err := db.Append(context.Background(), &ledger.Write{
+			System: "erp", App: "shop", Operation: "create", Class: specs.Class(i % 4), Lanes: []string{fmt.Sprint("order:", i%(depth/10))}, Request: body,
+		})
+		return err
+	})
+}
+
+func claims(b *testing.B, db *ledger.DB) {
+	ctx := context.Background()
+	var times []time.Duration
+	for range 60 {
+		began := time.Now()
+		list, err := db.Claim(ctx, "erp", ledger.Room{Max: 16})
+		times = append(times, time.Since(began))
+		must(b, err)
+		perSecond(b, 16, len(list), func(i int) error {
+			return db.Settle(ctx, list[i-1], ledger.Settlement{State: ledger.Delivered})
+		})
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "claim-p50-µs")
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "claim-p99-µs")
 }

@@ -285,7 +285,8 @@ func (w *work) orphans(kind string, expired bool) (seqs []int64, err error) {
 			seqs = append(seqs, seq)
 		}
 		return err
-	}, "SELECT seq, owner, lease FROM writes WHERE "+kind+" AND owner <> '' AND (lease < ?1 OR owner <> ?2) ORDER BY seq LIMIT 10000 {skip}", w.now, db.owner)
+	}, "SELECT seq, owner, lease FROM writes WHERE owner <> '' AND owner > '' AND "+kind+" AND (lease < ?1 OR owner <> ?2) LIMIT 10000 {skip}", w.now, db.owner)
+	slices.Sort(seqs)
 	return seqs[:min(step, len(seqs))], err
 }
 
@@ -338,7 +339,7 @@ func (db *DB) Sweep(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
-		gaps, err := w.seqs("SELECT seq FROM writes WHERE state = 'held' AND gap = 1 AND not_before <= ?1 ORDER BY not_before, seq LIMIT 256 {skip}", w.now)
+		gaps, err := w.seqs("SELECT seq FROM writes WHERE gap = 1 AND not_before <= ?1 ORDER BY not_before, seq LIMIT 256 {skip}", w.now)
 		if err != nil {
 			return err
 		}

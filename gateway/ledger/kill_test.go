@@ -13,12 +13,13 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
-	"github.com/headrace/headrace/gateway/ledger/ledgertest"
+	"github.com/headrace/headrace/gateway/ledger/postgrestest"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -238,7 +239,7 @@ func mended(t *testing.T, db *ledger.DB) {
 
 // TestKillPostgres kills the server under load, and starts it again.
 func TestKillPostgres(t *testing.T) {
-	s, err := ledgertest.StartPostgres()
+	s, err := postgrestest.Start()
 	must(t, err)
 	t.Cleanup(s.Stop)
 	db := openBench(t, s.Database(t))
@@ -246,9 +247,10 @@ func TestKillPostgres(t *testing.T) {
 	kept := map[string]bool{}
 	for range 3 {
 		var wg sync.WaitGroup
+		var stop atomic.Bool
 		for i := range 8 {
 			wg.Go(func() {
-				for n := 0; ; n++ {
+				for !stop.Load() {
 					r, err := db.Append(t.Context(), &ledger.Write{System: "erp", Lanes: []string{fmt.Sprint(i % 3)}, Request: body})
 					if err != nil {
 						if !errors.Is(err, ledger.ErrFailing) {
@@ -264,8 +266,9 @@ func TestKillPostgres(t *testing.T) {
 		}
 		time.Sleep(150 * time.Millisecond)
 		s.Kill()
+		must(t, s.Restart()) // whose commit is in doubt asks the server that comes back
+		stop.Store(true)
 		wg.Wait()
-		must(t, s.Start())
 		mended(t, db)
 	}
 	held := 0
