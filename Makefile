@@ -18,7 +18,8 @@ run: build ## start the demo: gateway, admin and simulated systems in one proces
 	./bin/headrace demo
 
 .PHONY: test
-test: ## run all tests, also those against a real ERP
+test: ## run all tests, also those against a real ERP (installs postgresql)
+	sh .ci/install postgresql
 	$(GO) test ./...
 	$(MAKE) e2e-tryton
 

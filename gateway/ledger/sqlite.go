@@ -89,7 +89,7 @@ func (e *lite) reopen(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e.writer = &liteTx{conn: conn, statements: map[string]*sql.Stmt{}}
+	e.writer = &liteTx{conn: conn, statements: map[string]*sql.Stmt{}, inserts: map[chunk]string{}}
 	e.readers, err = sql.Open("sqlite", dsn(e.path, "query_only(true)", "cache_size(-8192)"))
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (e *lite) read(ctx context.Context, f func(tx) error) error {
 	if err != nil {
 		return err
 	}
-	t := &liteTx{conn: conn, statements: map[string]*sql.Stmt{}}
+	t := &liteTx{conn: conn, statements: map[string]*sql.Stmt{}, inserts: map[chunk]string{}}
 	defer t.close()
 	if err := t.do("BEGIN"); err != nil {
 		return err
@@ -266,6 +266,14 @@ func (e *lite) close() error {
 type liteTx struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	inserts    map[chunk]string // texts of insert
+}
+
+// chunk is an insert of so many rows.
+type chunk struct {
+	table *table
+	rows  int
+	tail  string
 }
 
 func (t *liteTx) close() {
@@ -344,7 +352,12 @@ func (t *liteTx) insert(table *table, rows [][]any, tail string, scan func(row) 
 				args = append(args, r...)
 			}
 			rows = rows[size:]
-			text := table.values(size) + tail
+			this := chunk{table, size, tail}
+			text, ok := t.inserts[this]
+			if !ok {
+				text = table.values(size) + tail
+				t.inserts[this] = text
+			}
 			var err error
 			if scan == nil {
 				err = t.do(text, args...)
