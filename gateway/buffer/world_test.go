@@ -110,7 +110,7 @@ func vanish(http.ResponseWriter, *http.Request, string) bool { panic(http.ErrAbo
 
 const document = `openapi: 3.0.3
 info: {title: Orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 20s, wait: 2s}
+x-headrace: {system: erp, timeout: 5s, wait: 2s}
 paths:
   /orders:
     get:
