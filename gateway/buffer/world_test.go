@@ -178,16 +178,18 @@ apps:
 
 // world is a gateway with a buffer in front of an ERP.
 type world struct {
-	t      testing.TB
-	erp    *erp
-	path   string // of the ledger
-	ledger *ledger.DB
-	buffer *buffer.Buffer
-	fleet  *system.Fleet
-	front  *httptest.Server
-	gate   *gateway.Gateway
-	files  fstest.MapFS
-	o      buffer.Options
+	t    testing.TB
+	erp  *erp
+	path string // of the ledger
+	// url and replica are those of a ledger on Postgres; empty for SQLite.
+	url, replica string
+	ledger       *ledger.DB
+	buffer       *buffer.Buffer
+	fleet        *system.Fleet
+	front        *httptest.Server
+	gate         *gateway.Gateway
+	files        fstest.MapFS
+	o            buffer.Options
 }
 
 // identify believes the header X-Test-App.
@@ -237,8 +239,12 @@ func newWorld(t testing.TB, change func(*world)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
+	url := w.url
+	if url == "" {
+		url = "sqlite:" + w.path
+	}
 	var err error
-	if w.ledger, err = ledger.Open(w.t.Context(), "sqlite:"+w.path, ledger.Options{Lease: w.o.Lease, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if w.ledger, err = ledger.Open(w.t.Context(), url, ledger.Options{Replica: w.replica, Lease: w.o.Lease, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.o.Ledger = w.ledger
