@@ -61,7 +61,7 @@ func (db *DB) known(ctx context.Context, w *Write, full error) (Receipt, error) 
 		return Receipt{}, full
 	}
 	var receipt Receipt
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		var seq int64
 		var print []byte
 		found, err := one(t, []any{&seq, &print}, "SELECT seq, fingerprint FROM keys k WHERE app = ?1 AND operation = ?2 AND key = ?3 AND "+keptKey,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ type lite struct {
 	claim   *os.File // the lock that makes this process the owner
 	writers *sql.DB
 	writer  *liteTx
-	readers *sql.DB
+	readers atomic.Pointer[sql.DB] // changed by the committer when it opens the file again
 
 	next, until int64 // numbers that are reserved in the file
 }
@@ -90,11 +91,12 @@ func (e *lite) reopen(ctx context.Context) (err error) {
 		return err
 	}
 	e.writer = &liteTx{conn: conn, statements: map[string]*sql.Stmt{}, inserts: map[chunk]string{}}
-	e.readers, err = sql.Open("sqlite", dsn(e.path, "query_only(true)", "cache_size(-8192)"))
+	readers, err := sql.Open("sqlite", dsn(e.path, "query_only(true)", "cache_size(-8192)"))
 	if err != nil {
 		return err
 	}
-	e.readers.SetMaxOpenConns(4)
+	readers.SetMaxOpenConns(4)
+	e.readers.Store(readers)
 	e.next, e.until = 0, 0
 	return nil
 }
@@ -104,12 +106,12 @@ func (e *lite) closeHandles() {
 		e.writer.close()
 		e.writer = nil
 	}
-	for _, db := range []*sql.DB{e.writers, e.readers} {
+	for _, db := range []*sql.DB{e.writers, e.readers.Swap(nil)} {
 		if db != nil {
 			db.Close()
 		}
 	}
-	e.writers, e.readers = nil, nil
+	e.writers = nil
 }
 
 // syncFolder makes the name of a new file durable.
@@ -152,7 +154,11 @@ type commitError struct{ error }
 func (e *commitError) Unwrap() error { return e.error }
 
 func (e *lite) read(ctx context.Context, f func(tx) error) error {
-	conn, err := e.readers.Conn(ctx)
+	readers := e.readers.Load()
+	if readers == nil {
+		return fmt.Errorf("%w: the file is being opened again", ErrFailing)
+	}
+	conn, err := readers.Conn(ctx)
 	if err != nil {
 		return err
 	}

@@ -125,11 +125,8 @@ func flag(b bool) int64 {
 type head struct {
 	seq, place int64
 	rank       int64 // its own, as far as the lane knows
-	urgent     int64 // the most urgent behind it, as far as is looked
+	urgent     int64 // the most urgent behind it, as far as is looked; 4 when there is none
 }
-
-// far is a rank below all.
-const far = 4
 
 // heads reads the heads of lanes; empty ones are not in the map. The lanes'
 // index knows all urgent writes; of the classes below only the next few writes
