@@ -74,7 +74,7 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 		ctx := context.WithoutCancel(x.Context())
 		local = b.carry(func() { b.send(ctx, g, c, k, asked) })
 		if !local {
-			g.leave(c.Rank, false)
+			b.putBack(g, c)
 		}
 	} else if receipt.Ready {
 		g.wakeUp()

@@ -254,7 +254,7 @@ func (g *gate) serve() time.Duration {
 		g.took(room, claims)
 		for _, c := range claims {
 			if !b.carry(func() { b.send(context.Background(), g, c, nil, asked) }) {
-				g.leave(c.Rank, false)
+				b.putBack(g, c)
 			}
 		}
 	}
