@@ -46,7 +46,10 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	defer cancel()
 	asked := time.Now()
 	receipt, err := b.ledger.Append(ctx, w)
-	if w.Hand && receipt.Claimed == nil {
+	switch {
+	case w.Hand && receipt.Claimed != nil:
+		g.enter(w.Class)
+	case w.Hand:
 		g.release(w.Class)
 	}
 	switch {
