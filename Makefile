@@ -18,8 +18,9 @@ run: build ## start the demo: gateway, admin and simulated systems in one proces
 	./bin/headrace demo
 
 .PHONY: test
-test: ## run all tests, also those against a real ERP (installs postgresql)
+test: ## run all tests, also those against real Redis, Postgres and a real ERP
 	sh .ci/install postgresql
+	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
 	$(GO) test ./...
 	$(MAKE) e2e-tryton
 
@@ -28,9 +29,17 @@ check: ## formatting, vet, staticcheck, go.mod, race tests, short fuzzing
 	sh .ci/check $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## measure the request path beside a bare reverse proxy
+bench: build ## measure the request path beside a bare reverse proxy, and decisions of limits in memory and on Redis
+	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
+	$(GO) test -run '^$$' -bench 'Take|Concurrency|Redis' ./gateway/counter
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench -headrace ./bin/headrace
+
+.PHONY: bench-budget
+bench-budget: build ## overload every profile's simulator through two gateways that share Redis (installs redis-server)
+	sh .ci/install redis-server redis-cli=redis-tools
+	$(GO) build -o bin/bench ./cmd/bench
+	./bin/bench budget -headrace ./bin/headrace
 
 .PHONY: e2e-tryton
 e2e-tryton: build ## drive a real Tryton server through Headrace (installs Debian's packages)

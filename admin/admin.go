@@ -30,6 +30,8 @@ type Options struct {
 	Systems func() []SystemStatus
 	// Writes answers below /admin/v1/writes; nil means that there is no buffer.
 	Writes http.Handler
+	// Stores tells how the stores of counts stand; nil stands for none.
+	Stores func() []StoreStatus
 	// Reload tells how the last attempt to load a table ended.
 	Reload func() Reload
 	// Draining tells that the process is about to end.
@@ -94,6 +96,33 @@ type PoolStatus struct {
 	PausedUntil time.Time `json:"pausedUntil,omitzero"`
 }
 
+// StoreStatus is how a store of counts stands at this moment.
+type StoreStatus struct {
+	// Store is counters (what consumers use) or budget (of the system).
+	Store  string `json:"store"`
+	System string `json:"system,omitempty"`
+	// Mode is memory (this process counts for itself), shared (all replicas count
+	// together), uncertain (the shared counts are out of reach, and nothing is
+	// admitted yet) or alone (this replica goes on with its share).
+	Mode     string `json:"mode"`
+	Replicas int    `json:"replicas"`
+	// Share is the part of each limit that this replica goes by when it is alone.
+	Share float64 `json:"share"`
+	// Since is when the mode began.
+	Since time.Time `json:"since"`
+}
+
+// Name is what the store is called among people.
+func (s StoreStatus) Name() string {
+	if s.System != "" {
+		return s.Store + " of " + s.System
+	}
+	return s.Store
+}
+
+// Lost tells that the shared counts are out of reach.
+func (s StoreStatus) Lost() bool { return s.Mode == "uncertain" || s.Mode == "alone" }
+
 // admin is the application: the options, and what is made of them once.
 type admin struct {
 	options Options
@@ -105,6 +134,9 @@ type admin struct {
 func New(o Options) http.Handler {
 	if o.Systems == nil {
 		o.Systems = func() []SystemStatus { return nil }
+	}
+	if o.Stores == nil {
+		o.Stores = func() []StoreStatus { return nil }
 	}
 	if o.Reload == nil {
 		o.Reload = func() Reload { return Reload{} }

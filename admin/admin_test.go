@@ -174,6 +174,21 @@ func TestHealth(t *testing.T) {
 	s.reload = refusedReload()
 	expect(t, server, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["the last reload was refused with 1 problem; the configuration before it goes on"]}`)
 
+	options := s.options()
+	s.reload = Reload{}
+	options.Stores = func() []StoreStatus {
+		return []StoreStatus{
+			{Store: "counters", Mode: "alone", Replicas: 4, Share: 0.25, Since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+			{Store: "budget", System: "erp", Mode: "shared", Replicas: 4, Share: 0.25, Since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		}
+	}
+	lost := serve(t, options)
+	expect(t, lost, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["the store of the counters is out of reach, and the mode is alone: this replica goes by 0.25 of each limit, of 4 replicas last known"],"stores":[{"store":"counters","mode":"alone","replicas":4,"share":0.25,"since":"2026-03-01T12:00:00Z"},{"store":"budget","system":"erp","mode":"shared","replicas":4,"share":0.25,"since":"2026-03-01T12:00:00Z"}]}`)
+	if _, page := call(t, lost, "GET", "/"); !strings.Contains(string(page), `<span class="badge fair">alone</span>`) || !strings.Contains(string(page), `<th scope="row">budget of erp</th><td>shared</td>`) {
+		t.Errorf("the page does not show the stores: %s", page)
+	}
+
+	s.reload = refusedReload()
 	s.draining = true
 	expect(t, server, "/readyz", 503, `{"ready":false,"reasons":["the process is shutting down"],"warnings":["*"]}`)
 	expect(t, server, "/healthz", 200, `{"alive":true}`)

@@ -13,6 +13,8 @@ type readiness struct {
 	// Reasons are what stands against it; Warnings what does not.
 	Reasons  []string `json:"reasons"`
 	Warnings []string `json:"warnings"`
+	// Stores are absent where none are known.
+	Stores []StoreStatus `json:"stores,omitempty"`
 }
 
 func (a *admin) readiness() readiness {
@@ -25,6 +27,12 @@ func (a *admin) readiness() readiness {
 	}
 	if n := len(a.options.Reload().Problems); n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the last reload was refused with %s; the configuration before it goes on", count(n, "problem")))
+	}
+	r.Stores = a.options.Stores()
+	for _, s := range r.Stores {
+		if s.Lost() {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the store of the %s is out of reach, and the mode is %s: this replica goes by %.3g of each limit, of %s last known", s.Name(), s.Mode, s.Share, count(s.Replicas, "replica")))
+		}
 	}
 	r.Ready = len(r.Reasons) == 0
 	return r
@@ -45,7 +53,8 @@ func (a *admin) healthz(c echo.Context) error {
 }
 
 // readyz answers 503 when traffic should go elsewhere. A refused reload is a
-// warning only: the table before it serves on.
+// warning only: the table before it serves on. So is a store that is out of
+// reach: it is so for all replicas, and they go on.
 func (a *admin) readyz(c echo.Context) error {
 	r := a.readiness()
 	if !r.Ready {

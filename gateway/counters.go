@@ -16,6 +16,10 @@ type Counters interface {
 	Quota(name string, limit int64, window Window) Limit
 	// Concurrency admits limit calls under way.
 	Concurrency(name string, limit int) Concurrency
+	// Local gives the same limits as this process keeps them for itself while
+	// the counts are out of reach: by its share of each limit, on from what was
+	// last known. A call that is acquired there is released there.
+	Local() Counters
 }
 
 // Limit admits calls under a key, for example an app's id. Refused calls cost nothing.

@@ -46,6 +46,17 @@ func (l RateLimit) Set(x *Exchange, v Verdict) {
 
 func wholeSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
 
+// OnStoreError says what becomes of a call that the counters cannot count: it
+// passes (open), is refused (closed), or is counted by this process alone (local).
+type OnStoreError string
+
+// The values of OnStoreError.
+const (
+	StoreErrorOpen   OnStoreError = "open"
+	StoreErrorClosed OnStoreError = "closed"
+	StoreErrorLocal  OnStoreError = "local"
+)
+
 // Uncounted decides about a call that the counters could not count: nil lets
 // it pass, and err stays in the log. Otherwise the caller is refused for now.
 func (x *Exchange) Uncounted(err error, open bool) error {
@@ -61,10 +72,12 @@ func (x *Exchange) Uncounted(err error, open bool) error {
 
 // Admission lets calls through as far as a limit goes, and tells callers about it.
 type Admission struct {
-	Limit     Limit
+	Limit Limit
+	// Local is asked when Limit fails; nobody is when it is nil.
+	Local     Limit
 	Partition Partition
 	Fields    RateLimit
-	// Open lets calls pass when the counters fail.
+	// Open lets calls pass when the counters fail, and Local too.
 	Open bool
 	// Refusal and Detail are what callers beyond the limit get.
 	Refusal Problem
@@ -84,7 +97,12 @@ func (a *Admission) Policy() Policy {
 }
 
 func (a *Admission) admit(x *Exchange) error {
-	v, err := a.Limit.Take(x.Context(), a.Partition.Key(x))
+	key := a.Partition.Key(x)
+	v, err := a.Limit.Take(x.Context(), key)
+	if err != nil && a.Local != nil && x.Context().Err() == nil {
+		x.Record.Cause = err
+		v, err = a.Local.Take(x.Context(), key)
+	}
 	if err != nil {
 		return x.Uncounted(err, a.Open)
 	}

@@ -169,6 +169,7 @@ func simulate(ctx context.Context, g *errgroup.Group, kind, address string, o si
 	g.Go(func() error { return ignoreClosed(server.Serve(l)) })
 	g.Go(func() error {
 		<-ctx.Done()
+		handler.Close()
 		quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if err := server.Shutdown(quick); err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -15,7 +15,6 @@ import (
 	"github.com/headrace/headrace/admin"
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/buffer"
-	"github.com/headrace/headrace/gateway/counter"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/telemetry"
@@ -28,6 +27,7 @@ import (
 type parts struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry // nil for commands that only look at files
+	stores    *stores
 	fleet     *system.Fleet
 	ledger    *ledger.DB     // nil for commands that only look at files
 	buffer    *buffer.Buffer // only compiles without a ledger
@@ -35,16 +35,25 @@ type parts struct {
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
 	served atomic.Pointer[system.Set]
+	// systemNames are those of the current table.
+	systemNames atomic.Pointer[[]string]
 }
 
 // newParts makes the parts that a look at files needs: nothing is exported,
 // and nobody is called.
 func newParts(log *slog.Logger) *parts {
+	return assemble(memoryStores(), system.Options{Log: log})
+}
+
+// assemble puts together what stands on the stores.
+func assemble(s *stores, o system.Options) *parts {
+	o.Store = s.budgets
 	return &parts{
-		log:     log,
-		fleet:   system.Open(system.Options{Log: log}),
-		buffer:  buffer.New(buffer.Options{Log: log}),
-		kinds:   policies.All(policies.Options{Counters: counter.New(), Log: log}),
+		log:     o.Log,
+		stores:  s,
+		fleet:   system.Open(o),
+		buffer:  buffer.New(buffer.Options{Log: o.Log}),
+		kinds:   policies.All(policies.Options{Counters: s.counters, Log: o.Log}),
 		started: time.Now(),
 	}
 }
@@ -60,9 +69,12 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
 	otel.SetErrorHandler(t)
-	p := newParts(t.Logger())
-	p.fleet.Close()
-	p.fleet = system.Open(system.Options{Log: t.Logger(), Tracer: t.Tracer(), Observer: t})
+	stores, err := openStores(config.Stores, t.Logger())
+	if err != nil {
+		t.Close(ctx)
+		return nil, err
+	}
+	p := assemble(stores, system.Options{Log: t.Logger(), Tracer: t.Tracer(), Observer: t})
 	p.telemetry = t
 	if p.ledger, err = openLedger(ctx, dir, config, t.Logger()); err != nil {
 		p.close()
@@ -109,6 +121,7 @@ func (p *parts) close() {
 		}
 	}
 	p.fleet.Close()
+	p.stores.close()
 	if p.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -155,8 +168,8 @@ func (s *server) admin() (http.Handler, error) {
 	}
 	return admin.New(admin.Options{
 		Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
-		Tables: s.gateway, Systems: s.parts.systemStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Writes: s.parts.buffer.Operator(),
+		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()
 			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed}
@@ -170,6 +183,7 @@ func (s *server) watch() error {
 		Table:   s.gateway.Table,
 		Systems: s.parts.systemUse,
 		Writes:  s.parts.writeUse,
+		Stores:  s.parts.storeUse,
 		Reloads: func() (int, int) {
 			last := s.live.Last()
 			return last.Count, last.Failed

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -106,6 +108,8 @@ func (s *server) served(l *workspace.Loaded) {
 		s.parts.buffer.Configure(bufferSettings(&l.Workspace.Config))
 		s.parts.buffer.Use(set.Set)
 	}
+	names := slices.Collect(maps.Keys(l.Workspace.Systems))
+	s.parts.systemNames.Store(&names)
 	now := &l.Workspace.Config
 	var level slog.Level
 	if level.UnmarshalText([]byte(now.Telemetry.Level)) == nil {

@@ -13,10 +13,10 @@ func someLimits(n int) []Limit {
 	return []Limit{
 		capacity("concurrency", 100, 0),
 		capacity("window", 1e9, 300*time.Second),
-		bucket("rate", 1e6, Rate{1e9, time.Second}),
+		bucket("rate", 1e6, Rate{Units: 1e9, Per: time.Second}),
 		capacity("daily", 1e11, 24*time.Hour),
 		scoped(capacity("app", 1e9, time.Minute), "{app}"),
-		scoped(bucket("user", 1e6, Rate{1e9, time.Second}), "{principal}"),
+		scoped(bucket("user", 1e6, Rate{Units: 1e9, Per: time.Second}), "{principal}"),
 	}[:n]
 }
 
@@ -63,22 +63,45 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// The usual case costs one allocation: the ticket.
-func TestAdmissionAllocatesOnce(t *testing.T) {
-	limits := someLimits(6)
-	limits[0].Operations = source.Strings{"create*"}
+// Limits that choose their calls, and a pace, in front of a class that it holds.
+func BenchmarkAdmitPaced(b *testing.B) {
+	limits := someLimits(4)
+	limits[0].Calls = source.Strings{"POST /**"}
+	limits[3].Pace = nil
 	budget := newBudget(limits...)
-	call := Call{Operation: "createOrder", App: "shop", Principal: "anna", Timeout: 30 * time.Second}
-	ctx := t.Context()
-	run := func() {
-		ticket, err := budget.Admit(ctx, call)
+	call := Call{Class: specs.Normal, Operation: "createOrder", Method: "POST", Path: "/orders", Timeout: 30 * time.Second}
+	b.ReportAllocs()
+	for b.Loop() {
+		ticket, err := budget.Admit(b.Context(), call)
 		if err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
 		ticket.Settle(Result{})
 	}
-	run()
-	if n := testing.AllocsPerRun(1000, run); n > 1.1 {
-		t.Errorf("an admission costs %v allocations", n)
+}
+
+// The usual case costs one allocation: the ticket.
+func TestAdmissionAllocatesOnce(t *testing.T) {
+	chosen := someLimits(6)
+	chosen[0].Operations = source.Strings{"create*"}
+	chosen[1].Calls = source.Strings{"POST /**", "DELETE /orders/*"}
+	paced := someLimits(5)
+	paced[3].Pace = nil
+	clocked := []Limit{byClock("l", 1e9, Window{Unit: "day", TimeZone: "Europe/Berlin"}), scoped(capacity("several", 1e9, time.Minute), "{account}/{node}")}
+	for name, limits := range map[string][]Limit{"chosen": chosen, "paced": paced, "by the clock": clocked} {
+		budget := newBudget(limits...)
+		call := Call{Class: specs.Normal, Operation: "createOrder", Method: "POST", Path: "/orders", App: "shop", Principal: "anna", Account: "acme", Node: "web1", Timeout: 30 * time.Second}
+		ctx := t.Context()
+		run := func() {
+			ticket, err := budget.Admit(ctx, call)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticket.Settle(Result{})
+		}
+		run()
+		if n := testing.AllocsPerRun(1000, run); n > 1.1 {
+			t.Errorf("%s: an admission costs %v allocations", name, n)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -42,6 +43,7 @@ type Budget struct {
 	max     int
 	maxSize int64
 
+	started time.Time
 	plan    atomic.Pointer[plan]
 	waiting atomic.Int64 // calls in line
 	latency atomic.Int64 // nanoseconds that a call is under way, on average
@@ -69,7 +71,7 @@ func New(o Options) *Budget {
 	}
 	b := &Budget{
 		system: o.System, store: o.Store, grace: o.Grace, max: o.MaxWaiting, maxSize: o.MaxWaitingBytes,
-		wake: make(chan struct{}, 1), line: newLine(),
+		started: time.Now(), wake: make(chan struct{}, 1), line: newLine(),
 	}
 	b.plan.Store(newPlan(o.Limits, 0))
 	return b
@@ -79,8 +81,9 @@ func New(o Options) *Budget {
 type Call struct {
 	Class specs.Class
 	// Operation is the operationId; App and Principal are whom the call is
-	// made for and as which user of the system. They choose among scoped pools.
-	Operation, App, Principal string
+	// made for and as which user of the system, Account and Node under which
+	// account and at which server of it. They choose among scoped pools.
+	Operation, App, Principal, Account, Node string
 	// Method and Path are those of the call to the system, the path as a template
 	// below the system's URL; limits choose their calls by them. They are the
 	// same for all calls of an operation.
@@ -124,6 +127,9 @@ func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
 		return nil, b.left(err)
 	}
 	t := b.newTicket(&c)
+	if len(t.admission.Asks) > mostAsks {
+		return nil, &gateway.Error{Problem: gateway.Internal, System: b.system, Cause: fmt.Errorf("%d limits apply to %s", len(t.admission.Asks), c.Operation)}
+	}
 	for i := range t.admission.Asks {
 		if ask := &t.admission.Asks[i]; ask.Units > ask.Pool.Capacity && ask.Pool.Capacity > 0 && !ask.Pool.Free {
 			return nil, &gateway.Error{
@@ -159,10 +165,14 @@ func (b *Budget) attempt(ctx context.Context, t *Ticket, c specs.Class) (Decisio
 		if busy {
 			b.overtook(t, c)
 		}
-		t.admitted = time.Now()
+		t.admitted = b.now()
 	}
 	return d, err
 }
+
+// mostAsks is how many pools a store is asked for at once: Decision.Refused and
+// Settlement.Pause have a bit for each.
+const mostAsks = 32
 
 // newTicket works out what a call asks for.
 func (b *Budget) newTicket(c *Call) *Ticket {
@@ -172,8 +182,8 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Class: c.Class, Queued: c.Wait > 0, Asks: t.asks[:0]}
-	for _, pool := range p.pools(c.Operation) {
+	t.admission = Admission{System: b.system, Lease: timeout + b.grace, Class: c.Class, Asks: t.asks[:0]}
+	for _, pool := range p.pools(Target{c.Operation, c.Method, c.Path}) {
 		units := pool.cost
 		if len(c.Cost) > 0 {
 			if n, ok := costOf(c.Cost, pool.Name); ok {
@@ -183,15 +193,32 @@ func (b *Budget) newTicket(c *Call) *Ticket {
 		if units == 0 {
 			continue
 		}
-		t.admission.Asks = append(t.admission.Asks, Ask{
-			Pool: pool, Key: pool.key(c), Units: units,
-			Reserve: min(pool.reserve[c.Class&3], max(0, pool.Capacity-units)),
-		})
+		t.timed = t.timed || pool.timed
+		ask := t.ask()
+		ask.Pool, ask.Key, ask.Units = pool, pool.key(c), units
+		ask.Reserve = min(pool.reserve[c.Class&3], max(0, pool.Capacity-units))
+		if pool.pace != nil && c.Class <= specs.Normal {
+			ask := t.ask()
+			ask.Pool, ask.Key, ask.Units = pool.pace, pool.pace.key(c), min(units, pool.pace.Capacity)
+		}
 	}
 	if len(t.admission.Asks) == 0 {
-		t.admission.Asks = append(t.admission.Asks, Ask{Pool: p.gate, Key: gateKey})
+		ask := t.ask()
+		ask.Pool, ask.Key = p.gate, gateKey
 	}
 	return t
+}
+
+// ask adds an ask, to be filled in. Most tickets have room for theirs.
+func (t *Ticket) ask() *Ask {
+	asks := t.admission.Asks
+	if n := len(asks); n < cap(asks) {
+		asks = asks[:n+1]
+	} else {
+		asks = append(asks, Ask{})
+	}
+	t.admission.Asks = asks
+	return &asks[len(asks)-1]
 }
 
 // Reconfigure goes over to other limits, which have passed Check. Counts are
@@ -217,13 +244,15 @@ func (b *Budget) announce() {
 	}
 	probe := Admission{System: b.system, Lease: DefaultTimeout + b.grace, Probe: true}
 	for _, u := range usage {
-		name, _, _ := strings.Cut(u.Key, "/")
-		if p := b.plan.Load().named(name); p != nil {
+		if p := b.plan.Load().named(u.Key); p != nil {
 			probe.Asks = append(probe.Asks[:0], Ask{Pool: p, Key: u.Key})
 			_, _ = b.store.Admit(context.Background(), &probe)
 		}
 	}
 }
+
+// now is the time since the budget's beginning.
+func (b *Budget) now() time.Duration { return time.Since(b.started) }
 
 // observe keeps the average time that calls are under way. It is used for
 // estimates only, so that a lost update does no harm.
@@ -240,52 +269,59 @@ func (b *Budget) observe(took time.Duration) {
 type plan struct {
 	revision int
 	all      []*Pool
+	byKey    map[string]*Pool // paces, too; without scopes
 	gate     *Pool
-	// byOperation is filled as operations come by; nil when all pools apply to all.
-	byOperation *sync.Map
-	known       atomic.Int64
+	// selects tells that some pools do not apply to all calls. known has those
+	// that do, by kind of call; it is replaced as kinds come by.
+	selects bool
+	known   atomic.Pointer[map[Target][]*Pool]
+	mu      sync.Mutex
 }
 
 func newPlan(limits []Limit, revision int) *plan {
-	p := &plan{revision: revision, gate: &Pool{Name: gateName, Revision: revision}}
+	p := &plan{revision: revision, byKey: map[string]*Pool{}, gate: &Pool{Name: gateName, Revision: revision, key0: gateKey}}
 	for i := range limits {
-		p.all = append(p.all, newPool(&limits[i], revision))
-		if len(limits[i].Operations) > 0 && p.byOperation == nil {
-			p.byOperation = new(sync.Map)
+		pool := newPool(&limits[i], revision)
+		p.all = append(p.all, pool)
+		p.byKey[pool.key0] = pool
+		if pool.pace != nil {
+			p.byKey[pool.pace.key0] = pool.pace
 		}
+		p.selects = p.selects || len(limits[i].Operations)+len(limits[i].Calls) > 0
 	}
+	p.known.Store(&map[Target][]*Pool{})
 	return p
 }
 
-// named finds a pool; nil when there is none.
-func (p *plan) named(name string) *Pool {
-	for _, pool := range p.all {
-		if pool.Name == name {
-			return pool
-		}
-	}
-	return nil
+// named finds the pool of a key; nil when there is none.
+func (p *plan) named(key string) *Pool {
+	name, _, _ := strings.Cut(key, "/")
+	return p.byKey[name]
 }
 
-// maxOperations bounds the operations whose pools are remembered.
-const maxOperations = 10_000
+// maxTargets bounds the kinds of calls whose pools are remembered.
+const maxTargets = 10_000
 
-// pools are those that apply to an operation.
-func (p *plan) pools(operation string) []*Pool {
-	if p.byOperation == nil {
+// pools are those that apply to a kind of call.
+func (p *plan) pools(t Target) []*Pool {
+	if !p.selects {
 		return p.all
 	}
-	if pools, ok := p.byOperation.Load(operation); ok {
-		return pools.([]*Pool)
+	if pools, ok := (*p.known.Load())[t]; ok {
+		return pools
 	}
 	var pools []*Pool
 	for _, pool := range p.all {
-		if pool.limit.applies(operation) {
+		if pool.limit.applies(t) {
 			pools = append(pools, pool)
 		}
 	}
-	if p.known.Add(1) <= maxOperations {
-		p.byOperation.Store(operation, pools)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := *p.known.Load(); len(old) < maxTargets {
+		known := maps.Clone(old)
+		known[t] = pools
+		p.known.Store(&known)
 	}
 	return pools
 }
@@ -294,7 +330,7 @@ func (p *plan) pools(operation string) []*Pool {
 func (t *Ticket) weight() float64 {
 	share := 0.0
 	for i := range t.admission.Asks {
-		if ask := &t.admission.Asks[i]; ask.Pool.Capacity > 0 {
+		if ask := &t.admission.Asks[i]; ask.Pool.Capacity > 0 && !ask.Pool.pacing {
 			share = max(share, float64(ask.Units)/float64(ask.Pool.Capacity))
 		}
 	}

@@ -22,12 +22,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// capacity and bucket make limits that neither shrink nor have a pace.
 func capacity(name string, units float64, hold time.Duration) Limit {
-	return Limit{Name: name, Capacity: &units, Hold: source.Duration(hold), Cost: 1, Enforcement: "hard"}
+	return Limit{Name: name, Capacity: Number(units), Hold: source.Duration(hold), Enforcement: "hard", Pace: &Pace{Off: true}, Adaptive: &Shrinking{Off: true}}
 }
 
 func bucket(name string, size float64, refill Rate) Limit {
-	return Limit{Name: name, Bucket: &Bucket{Size: size, Refill: refill}, Cost: 1, Enforcement: "hard"}
+	return Limit{Name: name, Bucket: &Bucket{Size: *Number(size), Refill: refill}, Enforcement: "hard", Adaptive: &Shrinking{Off: true}}
 }
 
 func scoped(l Limit, scope string) Limit { l.Scope = scope; return l }
@@ -108,7 +109,7 @@ func TestWindow(t *testing.T) {
 
 func TestBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(bucket("burst", 3, Rate{1, 10 * time.Second}))
+		b := newBudget(bucket("burst", 3, Rate{Units: 1, Per: 10 * time.Second}))
 		for range 3 {
 			admit(t, b, Call{}).Settle(Result{})
 		}
@@ -138,8 +139,8 @@ func TestUtilisation(t *testing.T) {
 		{"concurrency", capacity("l", 5, 0), 5 / 0.1},
 		{"short window", capacity("l", 10, time.Second), 10 / 1.1},
 		{"long window", capacity("l", 600, time.Minute), 600 / 60.1},
-		{"bucket", bucket("l", 40, Rate{2, time.Second}), 2},
-		{"spacing", bucket("l", 1, Rate{1, time.Second}), 1 / 1.1},
+		{"bucket", bucket("l", 40, Rate{Units: 2, Per: time.Second}), 2},
+		{"spacing", bucket("l", 1, Rate{Units: 1, Per: time.Second}), 1 / 1.1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -215,7 +216,7 @@ func TestCosts(t *testing.T) {
 
 func TestHeadroom(t *testing.T) {
 	l := capacity("concurrency", 5, 0)
-	l.Headroom = 2
+	l.Headroom = Portion{Units: 2}
 	b := newBudget(l)
 	for range 3 {
 		admit(t, b, Call{})
@@ -224,8 +225,8 @@ func TestHeadroom(t *testing.T) {
 }
 
 func TestReserves(t *testing.T) {
-	for _, l := range []Limit{capacity("l", 4, 0), bucket("l", 4, Rate{1, time.Hour})} {
-		l.Reserves = Reserves{Critical: 1, High: 1, Normal: 1}
+	for _, l := range []Limit{capacity("l", 4, 0), bucket("l", 4, Rate{Units: 1, Per: time.Hour})} {
+		l.Reserves = Reserves{Critical: Portion{Units: 1}, High: Portion{Units: 1}, Normal: Portion{Units: 1}}
 		b := newBudget(l)
 		admit(t, b, Call{Class: specs.Low})
 		refused(t, b, Call{Class: specs.Low})
@@ -241,7 +242,7 @@ func TestReserves(t *testing.T) {
 // A call that needs more than its class may use is admitted when nothing else is.
 func TestReserveLeavesRoomForLargeCalls(t *testing.T) {
 	l := capacity("l", 4, 0)
-	l.Reserves.Critical = 3
+	l.Reserves.Critical.Units = 3
 	b := newBudget(l)
 	large := admit(t, b, Call{Class: specs.Low, Cost: []Cost{{"l", 2}}})
 	refused(t, b, Call{Class: specs.Low, Cost: []Cost{{"l", 2}}})
@@ -332,7 +333,7 @@ func TestLateSettle(t *testing.T) {
 }
 
 func TestUnsentIsFreeAtOnce(t *testing.T) {
-	b := newBudget(capacity("window", 1, time.Hour), bucket("bucket", 1, Rate{1, time.Hour}))
+	b := newBudget(capacity("window", 1, time.Hour), bucket("bucket", 1, Rate{Units: 1, Per: time.Hour}))
 	for range 3 {
 		admit(t, b, Call{}).Settle(Result{Unsent: true})
 	}
@@ -450,11 +451,11 @@ func TestReconfigureKeepsCounts(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		admit(t, b, Call{}).Settle(Result{})
 
-		b.Reconfigure([]Limit{bucket("l", 1, Rate{1, time.Minute})})
+		b.Reconfigure([]Limit{bucket("l", 1, Rate{Units: 1, Per: time.Minute})})
 		refused(t, b, Call{})
 		time.Sleep(time.Minute + time.Second)
 		admit(t, b, Call{}).Settle(Result{})
-		b.Reconfigure([]Limit{bucket("l", 1, Rate{1, time.Hour})})
+		b.Reconfigure([]Limit{bucket("l", 1, Rate{Units: 1, Per: time.Hour})})
 		time.Sleep(59 * time.Minute)
 		refused(t, b, Call{})
 		b.Reconfigure([]Limit{capacity("l", 1, 10*time.Second)})
@@ -512,7 +513,7 @@ func TestWaitingCallsAreJudgedByTheNewLimits(t *testing.T) {
 func TestSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := capacity("window", 3, time.Minute)
-		l.Headroom = 1
+		l.Headroom.Units = 1
 		b := newBudget(capacity("concurrency", 5, 0), l)
 		admit(t, b, Call{}).Settle(Result{})
 		admit(t, b, Call{})
@@ -522,9 +523,9 @@ func TestSnapshot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Snapshot{System: "erp", WaitingBytes: 100, Pools: []PoolState{
-			{Name: "concurrency", Used: 1, InFlight: 1, Capacity: 5, Enforcement: "hard"},
-			{Name: "window", Used: 2, InFlight: 1, Capacity: 2, Enforcement: "hard"},
+		want := Snapshot{System: "erp", WaitingBytes: 100, Standing: Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: time.Now()}, Pools: []PoolState{
+			{Name: "concurrency", Used: 1, InFlight: 1, Capacity: 5, Effective: 5, Enforcement: "hard"},
+			{Name: "window", Used: 2, InFlight: 1, Capacity: 2, Effective: 2, Enforcement: "hard"},
 		}}
 		want.Waiting[specs.High] = 1
 		want.Pools[0].Waiting[specs.High], want.Pools[1].Waiting[specs.High] = 1, 1
@@ -544,7 +545,7 @@ func TestExtremes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, l := range []Limit{
 			capacity("l", 1, maxHold), capacity("l", maxUnits, maxHold),
-			bucket("l", 1, Rate{1e-9, 36500 * 24 * time.Hour}), bucket("l", maxUnits, Rate{1e-9, 36500 * 24 * time.Hour}),
+			bucket("l", 1, Rate{Units: 1e-9, Per: 36500 * 24 * time.Hour}), bucket("l", maxUnits, Rate{Units: 1e-9, Per: 36500 * 24 * time.Hour}),
 		} {
 			b := newBudget(l)
 			all := Call{Cost: []Cost{{"l", b.plan.Load().all[0].Capacity.Float()}}}

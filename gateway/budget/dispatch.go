@@ -61,12 +61,13 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call) (*Ticket, error) 
 	w.arrival = b.line.arrived
 	b.line.add(w)
 	b.waiting.Add(1)
-	if !b.line.running {
+	if b.line.running {
+		b.wakeUp()
+	} else {
 		b.line.running = true
 		go b.dispatch()
 	}
 	b.mu.Unlock()
-	b.wakeUp()
 
 	timer := time.NewTimer(c.Wait)
 	defer timer.Stop()
@@ -142,6 +143,8 @@ const idleLook = time.Second
 // dispatcher at a time, so that calls are admitted in order whatever the store
 // takes to answer.
 func (b *Budget) dispatch() {
+	stop := b.store.Watch(b.system, b.wakeUp)
+	defer stop()
 	timer := time.NewTimer(idleLook)
 	defer timer.Stop()
 	for {
@@ -188,6 +191,7 @@ func (b *Budget) serve() (again time.Duration, more bool) {
 func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	t := w.ticket
 	a := t.admission
+	a.Queued = true
 	if byFloor {
 		a.Asks = append(make([]Ask, 0, len(t.asks)), a.Asks...)
 		for i := range a.Asks {
@@ -216,7 +220,10 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	}
 	b.takeOut(w)
 	b.line.sent(w.call.Class, w.weight)
-	t.admission.At, t.admitted = a.At, time.Now()
+	t.admission.At, t.admitted = a.At, b.now()
+	if byFloor {
+		copy(t.admission.Asks, a.Asks)
+	}
 	w.ticket = t // not the one that a reconfiguration may have made meanwhile
 	close(w.done)
 	return 0

@@ -33,11 +33,11 @@ limits:
 	if err := ps.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if l := limits[0]; *l.Capacity != 5 || l.Hold != 0 || l.Cost != 1 || l.Enforcement != "hard" || l.Headroom != 1 {
+	if l := limits[0]; l.Capacity.Value != 5 || l.Hold != 0 || l.Cost.Default() != 1 || l.Enforcement != "hard" || l.Headroom.Units != 1 {
 		t.Errorf("concurrency is read as %+v", l)
 	}
 	for class, kept := range map[specs.Class]float64{specs.Critical: 0, specs.High: 1, specs.Normal: 1.5, specs.Low: 1.5} {
-		if got := limits[0].Reserves.above(class); got != kept {
+		if got := limits[0].Reserves.above(class, 5); got != kept {
 			t.Errorf("class %s leaves %v free, want %v", class, got, kept)
 		}
 	}
@@ -45,11 +45,11 @@ limits:
 		t.Errorf("window is read as %+v", l)
 	}
 	l := limits[2]
-	if l.Bucket.Size != 1 || l.Bucket.Refill != (Rate{1, time.Second}) || l.Enforcement != "soft" || l.Cost != 2.5 {
+	if l.Bucket.Size.Value != 1 || l.Bucket.Refill != (Rate{Units: 1, Per: time.Second}) || l.Enforcement != "soft" || l.Cost.Default() != 2.5 {
 		t.Errorf("spacing is read as %+v", l)
 	}
 	for operation, want := range map[string]bool{"createOrder": true, "listItems": true, "readOrder": false} {
-		if l.applies(operation) != want {
+		if l.applies(Target{Operation: operation}) != want {
 			t.Errorf("applies to %s: %v", operation, !want)
 		}
 	}
@@ -57,15 +57,15 @@ limits:
 
 func TestRates(t *testing.T) {
 	for text, want := range map[string]Rate{
-		"2/s": {2, time.Second}, "1/m": {1, time.Minute}, "100 / h": {100, time.Hour}, "1000/d": {1000, 24 * time.Hour},
-		"5/10s": {5, 10 * time.Second}, "0.0056/s": {0.0056, time.Second}, "20/50ms": {20, 50 * time.Millisecond},
+		"2/s": {Units: 2, Per: time.Second}, "1/m": {Units: 1, Per: time.Minute}, "100 / h": {Units: 100, Per: time.Hour}, "1000/d": {Units: 1000, Per: 24 * time.Hour},
+		"5/10s": {Units: 5, Per: 10 * time.Second}, "0.0056/s": {Units: 0.0056, Per: time.Second}, "20/50ms": {Units: 20, Per: 50 * time.Millisecond},
 	} {
 		var r Rate
 		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
 			t.Errorf("%s is read as %v, %v", text, r, err)
 		}
 	}
-	for _, text := range []string{"", "2", "/s", "2/", "0/s", "-1/s", "x/s", "2/x", "2/0s", "2/-1s", "NaN/s", "1e300/s", "1/1/s"} {
+	for _, text := range []string{"", "2", "/s", "2/", "0/s", "-1/s", "2/x", "2/0s", "2/-1s", "NaN/s", "1e300/s"} {
 		if err := new(Rate).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is read as a rate", text)
 		}
@@ -81,7 +81,7 @@ func FuzzRate(f *testing.F) {
 		if err := r.UnmarshalText([]byte(text)); err != nil {
 			return
 		}
-		if !(r.Units > 0) || r.Per <= 0 {
+		if (r.Formula == "") != (r.Units > 0) || r.Per <= 0 {
 			t.Fatalf("%q is read as %v", text, r)
 		}
 		var again Rate
@@ -123,17 +123,59 @@ func TestProblemsOfLimits(t *testing.T) {
 		{`{name: a, capacity: 5, headroom: 1, cost: 4.5}`, `systems/erp.yaml:2:47: limits[0].cost: a call costs 4.5 and there are 4: none would ever be admitted`},
 		{`{name: a, capacity: 5, reserves: {critical: 2, high: 2, normal: 1}}`, `systems/erp.yaml:2:38: limits[0].reserves: the reserves leave 0 of the capacity of 5: the lowest class would only be admitted by its floor; reserve less`},
 		{`{name: a, capacity: 5, reserves: {low: 1}}`, `systems/erp.yaml:2:39: limits[0].reserves.low: unknown key "low"; one of critical, high, normal`},
-		{`{name: a, capacity: 5, scope: "{customer}"}`, `systems/erp.yaml:2:35: limits[0].scope: {customer} is not known here; the placeholders are {app}, {operation} and {principal}`},
-		{`{name: a, capacity: 5, scope: "{app"}`, `systems/erp.yaml:2:35: limits[0].scope: "{app" has a { without its }; the placeholders are {app}, {operation} and {principal}`},
-		{`{name: a, capacity: 5, scope: "app}"}`, `systems/erp.yaml:2:35: limits[0].scope: "app}" has a } without its {; the placeholders are {app}, {operation} and {principal}`},
+		{`{name: a, capacity: 5, scope: "{customer}"}`, `systems/erp.yaml:2:35: limits[0].scope: {customer} is not known here; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
+		{`{name: a, capacity: 5, scope: "{app"}`, `systems/erp.yaml:2:35: limits[0].scope: "{app" has a { without its }; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
+		{`{name: a, capacity: 5, scope: "app}"}`, `systems/erp.yaml:2:35: limits[0].scope: "app}" has a } without its {; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
 		{`{name: a, capacity: 5, operations: [createOrder, nothing]}`, `systems/erp.yaml:2:54: limits[0].operations[1]: no operation "nothing" calls this system; write an operationId of an API whose system this is`},
 		{`{name: a, capacity: 5, operations: "["}`, `systems/erp.yaml:2:40: limits[0].operations: "[" is not a selector of operations; write an operationId; * stands for any text`},
 		{`{name: a, capacity: 5, enforcement: strict}`, `systems/erp.yaml:2:41: limits[0].enforcement: "strict" is not known here; one of advisory, billed, hard, soft`},
+		{`{name: a, capacity: 5, headroom: 100%}`, `systems/erp.yaml:2:38: limits[0].headroom: the headroom of 100% leaves nothing of the capacity of 5; leave room for at least one call`},
+		{`{name: a, capacity: 5, headroom: 101%}`, `systems/erp.yaml:2:38: limits[0].headroom: "101%" is not a percentage; from 0% to 100%`},
+		{`{name: a, capacity: 5, headroom: some}`, `systems/erp.yaml:2:38: limits[0].headroom: is neither a number of units nor a percentage; write for example 5 or 10%`},
+		{`{name: a, capacity: 5, reserves: {critical: 50%, high: 40%}}`, `systems/erp.yaml:2:38: limits[0].reserves: the reserves leave 0.5 of the capacity of 5: the lowest class would only be admitted by its floor; reserve less`},
+		{`{name: a, capacity: 5, hold: 5s, calendar: {unit: day}}`, `systems/erp.yaml:2:34: limits[0].hold: a calendar window has no hold; remove it, or the calendar`},
+		{`{name: a, bucket: {size: 1, refill: 1/s}, calendar: {unit: day}}`, `systems/erp.yaml:2:57: limits[0].calendar: a bucket has no calendar; remove it; a capacity with a calendar counts in windows`},
+		{`{name: a, capacity: 5, calendar: {}}`, `systems/erp.yaml:2:38: limits[0].calendar: nothing says how long the window is; give unit: hour, day or month, or every`},
+		{`{name: a, capacity: 5, calendar: {unit: week}}`, `systems/erp.yaml:2:45: limits[0].calendar.unit: "week" is not known here; one of day, hour, month`},
+		{`{name: a, capacity: 5, calendar: {unit: day, every: 1h}}`, `systems/erp.yaml:2:57: limits[0].calendar.every: the window has a unit and a length; give one of them`},
+		{`{name: a, capacity: 5, calendar: {every: 10ms}}`, `systems/erp.yaml:2:46: limits[0].calendar.every: windows of 10ms cannot be counted; from 1s to 366d`},
+		{`{name: a, capacity: 5, calendar: {unit: day, time_zone: Berlin}}`, `systems/erp.yaml:2:61: limits[0].calendar.time_zone: there is no time zone "Berlin"; for example Europe/Berlin`},
+		{`{name: a, capacity: 5, calendar: {unit: day, time_zone: Local}}`, `systems/erp.yaml:2:61: limits[0].calendar.time_zone: there is no time zone "Local"; for example Europe/Berlin`},
+		{`{name: a, capacity: 5, calendar: {every: 1h, time_zone: Europe/Berlin}}`, `systems/erp.yaml:2:61: limits[0].calendar.time_zone: windows of a fixed length have no time zone; remove it, or give a unit`},
+		{`{name: a, capacity: 5, calendar: {unit: hour, phase: 60m}}`, `systems/erp.yaml:2:58: limits[0].calendar.phase: the phase of 1h0m0s is longer than the window; give less`},
+		{`{name: a, capacity: 5, calendar: {every: 4s, slack: 1001ms}}`, `systems/erp.yaml:2:57: limits[0].calendar.slack: the slack of 1.001s is too long for the window; at most a quarter of it`},
+		{`{name: a, capacity: 5, pace: 10%}`, `systems/erp.yaml:2:34: limits[0].pace: a window of 0s is too short for a pace; from 1s; reserves keep units for more urgent calls`},
+		{`{name: a, capacity: 5, hold: 500ms, pace: 1}`, `systems/erp.yaml:2:47: limits[0].pace: a window of 500ms is too short for a pace; from 1s; reserves keep units for more urgent calls`},
+		{`{name: a, capacity: 5, hold: 1h, pace: 0}`, `systems/erp.yaml:2:44: limits[0].pace: a pace without a burst admits nothing; for example 10%, or off`},
+		{`{name: a, capacity: 5, hold: 1h, pace: 6}`, `systems/erp.yaml:2:44: limits[0].pace: the burst of 6 is more than there is; for example 10%`},
+		{`{name: a, bucket: {size: 1, refill: 1/s}, pace: 10%}`, `systems/erp.yaml:2:53: limits[0].pace: a bucket has a pace of its own; remove it`},
+		{`{name: a, capacity: 5, hold: 1h, enforcement: advisory, pace: 10%}`, `systems/erp.yaml:2:67: limits[0].pace: a limit that is advisory holds nobody back; remove it`},
+		{`{name: a, capacity: 5, enforcement: billed, adaptive: {cut: 0.5}}`, `systems/erp.yaml:2:59: limits[0].adaptive: a limit that is billed does not shrink; remove it`},
+		{`{name: a, capacity: 5, adaptive: {cut: 1}}`, `systems/erp.yaml:2:44: limits[0].adaptive.cut: 1 is not a part; between 0 and 1, for example 0.75`},
+		{`{name: a, capacity: 5, adaptive: {floor: 6}}`, `systems/erp.yaml:2:46: limits[0].adaptive.floor: the floor of 6 is more than there is; for example 25%`},
+		{`{name: a, capacity: 5, adaptive: on}`, `systems/erp.yaml:2:38: limits[0].adaptive: expected a mapping or off, found a string; for example {floor: 25%, cut: 0.75, recover: 10m}`},
+		{`{name: a, capacity: 5, cost: -1}`, `systems/erp.yaml:2:34: limits[0].cost: a call cannot cost -1; from 0 to 1e12`},
+		{`{name: a, capacity: 5, cost: dear}`, `systems/erp.yaml:2:34: limits[0].cost: expected a number or a mapping, found a string; for example 2, or {by: duration, unit: 1s, estimate: 500ms}`},
+		{`{name: a, capacity: 5, cost: {by: duration}}`, `systems/erp.yaml:2:34: limits[0].cost: the cost of a call is known when it has ended, and the limit counts calls under way only; give the limit a hold, a calendar or a bucket`},
+		{`{name: a, capacity: 5, cost: {by: value, answer: .cost}}`, `systems/erp.yaml:2:34: limits[0].cost: the cost of a call is known when it has ended, and the limit counts calls under way only; give the limit a hold, a calendar or a bucket`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: value}}`, `systems/erp.yaml:2:44: limits[0].cost: nothing says what the value is; give request, answer or both, as jq`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: duration, request: .x}}`, `systems/erp.yaml:2:68: limits[0].cost.request: the key "request" has no meaning for a cost by duration; remove it`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {unit: 2}}`, `systems/erp.yaml:2:51: limits[0].cost.unit: the key "unit" has no meaning for a cost by calls; remove it`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: duration, estimate: 5}}`, `systems/erp.yaml:2:69: limits[0].cost.estimate: "5" is not valid here; write a duration such as 250ms, 2s, 5m, 24h or 7d`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: bytes, unit: 0}}`, `systems/erp.yaml:2:62: limits[0].cost.unit: a unit of nothing`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: duration, estimate: 6s}}`, `systems/erp.yaml:2:44: limits[0].cost: a call costs 6 and there are 5: none would ever be admitted`},
+		{`{name: a, capacity: 5, calls: ["POST /orders", "/x"]}`, `systems/erp.yaml:2:52: limits[0].calls[1]: "/x" is not a selector of calls; write a method or * and a path, for example POST /orders/**`},
+		{`{name: a, capacity: 5, calls: "DELETE /**"}`, `systems/erp.yaml:2:35: limits[0].calls: no call to this system fits "DELETE /**"; the paths are those below the system's URL, with parameters in braces`},
+		{`{name: a, capacity: 5, operations: createOrder, calls: "GET /**"}`, `systems/erp.yaml:2:60: limits[0].calls: no call to this system fits "GET /**"; the paths are those below the system's URL, with parameters in braces`},
+		{`{name: a, capacity: 5, operations: "delete*"}`, `systems/erp.yaml:2:40: limits[0].operations: no operation "delete*" calls this system; write an operationId of an API whose system this is`},
+		{`{name: a, capacity: 5, scope: "{app}{app}"}`, `systems/erp.yaml:2:35: limits[0].scope: {app} stands there twice; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
+		{`{name: a, capacity: 5, evidence: X}`, `systems/erp.yaml:2:38: limits[0].evidence: "X" is not known here; did you mean "V"?`},
+		{`{name: a, capacity: 5, checked: yesterday}`, `systems/erp.yaml:2:37: limits[0].checked: "yesterday" is not a day; write it as 2006-01-02`},
 		{`{name: a, capacity: 5}` + "\n  - {name: a, capacity: 6}", `systems/erp.yaml:3:12: limits[1].name: there are two limits "a"; give each its own name`},
 	} {
 		var ps source.Problems
 		limits := parse(t, "limits:\n  - "+c.limits, &ps)
-		Check(limits, func(id string) bool { return id == "createOrder" }, &ps)
+		Check(limits, []Target{{Operation: "createOrder", Method: "POST", Path: "/orders"}, {"readOrder", "GET", "/orders/{id}"}}, &ps)
 		var got []string
 		for _, p := range ps.List() {
 			got = append(got, p.String())
@@ -154,8 +196,8 @@ func TestTooManyLimits(t *testing.T) {
 		text += fmt.Sprintf("  - {name: l%d, capacity: 1}\n", i)
 	}
 	Check(parse(t, text, &ps), nil, &ps)
-	if err := ps.Err(); err == nil || !strings.Contains(err.Error(), "the system has 33 limits; at most 32") {
-		t.Errorf("33 limits: %v", err)
+	if err := ps.Err(); err == nil || !strings.Contains(err.Error(), "the system has 1001 limits; at most 1000") {
+		t.Errorf("1001 limits: %v", err)
 	}
 }
 
@@ -167,16 +209,98 @@ limits:
   - {name: daily, capacity: 100000, hold: 24h, reserves: {critical: 99999}}
   - {name: user, capacity: 6000, hold: 300s, scope: "{principal}", operations: "*"}
   - {name: billed, capacity: 5, cost: 1, reserves: {critical: 5}, enforcement: billed}
-`, &ps), nil, &ps)
+  - {name: day, capacity: 5000, calendar: {unit: day, time_zone: Europe/Berlin, phase: 2h, slack: 2s}, pace: 50%, adaptive: off}
+  - {name: hour, capacity: 5000, calendar: {every: 1h}, headroom: 10%, reserves: {critical: 10%, high: 5}, pace: off}
+  - {name: execution, capacity: 1200, hold: 300s, cost: {by: duration, unit: 1s, estimate: 500ms}, adaptive: {floor: 10%, cut: 0.5, recover: 5m}}
+  - {name: points, bucket: {size: 1000, refill: 100/s}, cost: {by: value, request: '.points // 10', answer: .extensions.cost}}
+  - {name: bytes, bucket: {size: 1000, refill: 100/s}, cost: {by: bytes, unit: 64KiB, estimate: 128KiB}}
+  - {name: elements, capacity: 1000, hold: 1h, cost: {by: elements, unit: 10, estimate: 3, request: '.items | length'}}
+  - {name: writes, capacity: 60, hold: 60s, calls: ["POST /**", "* /orders/{id}"], scope: "{account}/{node}", source: page, evidence: V, checked: 2026-11-23}
+`, &ps), []Target{{"createOrder", "POST", "/orders"}, {"readOrder", "GET", "/orders/{id}"}}, &ps)
 	if err := ps.Err(); err != nil {
 		t.Error(err)
 	}
 }
 
+// Limits of a profile may concern calls that a workspace does not make.
+func TestShippedLimitsMayFitNothing(t *testing.T) {
+	var ps source.Problems
+	limits := parse(t, "limits:\n  - {name: a, capacity: 5, calls: DELETE /x, operations: nothing}", &ps)
+	limits[0].Shipped = true
+	if Check(limits, []Target{}, &ps); ps.Len() > 0 {
+		t.Error(ps.Err())
+	}
+}
+
+func TestTooManyLimitsForTheSameCall(t *testing.T) {
+	var ps source.Problems
+	text := "limits:\n"
+	for i := range MaxPools + 1 {
+		text += fmt.Sprintf("  - {name: l%d, capacity: 1, calls: GET /*}\n", i)
+	}
+	Check(parse(t, text, &ps), []Target{{"read", "GET", "/x"}}, &ps)
+	if err := ps.Err(); err == nil || !strings.Contains(err.Error(), "more than 24 limits apply to the same calls") {
+		t.Errorf("25 limits for one call: %v", err)
+	}
+}
+
+func TestSelectors(t *testing.T) {
+	for _, c := range []struct {
+		selector, method, path string
+		want                   bool
+	}{
+		{"POST /**", "POST", "/orders", true}, {"POST /**", "POST", "/", true}, {"POST /**", "GET", "/orders", false},
+		{"* /orders", "PATCH", "/orders", true}, {"* /orders", "PATCH", "/orders/{id}", false},
+		{"GET /orders/*", "GET", "/orders/{id}", true}, {"GET /orders/*", "GET", "/orders/{id}/lines", false},
+		{"GET /orders/**/lines", "GET", "/orders/{id}/lines", true}, {"GET /orders/**/lines", "GET", "/orders/lines", true},
+		{"GET /**/lines/**", "GET", "/a/b/lines/c/d", true}, {"GET /**/lines/**", "GET", "/a/b/line/c/d", false},
+		{"GET /A_*Order(*)", "GET", "/A_SalesOrder('{id}')", true}, {"GET /A_*Order(*)", "GET", "/A_SalesOrder", false},
+		{"GET /a*b*c", "GET", "/abc", true}, {"GET /a*a", "GET", "/a", false}, {"GET /*", "GET", "/", true},
+		{"GET /[x]", "GET", "/x", false}, {"GET /[x]", "GET", "/[x]", true},
+	} {
+		s, ok := parseSelector(c.selector)
+		if !ok || s.fits(c.method, c.path) != c.want {
+			t.Errorf("%q fits %s %s: %v, want %v", c.selector, c.method, c.path, !c.want, c.want)
+		}
+	}
+	for _, text := range []string{"", "GET", "/x", "get /x", "GET x", "G1 /x", " /x"} {
+		if s, ok := parseSelector(text); ok {
+			t.Errorf("%q is read as %+v", text, s)
+		}
+	}
+}
+
+// What matches must end, whatever stands there.
+func FuzzSelector(f *testing.F) {
+	f.Add("GET /a/**/b*/*", "/a/x/bc/d")
+	f.Fuzz(func(t *testing.T, selector, path string) {
+		if s, ok := parseSelector(selector); ok && len(selector) < 60 && len(path) < 60 {
+			s.fits("GET", path)
+		}
+	})
+}
+
+func TestChargesInUnits(t *testing.T) {
+	for text, want := range map[string]float64{
+		"2.5": 2.5, "{}": 1, "{estimate: 3}": 3, "{by: duration}": 1, "{by: duration, unit: 100ms, estimate: 1s}": 10,
+		"{by: bytes, unit: 1KiB, estimate: 4KiB}": 4, "{by: bytes}": 1, "{by: elements, unit: 10, estimate: 5}": 0.5, "{by: elements, unit: 10}": 1,
+		"{by: value, request: .x}": 1, "{by: value, request: .x, estimate: 7}": 7,
+	} {
+		var ps source.Problems
+		l := parse(t, "limits:\n  - {name: a, capacity: 50, hold: 1m, cost: "+text+"}", &ps)
+		if got := l[0].Cost.Default(); got != want || ps.Len() > 0 {
+			t.Errorf("%s is %v units, want %v; %v", text, got, want, ps.Err())
+		}
+	}
+	if got := (*Charge)(nil).Default(); got != 1 {
+		t.Errorf("a call without a cost takes %v units", got)
+	}
+}
+
 func TestScopes(t *testing.T) {
-	call := Call{App: "shop", Operation: "createOrder", Principal: "anna/b@x y"}
+	call := Call{App: "shop", Operation: "createOrder", Principal: "anna/b@x y", Account: "acme", Node: "web1"}
 	for template, want := range map[string]string{
-		"{app}": "pool/shop", "app {app}/{operation}": "pool/app shop/createOrder", "{principal}-": "pool/anna%2Fb@x%20y-", "all": "pool/all",
+		"{app}": "pool/shop", "app {app}/{operation}": "pool/app shop/createOrder", "{principal}-": "pool/anna%2Fb@x%20y-", "all": "pool/all", "{account}.{node}": "pool/acme.web1",
 	} {
 		s := newScope("pool", template)
 		for range 2 { // made, then known
@@ -191,7 +315,7 @@ func TestScopes(t *testing.T) {
 		call.App = call.App[max(0, len(call.App)-5):] + time.Duration(len(call.App)).String()
 		s.key(&call)
 	}
-	if len(s.known) > maxScopes {
-		t.Errorf("%d scopes are remembered", len(s.known))
+	if len(s.one) > maxScopes {
+		t.Errorf("%d scopes are remembered", len(s.one))
 	}
 }

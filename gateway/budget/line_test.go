@@ -83,7 +83,7 @@ func TestFloors(t *testing.T) {
 	for _, reserve := range []float64{0, 1} {
 		synctest.Test(t, func(t *testing.T) {
 			l := capacity("l", 2, 0)
-			l.Reserves.Critical = reserve
+			l.Reserves.Critical.Units = reserve
 			b := newBudget(l)
 			ctx, cancel := context.WithCancel(t.Context())
 			var mu sync.Mutex
@@ -194,7 +194,7 @@ func TestAScopeThatIsFullDoesNotStopOthers(t *testing.T) {
 func TestAMoreUrgentCallGoesFirstWithoutWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := capacity("l", 2, 0)
-		l.Reserves.Critical = 1
+		l.Reserves.Critical.Units = 1
 		b := newBudget(l)
 		c := &crowd{t: t, b: b, work: time.Second}
 		gate := admit(t, b, Call{})

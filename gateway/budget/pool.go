@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -18,7 +17,8 @@ type Pool struct {
 	// Hold is how long units stay occupied after a call has ended.
 	Hold time.Duration
 	// Calendar, when not nil, has units stay until the end of the calendar window in
-	// which the call ended, and for Hold after that: the slack between two clocks.
+	// which the call ended, as Calendar.Free says; Hold is the slack between the
+	// clocks on either side then.
 	Calendar *Calendar
 	// Interval is the time in which one thousandth of a unit comes back, in
 	// nanoseconds; zero for hold pools.
@@ -34,29 +34,16 @@ type Pool struct {
 	limit   *Limit
 	scope   *scope
 	cost    Units
+	total   Units                     // with headroom
 	reserve [len(specs.Classes)]Units // by class
-}
-
-// Calendar is a window by the clock: each Every, counted from Phase after
-// midnight UTC of 1 January 1970, or each Unit (hour, day, month) of a place.
-type Calendar struct {
-	Every, Phase time.Duration
-	Unit         string
-	Location     *time.Location
-}
-
-// End is the end of the window that t falls into; always after t.
-func (c *Calendar) End(t time.Time) time.Time {
-	if c.Every > 0 {
-		since := t.Sub(time.Unix(0, 0)) - c.Phase
-		whole := since / c.Every * c.Every
-		if since < 0 && whole > since {
-			whole -= c.Every
-		}
-		return time.Unix(0, 0).Add(c.Phase + whole + c.Every)
-	}
-	_, end := gateway.Window{Calendar: c.Unit, Location: c.Location}.Bounds(t.Add(-c.Phase))
-	return end.Add(c.Phase)
+	// key0 is the pool's key without a scope.
+	key0 string
+	// pace, when not nil, is the bucket that the classes normal and low have to
+	// pass, too. pacing tells that this is such a bucket.
+	pace   *Pool
+	pacing bool
+	// timed pools count the time that calls take.
+	timed bool
 }
 
 // Adaptive is how a pool answers to overloads that its own count does not
@@ -78,30 +65,73 @@ const (
 )
 
 func newPool(l *Limit, revision int) *Pool {
+	total, _ := l.total()
 	p := &Pool{
 		Name: l.Name, Hold: l.Hold.Std(), Soft: l.Enforcement == "soft", Free: !l.enforced(), Revision: revision,
-		limit: l, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost),
+		Capacity: room(total - l.Headroom.Of(total)),
+		limit:    l, key0: l.Name, scope: newScope(l.Name, l.Scope), cost: cost(l.Cost.Default()), total: room(total),
 	}
 	if l.Bucket != nil {
-		p.Capacity = room(l.Bucket.Size - l.Headroom)
 		p.Interval = float64(l.Bucket.Refill.Per) / (l.Bucket.Refill.Units * unit)
-	} else {
-		p.Capacity = room(*l.Capacity - l.Headroom)
+	}
+	if l.Calendar != nil {
+		p.Calendar, _ = l.Calendar.Calendar() // Check reports it
+		p.Hold = l.Calendar.Slack.Std()
 	}
 	for _, c := range specs.Classes {
-		p.reserve[c] = cost(l.Reserves.above(c))
+		p.reserve[c] = cost(l.Reserves.above(c, total))
 	}
+	p.timed = l.Cost != nil && l.Cost.By == "duration"
+	p.Adaptive = l.adaptive(p)
+	p.pace = l.pace(p)
 	return p
 }
+
+// adaptive is how the limit shrinks; nil when it does not. What is left lets a
+// call of every class pass.
+func (l *Limit) adaptive(p *Pool) *Adaptive {
+	s := l.Shrinks()
+	if s == nil || p.Capacity == 0 {
+		return nil
+	}
+	least := p.reserve[specs.Low] + max(p.cost, 1)
+	return &Adaptive{
+		Floor: min(p.Capacity, max(cost(s.Floor.Of(p.Capacity.Float())), least)),
+		Cut:   s.Cut, Recover: s.Recover.Std(),
+	}
+}
+
+// pace is the bucket of the classes normal and low; nil when the limit has
+// none. It refills in the time of a window.
+func (l *Limit) pace(p *Pool) *Pool {
+	pace, window := l.Paced(), l.window()
+	if pace == nil || p.Capacity == 0 {
+		return nil
+	}
+	burst := max(cost(pace.Burst.Of(p.Capacity.Float())), p.cost, 1)
+	if l.Pace == nil {
+		burst = max(burst, leastPace*p.cost)
+	}
+	if burst >= p.Capacity {
+		return nil
+	}
+	name := l.Name + paceSuffix
+	return &Pool{
+		Name: l.Name, Soft: p.Soft, Revision: p.Revision,
+		Capacity: burst,
+		Interval: float64(window) / float64(p.Capacity),
+		limit:    l, key0: name, scope: newScope(name, l.Scope), cost: p.cost, pacing: true, timed: p.timed,
+	}
+}
+
+// paceSuffix makes the key of a pace; no limit can have it in its name.
+const paceSuffix = ":pace"
 
 // key is the name of the pool that a call stands in: the pool's own, with the
 // scope after a slash where there is one.
 func (p *Pool) key(c *Call) string {
-	if p.limit == nil {
-		return gateKey
-	}
 	if p.scope == nil {
-		return p.Name
+		return p.key0
 	}
 	return p.scope.key(c)
 }

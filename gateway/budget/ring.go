@@ -61,6 +61,17 @@ func (r *ring) remove(until int64, u Units) bool {
 	return true
 }
 
+// shed takes out units that would be free first.
+func (r *ring) shed(u Units) {
+	for i := r.first; u > 0 && r.sum > 0; i++ {
+		slot := &r.slots[i&int64(len(r.slots)-1)]
+		part := min(u, *slot)
+		*slot -= part
+		r.sum -= part
+		u -= part
+	}
+}
+
 func (r *ring) grow(need int64) {
 	n := int64(16)
 	for n < need {

@@ -3,6 +3,7 @@ package budget
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -15,14 +16,34 @@ type scope struct {
 	text   []string // the text before each placeholder, and the rest
 	words  []string
 
-	mu    sync.RWMutex
-	known map[scopeValues]string
+	mu sync.RWMutex
+	// one holds the names of scopes with one placeholder, several all others.
+	one     map[string]string
+	several map[scopeValues]string
 }
 
-type scopeValues struct{ app, operation, principal string }
+// scopeValues are the values of a scope's placeholders, in their order.
+type scopeValues [5]string
 
 // maxScopes bounds the names that are kept; when there are more, they are made anew.
 const maxScopes = 16384
+
+// placeholders are the words that a scope may hold, each once.
+const placeholders = "{account}, {principal}, {app}, {operation} and {node}"
+
+func (c *Call) value(word string) string {
+	switch word {
+	case "account":
+		return c.Account
+	case "app":
+		return c.App
+	case "node":
+		return c.Node
+	case "operation":
+		return c.Operation
+	}
+	return c.Principal
+}
 
 func checkScope(template string) error {
 	_, _, err := splitScope(template)
@@ -45,9 +66,12 @@ func splitScope(template string) (text, words []string, err error) {
 			return nil, nil, fmt.Errorf("%q has a { without its }", template)
 		}
 		switch word {
-		case "app", "operation", "principal":
+		case "account", "app", "node", "operation", "principal":
 		default:
 			return nil, nil, fmt.Errorf("{%s} is not known here", word)
+		}
+		if slices.Contains(words, word) {
+			return nil, nil, fmt.Errorf("{%s} stands there twice", word)
 		}
 		words = append(words, word)
 		rest = remaining
@@ -63,51 +87,45 @@ func newScope(pool, template string) *scope {
 	if err != nil { // Check reports it
 		return nil
 	}
-	return &scope{prefix: pool + "/", text: text, words: words, known: map[scopeValues]string{}}
+	return &scope{prefix: pool + "/", text: text, words: words, one: map[string]string{}, several: map[scopeValues]string{}}
 }
 
 // key is the name of the pool that a call stands in.
 func (s *scope) key(c *Call) string {
 	var v scopeValues
-	for _, word := range s.words {
-		switch word {
-		case "app":
-			v.app = c.App
-		case "operation":
-			v.operation = c.Operation
-		case "principal":
-			v.principal = c.Principal
-		}
+	for i, word := range s.words {
+		v[i] = c.value(word)
 	}
+	if len(s.words) == 1 {
+		return remembered(s, s.one, v[0], v)
+	}
+	return remembered(s, s.several, v, v)
+}
+
+// remembered finds a name, or makes it and keeps it under a key.
+func remembered[K comparable](s *scope, known map[K]string, k K, v scopeValues) string {
 	s.mu.RLock()
-	key, ok := s.known[v]
+	name, ok := known[k]
 	s.mu.RUnlock()
 	if ok {
-		return key
+		return name
 	}
-	key = s.render(v)
+	name = s.render(v)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.known) >= maxScopes {
-		clear(s.known)
+	if len(known) >= maxScopes {
+		clear(known)
 	}
-	s.known[v] = key
-	return key
+	known[k] = name
+	return name
 }
 
 func (s *scope) render(v scopeValues) string {
 	var b strings.Builder
 	b.WriteString(s.prefix)
-	for i, word := range s.words {
+	for i := range s.words {
 		b.WriteString(s.text[i])
-		switch word {
-		case "app":
-			b.WriteString(url.PathEscape(v.app))
-		case "operation":
-			b.WriteString(url.PathEscape(v.operation))
-		case "principal":
-			b.WriteString(url.PathEscape(v.principal))
-		}
+		b.WriteString(url.PathEscape(v[i]))
 	}
 	b.WriteString(s.text[len(s.text)-1])
 	return b.String()

@@ -14,21 +14,23 @@ import (
 // ever appears as a distance from now.
 type Store interface {
 	// Admit takes the units of all the admission's pools, or of none. It is
-	// atomic. When it grants, it fills in a.At; the admission must then be
-	// given to Settle, unchanged, or its units come back by themselves when
-	// its lease and the hold after it have run out. An error means that the
+	// atomic. When it grants, it fills in a.At and each ask's Seen; the admission
+	// must then be given to Settle, unchanged, or its units come back by themselves
+	// when its lease and the hold after it have run out. An error means that the
 	// store cannot tell; the call must not be sent then.
 	Admit(ctx context.Context, a *Admission) (Decision, error)
-	// Settle ends an admission that was granted, once.
+	// Settle ends an admission that was granted, once. A shared store may carry it
+	// out a little later, and loses it without harm: the lease stands for it.
 	Settle(ctx context.Context, a *Admission, s Settlement) error
 	// Usage lists the pools of a system that hold anything, in no order.
 	Usage(ctx context.Context, system string) ([]Usage, error)
 	// Suspend admits no call to a system for a while, whoever asks for it; zero
 	// ends a suspension. The longer one of two counts.
 	Suspend(ctx context.Context, system string, d time.Duration) error
-	// Watch has wake called, never blocking, when units of a system may have come
-	// back by another hand than this process's own, until stop is called. A store
-	// of one process never calls it.
+	// Watch has wake called, from any goroutine, when units of a system may have
+	// come back other than by the time that a decision told: by another process, or
+	// by a settlement that was carried out after Settle had returned. It lasts until
+	// stop is called. wake must not block. A store of one process never calls it.
 	Watch(system string, wake func()) (stop func())
 	// Standing tells how the store stands at the moment.
 	Standing(system string) Standing
@@ -60,7 +62,9 @@ const (
 type Admission struct {
 	System string
 	Asks   []Ask
-	// Lease is how long the call may be under way at most.
+	// Lease is how long the call may be under way at most, from before Admit was
+	// called: a call that is not sent by then must not be sent. The first call
+	// with a longer lease than any before may have to wait until all replicas know.
 	Lease time.Duration
 	// Overdraw lets soft pools be exceeded.
 	Overdraw bool
@@ -86,6 +90,12 @@ type Ask struct {
 	Units Units
 	// Reserve is what the call has to leave free.
 	Reserve Units
+
+	// Seen is for the store alone, which fills it in when it grants: all the
+	// units of the pool that had ended by then. Reports are judged by it.
+	Seen Units
+	// counted is where Memory counted the ask.
+	counted *memoryPool
 }
 
 // Decision is a store's answer.
@@ -121,7 +131,8 @@ const (
 // Settlement is how an admitted call ended.
 type Settlement struct {
 	Outcome Outcome
-	// Actual is what the call cost in the end, by ask; nil when it cost what it asked for.
+	// Actual is what the call cost in the end, by ask; nil when it cost what it asked
+	// for. Where the outcome is unknown, a higher one counts until the lease is over.
 	Actual []Units
 	// Overload tells that the system refused the call because of its limits:
 	// no call is admitted to the pools in Pause for RetryAfter or, when that is
@@ -134,14 +145,23 @@ type Settlement struct {
 	Reports []Report
 }
 
-// Report is a system's own word on what is used of a pool.
+// Report is a system's own word on what is used of a pool. The system may have
+// written it at any time since the call was admitted.
+//
+// Foreign is what it has counted beyond what is held and under way: it occupies
+// units until the window's end or for the hold, and each report replaces the
+// last. In a bucket it is spent. An exact report also takes away what is held
+// beyond Used and beyond what others have ended since the admission (see Seen),
+// what comes back first before the rest. In a pool that counts calls under way
+// only, what has ended since was under way then, and is no foreign traffic.
+// Reports of calls that were admitted before a calendar window, or within the
+// slack of its beginning, are left out.
 type Report struct {
 	// Ask is the index of the ask that it is about.
 	Ask int
-	// Used is what the system had counted when it answered.
+	// Used is what the system had counted when it answered, the call included.
 	Used Units
-	// Exact reports replace what the store holds for calls that have ended, in
-	// both directions; others only add what the store has not seen.
+	// Exact reports are right; others are a hint, which only adds.
 	Exact bool
 }
 

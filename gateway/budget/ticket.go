@@ -11,10 +11,11 @@ import (
 type Ticket struct {
 	budget    *Budget
 	admission Admission
-	asks      [6]Ask // what admission.Asks points to, for up to six pools
-	admitted  time.Time
+	asks      [6]Ask        // what admission.Asks points to, for up to six pools
+	admitted  time.Duration // since the budget's beginning
 	waited    time.Duration
 	settled   atomic.Bool
+	timed     bool // some limit counts the time that calls take
 }
 
 // Result is what became of a call. The zero Result is a call that ended in an
@@ -63,28 +64,84 @@ func (t *Ticket) Settle(r Result) {
 	case r.Unknown:
 		s.Outcome = Unknown
 	case !r.Overload:
-		t.budget.observe(time.Since(t.admitted))
+		t.budget.observe(t.budget.now() - t.admitted)
 	}
-	if r.Cost != nil && s.Outcome == Ended {
-		s.Actual = make([]Units, len(t.admission.Asks))
-		for i, ask := range t.admission.Asks {
-			s.Actual[i] = ask.Units
-			if n, ok := costOf(r.Cost, ask.Pool.Name); ok {
-				s.Actual[i] = cost(n)
-			}
-		}
+	if s.Outcome != Unsent && (t.timed || len(r.Cost) > 0) {
+		s.Actual = t.actual(r, s.Outcome)
+	}
+	if len(r.Reports) > 0 {
+		s.Reports = t.reports(r.Reports)
 	}
 	t.budget.settle(&t.admission, s)
 }
 
-// scopeOf is the set of asks that an overload pauses.
-func (t *Ticket) scopeOf(pool string) uint32 {
-	for i := range t.admission.Asks {
-		if t.admission.Asks[i].Pool.Name == pool {
-			return 1 << i
+// actual is what the call has cost, by ask; nil when that is what it asked for.
+// A call whose cost is its duration has taken until now, unless the result
+// tells better; one whose answer never came may take its whole lease.
+func (t *Ticket) actual(r Result, o Outcome) []Units {
+	var actual []Units
+	asks := t.admission.Asks
+	for i := range asks {
+		pool := asks[i].Pool
+		n, told := costOf(r.Cost, pool.Name)
+		if !told && pool.timed {
+			took := t.admission.Lease
+			if o == Ended {
+				took = t.budget.now() - t.admitted
+			}
+			n, told = pool.limit.Cost.Units(float64(took)), true
+		}
+		if !told {
+			continue
+		}
+		if actual == nil {
+			actual = make([]Units, len(asks))
+			for j := range asks {
+				actual[j] = asks[j].Units
+			}
+		}
+		actual[i] = cost(n)
+	}
+	return actual
+}
+
+// reports translates what the system said of its limits. Those that the call
+// did not stand in are left out.
+func (t *Ticket) reports(told []PoolReport) []Report {
+	var all []Report
+	for _, r := range told {
+		for i := range t.admission.Asks {
+			pool := t.admission.Asks[i].Pool
+			if pool.Name != r.Pool || pool.pacing {
+				continue
+			}
+			used := r.Used
+			if used < 0 {
+				limit := r.Limit
+				if limit <= 0 {
+					limit = pool.total.Float()
+				}
+				used = limit - r.Remaining
+			}
+			all = append(all, Report{Ask: i, Used: cost(used), Exact: r.Exact})
 		}
 	}
-	return 1<<len(t.admission.Asks) - 1
+	return all
+}
+
+// scopeOf is the set of asks that an overload pauses.
+func (t *Ticket) scopeOf(pool string) uint32 {
+	var all uint32
+	for i := range t.admission.Asks {
+		switch p := t.admission.Asks[i].Pool; {
+		case p.pacing:
+		case p.Name == pool:
+			return 1 << i
+		default:
+			all |= 1 << i
+		}
+	}
+	return all
 }
 
 // settle hands a settlement to the store and wakes the line. A settlement that

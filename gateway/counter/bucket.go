@@ -20,38 +20,48 @@ type bucket struct {
 // throttle is a limit on the rate.
 type throttle struct {
 	place place
+	grains
+}
+
+// grains are the numbers of a limit on the rate, as whole numbers.
+type grains struct {
 	burst int64
-	// A call is worth call grains, and drain grains are given back every nanosecond.
+	// A call is worth call grains, and drain grains are given back every tick.
 	call, drain int64
 }
 
 // maxGrains leaves room for a call on top of a full bucket.
 const maxGrains = 1 << 61
 
-// newThrottle chooses the finest grain that fits a full bucket into 61 bits. A
-// call is rounded up to whole grains: the rate is never more than asked for,
-// and less by a millionth at most, for rates up to 10⁹ a second.
 func newThrottle(m *Memory, name string, rate float64, burst int) *throttle {
-	t := &throttle{place: m.place(name), burst: int64(max(1, burst)), call: maxGrains, drain: 1}
+	return &throttle{place: m.place(name), grains: newGrains(rate, burst, int64(time.Second), maxGrains)}
+}
+
+// newGrains chooses the finest grain for which a full bucket has at most so
+// many, where a second has so many ticks. A call is rounded up to whole grains:
+// the rate is never more than asked for, and with 61 bits and nanoseconds less
+// by a millionth at most, for rates up to 10⁹ a second.
+func newGrains(rate float64, burst int, second, most int64) grains {
+	g := grains{burst: int64(max(1, burst)), call: most, drain: 1}
 	r := new(big.Rat)
 	if !(rate > 0) || r.SetFloat64(rate) == nil {
-		t.burst = 1
-		return t
+		g.burst = 1
+		return g
 	}
 	for shift := 20; shift >= 0; shift-- {
-		grains := new(big.Rat).Quo(big.NewRat(int64(time.Second)<<shift, 1), r)
-		call := new(big.Int).Add(grains.Num(), new(big.Int).Sub(grains.Denom(), big.NewInt(1)))
-		call.Quo(call, grains.Denom())
-		if !call.IsInt64() || call.Int64() > maxGrains {
+		exact := new(big.Rat).Quo(new(big.Rat).SetInt(new(big.Int).Lsh(big.NewInt(second), uint(shift))), r)
+		call := new(big.Int).Add(exact.Num(), new(big.Int).Sub(exact.Denom(), big.NewInt(1)))
+		call.Quo(call, exact.Denom())
+		if !call.IsInt64() || call.Int64() > most {
 			continue
 		}
-		t.call, t.drain = call.Int64(), 1<<shift
-		if t.call <= maxGrains/t.burst {
-			return t
+		g.call, g.drain = call.Int64(), 1<<shift
+		if g.call <= most/g.burst {
+			return g
 		}
 	}
-	t.burst = max(1, maxGrains/t.call) // the rest would take more than 73 years to come back
-	return t
+	g.burst = max(1, most/g.call) // the rest would take lifetimes to come back
+	return g
 }
 
 // Take implements gateway.Limit.
@@ -96,12 +106,12 @@ func (t *throttle) level(b *bucket, now int64) int64 {
 	return used - elapsed*t.drain
 }
 
-// time is how long grains take to drain.
-func (t *throttle) time(grains int64) int64 {
-	if grains <= 0 {
+// time is how many ticks an amount takes to drain.
+func (g grains) time(amount int64) int64 {
+	if amount <= 0 {
 		return 0
 	}
-	return (grains + t.drain - 1) / t.drain
+	return (amount + g.drain - 1) / g.drain
 }
 
 // scale is v·numerator/denominator, rounded up, and at most maxGrains.

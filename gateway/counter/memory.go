@@ -1,6 +1,6 @@
 // Package counter keeps what consumers have used: rates, quotas and calls under
 // way. Memory keeps it in the process; what it keeps is lost with it, and every
-// process counts for itself.
+// process counts for itself. Redis keeps it for all replicas together.
 package counter
 
 import (
@@ -37,8 +37,7 @@ type Memory struct {
 	calendars table[calendar]
 	calls     table[calls]
 
-	nextSweep atomic.Int64 // on the clock of now
-	hand      atomic.Uint32
+	sweeper sweeper
 }
 
 // New makes an empty Memory.
@@ -50,7 +49,7 @@ func newMemory(keys int) *Memory {
 	m.windows.bound(keys)
 	m.calendars.bound(keys)
 	m.calls.bound(keys)
-	m.nextSweep.Store(int64(sweepEvery / shardCount))
+	m.sweeper.next.Store(int64(sweepEvery / shardCount))
 	return m
 }
 
@@ -79,6 +78,9 @@ func (m *Memory) Concurrency(name string, limit int) gateway.Concurrency {
 	return &concurrency{place: m.place(name), limit: int64(limit)}
 }
 
+// Local implements gateway.Counters: everything is local here.
+func (m *Memory) Local() gateway.Counters { return m }
+
 // place is where the counts of a limit are found.
 type place struct {
 	memory *Memory
@@ -94,19 +96,29 @@ func (p place) cell(key string) (cell, uint32) {
 	return cell{p.name, key}, uint32(p.hash^maphash.String(p.memory.seed, key)) % shardCount
 }
 
-// sweep drops what is not needed any more from some shards, so that all of them
-// are visited once in sweepEvery as long as there are calls.
+// sweep drops what is not needed any more from some shards.
 func (m *Memory) sweep(now int64) {
-	const step = int64(sweepEvery / shardCount)
-	next := m.nextSweep.Load()
-	if now < next || !m.nextSweep.CompareAndSwap(next, now+step) {
-		return
-	}
-	for range min(1+(now-next)/step, shardCount/8) {
-		i := m.hand.Add(1) % shardCount
+	m.sweeper.sweep(now, func(i uint32) {
 		m.buckets.shards[i].sweep(now)
 		m.windows.shards[i].sweep(now)
 		m.calendars.shards[i].sweep(now)
 		m.calls.shards[i].sweep(now)
+	})
+}
+
+// sweeper has all shards visited once in sweepEvery, as long as there are calls.
+type sweeper struct {
+	next atomic.Int64
+	hand atomic.Uint32
+}
+
+func (s *sweeper) sweep(now int64, visit func(shard uint32)) {
+	const step = int64(sweepEvery / shardCount)
+	next := s.next.Load()
+	if now < next || !s.next.CompareAndSwap(next, now+step) {
+		return
+	}
+	for range min(1+(now-next)/step, shardCount/8) {
+		visit(s.hand.Add(1) % shardCount)
 	}
 }

@@ -16,8 +16,10 @@ import (
 
 func store() gateway.Counters { return New() }
 
-func TestConform(t *testing.T)  { countertest.Conform(t, store) }
-func TestSimulate(t *testing.T) { countertest.Simulate(t, store) }
+func TestConform(t *testing.T) { countertest.Conform(t, store) }
+func TestSimulate(t *testing.T) {
+	countertest.Simulate(t, countertest.Terms{}, func() (gateway.Counters, func()) { return store(), nil })
+}
 
 var hour = gateway.Window{Length: time.Hour}
 

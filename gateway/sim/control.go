@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -103,70 +102,4 @@ func (s *Server) clearFaults(w http.ResponseWriter, _ *http.Request) {
 	s.faults = nil
 	s.mu.Unlock()
 	write(w, answer{status: http.StatusNoContent})
-}
-
-func (s *Server) getReport(w http.ResponseWriter, _ *http.Request) {
-	write(w, answer{status: http.StatusOK, body: s.Report()})
-}
-
-func (s *Server) resetAll(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	inFlight, refused := s.report.InFlight, s.report.refusedInFlight
-	s.reset()
-	s.report.InFlight, s.report.refusedInFlight = inFlight, refused
-	s.mu.Unlock()
-	write(w, answer{status: http.StatusNoContent})
-}
-
-// Report is what a simulator saw, counted as calls arrived.
-type Report struct {
-	Kind     string `json:"kind"`
-	Arrived  int    `json:"arrived"`
-	InFlight int    `json:"inFlight"`
-	// MaxInFlight counts refused calls, too: what the vendor's door saw at once.
-	MaxInFlight int `json:"maxInFlight"`
-	// Refused were answered with the vendor's overload sign; Violations of
-	// them arrived although a limit was reached (the rest were faults on command).
-	Refused    int `json:"refused"`
-	Violations int `json:"violations"`
-	// Effects are calls that changed something.
-	Effects int `json:"effects"`
-	Faults  int `json:"faults"`
-	// PerSecond are the arrivals of the last minute, the newest last.
-	PerSecond []int `json:"perSecond"`
-	// Operations counts arrivals by operation.
-	Operations map[string]int `json:"operations"`
-
-	refusedInFlight int
-	seconds         [60]int
-	second          int64
-}
-
-// Report is a copy of what the simulator has seen so far.
-func (s *Server) Report() Report {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.report.advance(time.Now())
-	r := s.report
-	r.Operations = maps.Clone(r.Operations)
-	for i := range r.seconds {
-		r.PerSecond = append(r.PerSecond, r.seconds[(r.second+1+int64(i))%60])
-	}
-	return r
-}
-
-func (r *Report) arrived(operation string, now time.Time) {
-	r.advance(now)
-	r.seconds[r.second%60]++
-	r.Arrived++
-	r.Operations[operation]++
-	r.InFlight++
-	r.MaxInFlight = max(r.MaxInFlight, r.InFlight)
-}
-
-func (r *Report) advance(now time.Time) {
-	for n := now.Unix(); r.second < n; {
-		r.second = max(r.second+1, n-59)
-		r.seconds[r.second%60] = 0
-	}
 }

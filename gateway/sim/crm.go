@@ -7,12 +7,14 @@ import (
 
 // crm builds the customer relations: 10 calls at once.
 func crm(s *Server, o Options) {
-	s.limit = plainConcurrency{limit: orElse(o.Concurrency, 10)}
-	accounts := []record{}
-	for _, a := range s.data.accounts {
-		accounts = append(accounts, record{"number": a["accountnumber"], "name": a["name"], "city": a["address1_city"], "phone": a["telephone1"], "status": "active"})
+	s.limits = someAtOnce(orElse(o.Concurrency, 10))
+	s.fresh = func() {
+		accounts := []record{}
+		for _, a := range s.data.accounts {
+			accounts = append(accounts, record{"number": a["accountnumber"], "name": a["name"], "city": a["address1_city"], "phone": a["telephone1"], "status": "active"})
+		}
+		s.data.accounts = accounts
 	}
-	s.data.accounts = accounts
 	s.handle("GET /accounts", listPlain(&s.data.accounts, "number", "name", "city", "status"))
 	s.handle("POST /accounts", createCRMAccount)
 	s.handle("GET /accounts/{number}", withAccount(func(_ *Server, a record, _ map[string]any) answer {

@@ -14,7 +14,9 @@ type data struct {
 	items, vendors, customers, orders, invoices []record
 	stock, shipments, accounts, salesOrders     []record
 	activities                                  []record
-	next                                        int
+	// placed is what callers have left, the newest last.
+	placed []record
+	next   int
 }
 
 // today anchors the dates of the data, so that they are the same in every run.

@@ -9,11 +9,51 @@ import (
 	"time"
 )
 
-// dataverse builds the CRM with the service protection limits.
+// dataverse builds the CRM with the service protection limits: per user and web
+// server, 6000 requests and 1200 s of execution time in 300 s, and 52 calls at
+// once. Source: Microsoft Learn, Service protection API limits.
 func dataverse(s *Server, o Options) {
-	s.limit = &serviceProtection{
-		requests: 6000, window: 300 * time.Second, execution: 1200 * time.Second,
-		concurrency: orElse(o.Concurrency, 52), users: map[string]*protectedUser{},
+	pauses := &penalties{least: o.span(2 * time.Second), most: o.span(5 * time.Minute)}
+	requests, window := o.requests(6000, 300*time.Second)
+	spent := o.span(1200 * time.Second)
+	protect := func(name, code, message string, of source) *limit {
+		return &limit{name: name, source: of, scope: userOnNode, refuse: func(_ *visit, f refusal) answer {
+			a := odataError(http.StatusTooManyRequests, code, message)
+			a.header = http.Header{"Retry-After": {strconv.Itoa(int(pauses.next(f).Seconds()) + 1)}}
+			return a
+		}}
+	}
+	count := protect("requests", "0x80072322",
+		fmt.Sprintf("Number of requests exceeded the limit of %.0f over time window of %v seconds.", requests, window.Seconds()), sliding(requests, window))
+	execTime := protect("execution-time", "0x80072321",
+		fmt.Sprintf("Combined execution time of incoming requests exceeded limit of %s milliseconds over time window of %v seconds. Decrease number of concurrent requests or reduce the duration of requests and try again later.", grouped(spent.Milliseconds()), window.Seconds()),
+		execution(sliding(spent.Seconds(), window)))
+	together := protect("concurrency", "0x80072326",
+		fmt.Sprintf("Number of concurrent requests exceeded the limit of %d.", orElse(o.Concurrency, 52)), atOnce(orElse(o.Concurrency, 52)))
+	s.limits = []*limit{count, execTime, together}
+	nodes := max(1, o.Nodes)
+	arrivals := 0
+	s.fresh = func() { pauses.until, arrivals = map[string]time.Time{}, 0 }
+	s.prepare = func(v *visit) {
+		v.node = arrivals % nodes
+		if c, err := v.r.Cookie(affinity); err == nil {
+			if n, err := strconv.Atoi(c.Value); err == nil && n >= 0 && n < nodes {
+				v.node = n
+				return
+			}
+		}
+		arrivals++
+	}
+	// The vendor asks not to rely on the remaining headers: they are one server's.
+	s.finish = func(v *visit, a *answer) {
+		if nodes > 1 {
+			a.header.Add("Set-Cookie", (&http.Cookie{Name: affinity, Value: strconv.Itoa(v.node), Path: "/", HttpOnly: true}).String())
+		}
+		if v.admitted {
+			now := time.Now()
+			a.header.Set("X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests", strconv.FormatFloat(count.left(v, now), 'f', 0, 64))
+			a.header.Set("X-Ms-Ratelimit-Time-Remaining-Xrm-Requests", strconv.FormatFloat(execTime.left(v, now), 'f', 2, 64))
+		}
 	}
 	s.failure = func(status int, text string) answer { return odataError(status, "0x80040216", text) }
 	s.handle("GET /api/data/v9.2/accounts", listAccounts)
@@ -21,6 +61,20 @@ func dataverse(s *Server, o Options) {
 	s.handle("POST /api/data/v9.2/salesorders", createSalesOrder)
 	s.handle("GET /api/data/v9.2/{entity}", getEntity)
 	s.handle("PATCH /api/data/v9.2/{entity}", patchEntity)
+}
+
+// affinity is the cookie that keeps a caller at one web server.
+const affinity = "ARRAffinity"
+
+func userOnNode(v *visit) string { return strconv.Itoa(v.node) + " " + v.r.Header.Get("Authorization") }
+
+// grouped writes a number as the vendor does: 1,200,000.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 var odataEquals = regexp.MustCompile(`^(\w+) eq '((?:[^']|'')*)'$`)

@@ -12,13 +12,11 @@ import (
 // recordPath is where NetSuite's REST record API stands.
 const recordPath = "/services/rest/record/v1/"
 
-// netsuite builds the ERP. 15 calls at once is the Premium tier.
+// netsuite builds the ERP. 15 calls at once is the Premium tier. Source: Oracle
+// NetSuite help, Integration Concurrency Governance.
 func netsuite(s *Server, o Options) {
-	limit := &accountConcurrency{limit: 15}
-	if o.Concurrency > 0 {
-		limit.limit = o.Concurrency
-	}
-	s.limit = limit
+	account := &limit{name: "account-concurrency", source: atOnce(orElse(o.Concurrency, 15)), overshoot: o.Overshoot, refuse: tooManyAtOnce}
+	s.limits = []*limit{account}
 	s.failure = func(status int, text string) answer { return recordError(status, "UNEXPECTED_ERROR", text) }
 	for name, records := range map[string]*[]record{
 		"salesOrder": &s.data.orders, "invoice": &s.data.invoices, "inventoryItem": &s.data.items,
@@ -32,12 +30,47 @@ func netsuite(s *Server, o Options) {
 	s.handle("PATCH "+recordPath+"salesOrder/{id}", patchOrder)
 	s.handle("GET /services/rest/system/v1/governanceLimits", func(*Server, *http.Request, map[string]any) answer {
 		return answer{status: http.StatusOK, body: record{
-			"accountConcurrencyLimit": limit.limit, "accountUnallocatedConcurrencyLimit": limit.limit, "integrationLimitType": "accountLimit",
+			"accountConcurrencyLimit": account.capacity, "accountUnallocatedConcurrencyLimit": account.capacity, "integrationLimitType": "accountLimit",
 		}}
 	})
 	s.handle("POST /app/site/hosting/restlet.nl", func(_ *Server, _ *http.Request, body map[string]any) answer {
 		return answer{status: http.StatusOK, body: record{"success": true, "echo": body}}
 	})
+	s.handle("POST /services/{port}", func(_ *Server, _ *http.Request, body map[string]any) answer {
+		text, _ := body["xml"].(string)
+		if !strings.Contains(text, "getAccountGovernanceInfo") {
+			return soap(http.StatusOK, `<getServerTimeResponse xmlns="urn:messages.platform.webservices.netsuite.com"/>`)
+		}
+		return soap(http.StatusOK, fmt.Sprintf(`<getAccountGovernanceInfoResponse xmlns="urn:messages.platform.webservices.netsuite.com"><getAccountGovernanceInfoResult>`+
+			`<accountConcurrencyLimit>%[1]v</accountConcurrencyLimit><unallocatedConcurrencyLimit>%[1]v</unallocatedConcurrencyLimit>`+
+			`</getAccountGovernanceInfoResult></getAccountGovernanceInfoResponse>`, account.capacity))
+	})
+}
+
+func soap(status int, body string) answer {
+	return answer{
+		status: status, header: http.Header{"Content-Type": {"text/xml; charset=utf-8"}}, idle: true,
+		body: `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>` + body + `</soapenv:Body></soapenv:Envelope>`,
+	}
+}
+
+// tooManyAtOnce has three faces: RESTlets answer 400 with a SuiteScript code,
+// SOAP 500 with a fault, the REST record API 429. None says when to come back.
+func tooManyAtOnce(v *visit, _ refusal) answer {
+	switch {
+	case strings.HasSuffix(v.r.URL.Path, "/restlet.nl"):
+		return answer{status: http.StatusBadRequest, body: record{
+			"error": record{"code": "SSS_REQUEST_LIMIT_EXCEEDED", "message": "Request limit exceeded."},
+		}}
+	case strings.Contains(v.r.URL.Path, "NetSuitePort_"):
+		return soap(http.StatusInternalServerError, `<soapenv:Fault><faultcode>soapenv:Server.userException</faultcode>`+
+			`<faultstring>SuiteTalk concurrent request limit exceeded. Request blocked.</faultstring><detail>`+
+			`<platformFaults:exceededConcurrentRequestLimitFault xmlns:platformFaults="urn:faults_2025_2.platform.webservices.netsuite.com">`+
+			`<platformFaults:code>WS_REQUEST_BLOCKED</platformFaults:code>`+
+			`<platformFaults:message>SuiteTalk concurrent request limit exceeded. Request blocked.</platformFaults:message>`+
+			`</platformFaults:exceededConcurrentRequestLimitFault></detail></soapenv:Fault>`)
+	}
+	return recordError(http.StatusTooManyRequests, "CONCURRENCY_LIMIT_EXCEEDED", "Concurrent request limit exceeded. Request blocked.")
 }
 
 // recordError is an error in the record API's envelope.

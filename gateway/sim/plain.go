@@ -34,9 +34,16 @@ func listPlain(records *[]record, filters ...string) handler {
 	}
 }
 
+// someAtOnce is the limit of the plain systems.
+func someAtOnce(n int) []*limit {
+	return []*limit{{name: "at-once", source: atOnce(n), refuse: func(*visit, refusal) answer {
+		return answer{status: http.StatusTooManyRequests, header: http.Header{"Retry-After": {"1"}}, body: record{"error": "too many requests at once"}}
+	}}}
+}
+
 // wms builds the warehouse management: 20 calls at once.
 func wms(s *Server, o Options) {
-	s.limit = plainConcurrency{limit: orElse(o.Concurrency, 20)}
+	s.limits = someAtOnce(orElse(o.Concurrency, 20))
 	s.handle("GET /stock", listPlain(&s.data.stock, "sku", "warehouse"))
 	s.handle("POST /stock/{sku}/adjustments", adjustStock)
 }
@@ -63,7 +70,7 @@ func adjustStock(s *Server, r *http.Request, body map[string]any) answer {
 
 // tms builds the transport management: 10 calls at once.
 func tms(s *Server, o Options) {
-	s.limit = plainConcurrency{limit: orElse(o.Concurrency, 10)}
+	s.limits = someAtOnce(orElse(o.Concurrency, 10))
 	s.handle("GET /shipments", listPlain(&s.data.shipments, "orderRef", "status"))
 	s.handle("GET /shipments/{id}", func(s *Server, r *http.Request, _ map[string]any) answer {
 		if rec := find(s.data.shipments, "id", r.PathValue("id")); rec != nil {

@@ -70,7 +70,7 @@ func TestKinds(t *testing.T) {
 		}
 		start(t, k.Name, Options{})
 	}
-	if _, err := New("netsweet", Options{}); err == nil || !strings.Contains(err.Error(), `no simulator "netsweet"; one of crm, netsuite, dataverse, wms, tms`) {
+	if _, err := New("netsweet", Options{}); err == nil || !strings.Contains(err.Error(), `no simulator "netsweet"; one of crm, netsuite, dataverse, wms, tms, business-central`) {
 		t.Errorf("an unknown kind: %v", err)
 	}
 }
@@ -322,7 +322,7 @@ func TestDataverseNumberOfRequests(t *testing.T) {
 
 func TestDataverseExecutionTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, "dataverse", Options{Latency: 24 * time.Second})
+		s := start(t, "dataverse", Options{Latency: 24*time.Second + time.Millisecond})
 		occupy(s, 50, "GET", dvAccounts)
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
@@ -332,7 +332,7 @@ func TestDataverseExecutionTime(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		_, h := want(t, s, 200, "GET", dvAccounts, "")
-		if left := h.Get("X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"); left != "1200.00" {
+		if left := h.Get("X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"); left != "1176.00" {
 			t.Errorf("%s seconds are left", left)
 		}
 	})
@@ -375,11 +375,11 @@ func TestDataversePenaltyGrows(t *testing.T) {
 func TestDataverseForgetsIdleUsers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, "dataverse", Options{})
-		for i := range maxUsers + 500 {
+		for i := range maxScopes + 500 {
 			want(t, s, 200, "GET", dvAccounts, "", "Authorization", strconv.Itoa(i))
 		}
-		users := s.limit.(*serviceProtection).users
-		if len(users) > maxUsers+1 {
+		users := s.limits[0].meters
+		if len(users) > maxScopes+1 {
 			t.Errorf("%d users are counted", len(users))
 		}
 		time.Sleep(time.Hour)

@@ -65,9 +65,7 @@ func (s *system) content(ctx context.Context, t *task, resp *http.Response) ([]b
 	if err == nil {
 		data, err = plainText(data, resp.Header.Get("Content-Encoding"), limit)
 	} else if !errors.Is(err, errTooLarge) {
-		r := s.lost(ctx, t, err, true)
-		r.Err.Detail = strings.Replace(r.Err.Detail, "closed the connection without an answer", "broke its answer off", 1)
-		return nil, r
+		return nil, s.brokenOff(ctx, t, err)
 	}
 	if errors.Is(err, errTooLarge) {
 		return nil, s.unusable(t, fmt.Sprintf("the answer of %s is larger than %s", s.name, s.settings.Answer), nil)
@@ -76,6 +74,13 @@ func (s *system) content(ctx context.Context, t *task, resp *http.Response) ([]b
 		return nil, s.unusable(t, "the answer of "+s.name+" cannot be read", err)
 	}
 	return data, nil
+}
+
+// brokenOff is the result of a call whose answer ended early.
+func (s *system) brokenOff(ctx context.Context, t *task, err error) *Result {
+	r := s.lost(ctx, t, err, true)
+	r.Err.Detail = strings.Replace(r.Err.Detail, "closed the connection without an answer", "broke its answer off", 1)
+	return r
 }
 
 // unusable is the result of a call whose answer says nothing.
@@ -112,7 +117,7 @@ func (s *system) broke(t *task, resp *http.Response, text []byte) *Result {
 	r.fault = true
 	switch {
 	case status == http.StatusServiceUnavailable:
-		r.RetryAfter = hint(resp.Header.Get("Retry-After"), time.Now())
+		r.RetryAfter = hint(resp.Header.Get("Retry-After"), time.Second, time.Now())
 		e.Problem, e.RetryAfter = gateway.SystemUnavailable, spread(r.RetryAfter)
 	case status == http.StatusNotImplemented || status == http.StatusHTTPVersionNotSupported:
 		r.Outcome, r.fault = Refused, false

@@ -2,6 +2,7 @@ package system
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,10 @@ type breaker struct {
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}] // nil when it is off
 	open    time.Duration
 	until   atomic.Int64 // end of the current pause, in nanoseconds since 1970
+
+	suspend func(time.Duration) // tells the other replicas
+	telling sync.Mutex
+	told    sync.WaitGroup
 }
 
 var (
@@ -33,8 +38,11 @@ var (
 	errExcluded = errors.New("does not count")
 )
 
-func newBreaker(b Breaker, changed func(from, to string)) *breaker {
-	br := &breaker{open: b.Open.Std()}
+// newBreaker makes a breaker. It has suspend keep all replicas from the system
+// for a while, or no longer with zero; a probe that is let through after the
+// pause finds the suspension at its end, too.
+func newBreaker(b Breaker, suspend func(time.Duration), changed func(from, to string)) *breaker {
+	br := &breaker{open: b.Open.Std(), suspend: suspend}
 	if b.Off {
 		return br
 	}
@@ -54,10 +62,28 @@ func newBreaker(b Breaker, changed func(from, to string)) *breaker {
 				br.until.Store(time.Now().Add(br.open).UnixNano())
 			}
 			changed(from.String(), to.String())
+			if to != gobreaker.StateHalfOpen {
+				br.told.Go(br.tell) // the circuit is locked here
+			}
 		},
 	})
 	return br
 }
+
+// tell says how the breaker stands to the other replicas.
+func (b *breaker) tell() {
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	switch b.circuit.State() {
+	case gobreaker.StateOpen:
+		b.suspend(b.remaining())
+	case gobreaker.StateClosed:
+		b.suspend(0)
+	}
+}
+
+// close waits until the others have been told.
+func (b *breaker) close() { b.told.Wait() }
 
 // state is closed, half-open or open.
 func (b *breaker) state() string {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -19,7 +22,7 @@ func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []string
 		b := newBreaker(Breaker{Rate: 50, Calls: 4, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 2},
-			func(from, to string) { changes = append(changes, to) })
+			func(time.Duration) {}, func(from, to string) { changes = append(changes, to) })
 		call := func(result error) {
 			t.Helper()
 			done, wait := b.allow()
@@ -78,7 +81,7 @@ func TestBreaker(t *testing.T) {
 }
 
 func TestBreakerOff(t *testing.T) {
-	b := newBreaker(Breaker{Off: true}, nil)
+	b := newBreaker(Breaker{Off: true}, nil, nil)
 	for range 100 {
 		if done, wait := b.allow(); done != nil || wait != 0 {
 			t.Fatal("off")
@@ -230,7 +233,7 @@ func TestBudget(t *testing.T) {
 func TestBudgetCountsEverything(t *testing.T) {
 	s := &tryton{answer: func(string, []any) string { return `"result":[{"state":"confirmed","total":{"decimal":"1"}}]` }}
 	t.Setenv("TRYTON_PASSWORD", "pw")
-	p := plan{system: trytonSettings + "limits: [{name: window, capacity: 100, hold: 1h}, {name: rare, capacity: 100, hold: 1h}]\n", paths: at("POST", "/sales/{id}/confirm", "confirm", "cost: {rare: 7, window: '$request.path.id | tonumber'}"+confirm)}
+	p := plan{system: trytonSettings + "limits: [{name: window, capacity: 100, hold: 1h, pace: off}, {name: rare, capacity: 100, hold: 1h, pace: off}]\n", paths: at("POST", "/sales/{id}/confirm", "confirm", "cost: {rare: 7, window: '$request.path.id | tonumber'}"+confirm)}
 	w := open(t, p, s)
 	p.url = w.system.URL + "/headrace/"
 	w.reload(p)
@@ -246,16 +249,103 @@ func TestBudgetCountsEverything(t *testing.T) {
 	w.want(w.send("POST", "/sales/x/confirm", ""), 422, "cost.window failed")
 }
 
-// A panic on the way settles the call, and stays an internal error.
-func TestPanicSettles(t *testing.T) {
+// A breaker keeps all replicas from the system, and lets its own probes through.
+func TestBreakerOverReplicas(t *testing.T) {
+	var broken atomic.Bool
+	var calls atomic.Int64
+	system := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		if broken.Load() {
+			w.WriteHeader(500)
+		}
+	}))
+	defer system.Close()
+	store := budget.NewMemory()
+	replica := func() *world {
+		w := &world{t: t, plan: plan{url: system.URL, system: "breaker: {calls: 2, open: 400ms, probes: 1}", paths: at("GET", "/x", "x", "wait: 0s")}, calls: &observed{count: map[string]int{}}}
+		w.start(Options{Store: store})
+		return w
+	}
+	a, b := replica(), replica()
+	a.want(a.send("GET", "/x", ""), 200, "")
+	b.want(b.send("GET", "/x", ""), 200, "")
+	broken.Store(true)
+	a.want(a.send("GET", "/x", ""), 502, "") // one of two
+	// The other one has seen no failure of its own.
+	eventually(t, "the other replica goes on", func() bool { return b.send("GET", "/x", "").problem() == "system-unavailable" })
+	before := calls.Load()
+	r := b.send("GET", "/x", "")
+	b.want(r, 503, "left alone")
+	if r.problem() != "system-unavailable" || r.Header.Get("Retry-After") == "" || calls.Load() != before {
+		t.Errorf("%v after %d calls", r.Header, calls.Load()-before)
+	}
+	if s := b.set.Status(t.Context())[0]; s.Breaker != "closed" || s.Budget.SuspendedUntil.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	// A probe that fails suspends the system again.
+	eventually(t, "no probe goes out", func() bool { return a.send("GET", "/x", "").StatusCode == 502 })
+	eventually(t, "the other replica goes on", func() bool { return b.send("GET", "/x", "").problem() == "system-unavailable" })
+	// One that succeeds frees it for all.
+	broken.Store(false)
+	eventually(t, "the breaker does not close", func() bool { return a.send("GET", "/x", "").StatusCode == 200 })
+	eventually(t, "the system stays suspended", func() bool { return b.set.Status(t.Context())[0].Budget.SuspendedUntil.IsZero() })
+	b.want(b.send("GET", "/x", ""), 200, "")
+}
+
+// What the breaker says reaches the store in order, whatever it takes to answer.
+func TestBreakerTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []time.Duration
+		b := newBreaker(Breaker{Rate: 50, Calls: 1, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 1},
+			func(d time.Duration) {
+				time.Sleep(time.Second)
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, d)
+			}, func(string, string) {})
+		call := func(result error) {
+			t.Helper()
+			done, wait := b.allow()
+			if wait != 0 {
+				t.Fatalf("refused for %v", wait)
+			}
+			done(result)
+		}
+		call(errFailed)
+		time.Sleep(5*time.Second + time.Millisecond)
+		call(errFailed)
+		time.Sleep(5*time.Second + time.Millisecond)
+		call(nil)
+		b.close()
+		if s := fmt.Sprint(told); s != "[5s 5s 0s]" {
+			t.Error(s)
+		}
+	})
+}
+
+// A limit chooses its calls by method and path below the system's URL, as they
+// go out, also those that the gateway makes on its own behalf.
+func TestCallsOfALimit(t *testing.T) {
 	var got seen
-	w := open(t, plan{system: "limits: [{name: concurrency, capacity: 1}]", paths: at("GET", "/x", "x", "")}, got.answers(200, "{}"))
-	o := w.set.operations["orders/v1/x"]
-	c := o.call.(*restCall)
-	c.operation = nil // what the answer needs
-	w.want(w.send("GET", "/x", ""), 500, "internal")
-	c.operation = o
-	if n := w.transport().inFlight.Load(); n != 0 {
-		t.Errorf("%d in flight", n)
+	const limit = "capacity: 100, hold: 1h, pace: off, adaptive: off"
+	p := plan{
+		system: "limits: [{name: writes, " + limit + ", calls: POST /**}, {name: orders, " + limit + ", calls: '* /v2/orders/*'}, {name: logins, " + limit + ", calls: POST /login}, {name: users, " + limit + ", scope: '{account}-{principal}-{node}'}]\n" +
+			"account: acme\ncredentials: {kind: session, username: gw, login: {path: /login}, headers: {A: '\"x\"'}, node: '$headers.route'}",
+		paths: at("GET", "/orders/{id}", "read", "call: {path: '/v2/orders/{id}'}") + at("POST", "/orders", "create", "") + at("POST", "/login", "login", ""),
+	}
+	w := open(t, p, got.answers(200, "{}", "Route: n1"))
+	p.url = w.system.URL + "/api"
+	w.reload(p)
+	w.send("GET", "/orders/17", "")
+	w.send("POST", "/orders", "{}")
+	w.send("POST", "/orders", "{}")
+	used := map[string]float64{}
+	for _, pool := range w.set.Status(t.Context())[0].Budget.Pools {
+		used[pool.Name+" "+pool.Scope] = pool.Used
+	}
+	want := map[string]float64{"writes ": 3, "orders ": 1, "logins ": 1, "users acme-gw-n1": 3, "users acme-gw-": 1}
+	if !maps.Equal(used, want) {
+		t.Errorf("used %v, want %v", used, want)
 	}
 }

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs/source"
@@ -17,9 +18,19 @@ type builder struct {
 
 // system compiles a system's file; nil after a problem.
 func (b *builder) system(name string, n source.Node) *system {
-	before := b.problems.Len()
-	settings := &Settings{}
+	file := n
+	n, profile, ok := b.profiled(n)
+	if !ok {
+		return nil
+	}
+	settings, all := &Settings{}, b.problems
+	b.problems = &source.Problems{}
+	defer func() {
+		all.Append(atHome(file, b.problems)...)
+		b.problems = all
+	}()
 	source.Decode(n, settings, b.problems)
+	settings.resolve(profile, b.problems)
 	s := &system{
 		name: name, settings: settings, fleet: b.fleet, dialect: dialects[settings.Dialect],
 		correlationHeader: http.CanonicalHeaderKey(settings.CorrelationHeader), forwarded: settings.Forwarded, passOn: map[string]bool{},
@@ -32,11 +43,14 @@ func (b *builder) system(name string, n source.Node) *system {
 	local.library = b.library.With(settings.Mapping.limits())
 	s.library = local.library
 	s.signs = local.signs(settings)
+	s.reports = local.reports(settings)
+	s.probes = local.probesOf(s)
+	s.charges = local.charges(s)
 	if s.dialect != nil {
 		s.dialect.check(settings, b.problems)
 	}
 	fixed := local.credential(s)
-	if b.problems.Len() > before {
+	if b.problems.Len() > 0 {
 		return nil
 	}
 	s.share(fixed)
@@ -77,12 +91,12 @@ func (s *system) share(c *fixed) {
 	})
 	s.transport, s.release = transport, append(s.release, release)
 	breaker, release := f.breakers.take(fingerprint(s.name, where, n.Get("breaker")), func() *breaker {
-		return newBreaker(s.settings.Breaker, func(from, to string) {
+		return newBreaker(s.settings.Breaker, func(d time.Duration) { f.suspend(s.name, d) }, func(from, to string) {
 			f.log.Warn("the breaker of a system has changed", "system", s.name, "from", from, "to", to)
 		})
 	})
 	s.breaker, s.release = breaker, append(s.release, release)
-	s.limits = fingerprint(n.Get("limits"))
+	s.limits = fingerprint(n.Get("limits"), n.Get("profile"), n.Get("facts"))
 	s.budget = f.budget(s.name, s.settings.Limits, s.limits)
 	if c != nil {
 		s.credential = c

@@ -43,6 +43,7 @@ type Credentials struct {
 	Headers  map[string]mapping.Source `yaml:"headers" doc:"session: headers of every call, each as jq over the token."`
 	Context  *SessionCall              `yaml:"context" doc:"session: a call made after each log-in whose result becomes $session."`
 	Session  mapping.Source            `yaml:"session" doc:"session: jq over the context's result (over the token when there is no context) that gives $session."`
+	ServedBy mapping.Source            `yaml:"node" doc:"session: jq over the token that gives the server of the system which keeps the session, for limits whose scope has {node}."`
 	Logout   *SessionCall              `yaml:"logout" doc:"session: the call that ends a session when the gateway stops or the system's file changes."`
 	Fresh    source.Duration           `yaml:"fresh" doc:"session: a session that was not used for so long is not used again."`
 	Lifetime source.Duration           `yaml:"lifetime" doc:"session: a session is not used for longer than this."`
@@ -56,7 +57,7 @@ var keysOf = map[string]struct{ required, optional []string }{
 	"basic":   {[]string{"username", "password"}, nil},
 	"api-key": {[]string{"key"}, []string{"in", "name"}},
 	"oauth2":  {[]string{"token_url", "client_id", "client_secret"}, []string{"client_auth", "scope", "audience", "parameters"}},
-	"session": {[]string{"login", "headers"}, []string{"username", "password", "token", "context", "session", "logout", "fresh", "lifetime"}},
+	"session": {[]string{"login", "headers"}, []string{"username", "password", "token", "context", "session", "node", "logout", "fresh", "lifetime"}},
 }
 
 // grant is what authorises calls for a while. It is immutable but for its use.
@@ -69,6 +70,8 @@ type grant struct {
 	sessionJSON []byte
 	// principal is the user that the system knows the gateway as.
 	principal string
+	// node is the server of the system that keeps the session; empty when it is not known.
+	node string
 	// token is what a session's headers were made of.
 	token any
 	// expires is when the grant ends, renew when it should be replaced; zero for never.

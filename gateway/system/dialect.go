@@ -13,8 +13,9 @@ type dialect interface {
 	check(s *Settings, ps *source.Problems)
 	// operation compiles the call key of an operation; nil after a problem.
 	operation(b *builder, o *operation) call
-	// plain compiles a call that a session needs; nil after a problem.
-	plain(b *builder, c *SessionCall) plain
+	// plain compiles a call without an operation, whose mappings know some
+	// variables besides the usual ones; nil after a problem.
+	plain(b *builder, c *SessionCall, variables ...string) plain
 }
 
 // dialects lists them all by name.
@@ -31,4 +32,6 @@ type call interface {
 	// body tells whether the request's body is mapped, so that it has to be
 	// read whole, or is passed on; neither when the call has no body.
 	body() (mapped, passed bool)
+	// place is that of its steps.
+	place() (method, path string)
 }

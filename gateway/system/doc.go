@@ -30,6 +30,17 @@
 // requests and judges answers. rest passes HTTP through or maps it; jsonrpc
 // puts the call into a body, and knows that HTTP 200 may be an error.
 //
+// # Feedback
+//
+// What the system says of its limits goes to its budget with the settlement of
+// the call: signs of overload pause pools (sign.go, hint.go, fault.go), reports
+// correct their counts (report.go), and costs that are measured replace the
+// estimates (price.go). Probes ask for it (probe.go), and a breaker suspends
+// the system for all replicas (breaker.go). What is known of a kind of system
+// comes from its profile (profile.go).
+//
+// Answers are only read for this where reports or costs are made of them.
+//
 // # Care towards the system
 //
 //   - Requests that change something are never sent twice by the transport.

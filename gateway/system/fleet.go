@@ -52,6 +52,9 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	budgets map[string]*budgetOf // by the name of the system; kept for good, with their counts
+	sets    int                  // counts the sets that were built
+	live    *Set                 // whose limits the budgets go by; nil before the first call
+	usuals  map[string]*usual    // by system, operation and pool; kept for good
 	closing sync.WaitGroup
 }
 
@@ -59,6 +62,9 @@ type Fleet struct {
 type budgetOf struct {
 	budget *budget.Budget
 	limits string
+	// found are the capacities that probes have found, by pool; they are
+	// forgotten with the limits.
+	found map[string]float64
 }
 
 // kept is a keeper with the means to end its grant.
@@ -69,7 +75,7 @@ type kept struct {
 
 // Open makes a fleet without systems. Close must be called.
 func Open(o Options) *Fleet {
-	f := &Fleet{options: o, log: o.Log, store: o.Store, budgets: map[string]*budgetOf{}}
+	f := &Fleet{options: o, log: o.Log, store: o.Store, budgets: map[string]*budgetOf{}, usuals: map[string]*usual{}}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
@@ -77,7 +83,7 @@ func Open(o Options) *Fleet {
 		f.store = budget.NewMemory()
 	}
 	f.transports.close = (*transport).close
-	f.breakers.close = func(*breaker) {}
+	f.breakers.close = (*breaker).close
 	f.keepers.close = f.end
 	return f
 }
@@ -106,6 +112,10 @@ func (f *Fleet) Close() { f.closing.Wait() }
 // new limits from the first call that is made through the set.
 func (f *Fleet) Build(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) *Set {
 	set := &Set{fleet: f, systems: map[string]*system{}, operations: map[string]*operation{}, library: mapping.Open(fsys, mapping.DefaultLimits, ps)}
+	f.mu.Lock()
+	f.sets++
+	set.number = f.sets
+	f.mu.Unlock()
 	b := &builder{fleet: f, problems: ps, library: set.library}
 	for _, name := range slices.Sorted(maps.Keys(systems)) {
 		set.names = append(set.names, name)
@@ -132,15 +142,96 @@ func (f *Fleet) budget(name string, limits []budget.Limit, fingerprint string) *
 	return known.budget
 }
 
-// reconfigure makes a budget go by a system's limits.
-func (f *Fleet) reconfigure(s *system) {
+// usual gives what calls of an operation came to lately in a pool.
+func (f *Fleet) usual(system, operation, pool string) *usual {
+	key := system + "/" + operation + "/" + pool
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := f.usuals[key]
+	if u == nil {
+		u = &usual{}
+		f.usuals[key] = u
+	}
+	return u
+}
+
+// use makes the budgets go by the limits of a set, and its probes take the place
+// of another's. A set that is older than the one in use changes nothing.
+func (f *Fleet) use(s *Set) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.live != nil {
+		if f.live.number > s.number {
+			return
+		}
+		f.live.unwatch()
+	}
+	f.live = s
+	for _, sys := range s.systems {
+		known := f.budgets[sys.name]
+		if known.limits != sys.limits {
+			known.limits, known.found = sys.limits, nil
+			known.budget.Reconfigure(sys.settings.Limits)
+		}
+	}
+	s.watch()
+}
+
+// suspendTimeout is how long the store may take to suspend a system.
+const suspendTimeout = time.Second
+
+// suspend keeps all replicas from a system for a while.
+func (f *Fleet) suspend(system string, d time.Duration) {
+	f.mu.Lock()
+	known := f.budgets[system]
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), suspendTimeout)
+	defer cancel()
+	if err := known.budget.Suspend(ctx, d); err != nil {
+		f.log.Warn("the other replicas do not know of a breaker", "system", system, "error", err.Error())
+	}
+}
+
+// discovered makes the budget of a system go by a capacity that a probe has
+// found. A number with which no call could be admitted is an error.
+func (f *Fleet) discovered(s *system, pool string, capacity float64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.budgets[s.name]
-	if known.limits != s.limits {
-		known.limits = s.limits
-		known.budget.Reconfigure(s.settings.Limits)
+	before, found := known.found[pool]
+	if known.limits != s.limits || found && before == capacity {
+		return nil
 	}
+	all := maps.Clone(known.found)
+	if all == nil {
+		all = map[string]float64{}
+	}
+	all[pool] = capacity
+	limits := slices.Clone(s.settings.Limits)
+	for i := range limits {
+		if capacity, ok := all[limits[i].Name]; ok {
+			allow(&limits[i], capacity)
+		}
+	}
+	var ps source.Problems
+	if budget.Check(limits, nil, &ps); ps.Len() > 0 {
+		return fmt.Errorf("the system allows %g of the limit %q, which does not fit its settings: %s", capacity, pool, ps.List()[0].Wrong)
+	}
+	known.found = all
+	known.budget.Reconfigure(limits)
+	f.log.Info("a probe has found what a limit allows", "system", s.name, "pool", pool, "capacity", capacity)
+	return nil
+}
+
+// allow sets what a limit allows: the capacity, or the size of the bucket.
+func allow(l *budget.Limit, units float64) {
+	if l.Bucket == nil {
+		l.Capacity = budget.Number(units)
+		return
+	}
+	bucket := *l.Bucket
+	bucket.Size = *budget.Number(units)
+	l.Bucket = &bucket
 }
 
 // fingerprint identifies a configuration: equal ones may share what they make.

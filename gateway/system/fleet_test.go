@@ -38,7 +38,7 @@ func TestReload(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Setenv("ERP_SECRET", "one")
 	w := &world{t: t, calls: &observed{count: map[string]int{}}, plan: plan{
-		url: server.URL, paths: at("GET", "/x", "x", "wait: 0s"), system: sessionSettings + "limits: [{name: window, capacity: 5, hold: 1h}]\n",
+		url: server.URL, paths: at("GET", "/x", "x", "wait: 0s"), system: sessionSettings + "limits: [{name: window, capacity: 5, hold: 1h, pace: off}]\n",
 	}}
 	w.start(Options{})
 	w.want(w.send("GET", "/x", ""), 200, "Bearer t1") // log-in, context, call: 3
@@ -74,10 +74,10 @@ func TestReload(t *testing.T) {
 // A set that was only built changes nothing.
 func TestRefusedReload(t *testing.T) {
 	var got seen
-	w := open(t, plan{system: "limits: [{name: window, capacity: 2, hold: 1h}]", paths: at("GET", "/x", "x", "wait: 0s")}, got.answers(200, ""))
+	w := open(t, plan{system: "limits: [{name: window, capacity: 2, hold: 1h, pace: off}]", paths: at("GET", "/x", "x", "wait: 0s")}, got.answers(200, ""))
 	w.want(w.send("GET", "/x", ""), 200, "")
 	p := w.plan
-	p.system = "limits: [{name: window, capacity: 1, hold: 1h}]"
+	p.system = "limits: [{name: window, capacity: 1, hold: 1h, pace: off}]"
 	set, _, _ := build(w.fleet, p, w.system.URL)
 	set.Close()
 	w.want(w.send("GET", "/x", ""), 200, "")
@@ -95,7 +95,7 @@ func TestNothingLeaks(t *testing.T) {
 	f := Open(Options{})
 	p := plan{url: server.URL, paths: at("GET", "/x", "x", "")}
 	for i := range 100 {
-		p.system = fmt.Sprintf("%sconnections: {max: %d}\n", sessionSettings+[]string{"", "  fresh: 1h\n"}[i%2], i%3+1)
+		p.system = fmt.Sprintf("limits: [{name: a, capacity: 9}]\nprobes: [{every: 1s, get: /x, pool: a, used: '0'}]\n%sconnections: {max: %d}\n", sessionSettings+[]string{"", "  fresh: 1h\n"}[i%2], i%3+1)
 		set, table, ps := build(f, p, "")
 		if err := ps.Err(); err != nil {
 			t.Fatal(err)
@@ -229,7 +229,7 @@ idempotency: {class: header, header: X-Once}`) + at("GET", "/orders/{id}", "read
 // Without a handler that waits, the outcome says what became of it.
 func TestSendOutcomes(t *testing.T) {
 	status := 200
-	w := open(t, plan{system: "overload: [{status: 429, retry_after: 9s}]\nlimits: [{name: window, capacity: 3, hold: 1h}]", paths: at("POST", "/x", "x", "")},
+	w := open(t, plan{system: "overload: [{status: 429, retry_after: 9s}]\nlimits: [{name: window, capacity: 3, hold: 1h, pace: off}]", paths: at("POST", "/x", "x", "")},
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) }))
 	send := func() *Result {
 		r := w.set.Send(t.Context(), &Request{Operation: "orders/v1/x", Method: "POST"})

@@ -38,6 +38,8 @@ type flight struct {
 	// follow stops watching whether the caller of a streamed answer leaves.
 	follow func() bool
 
+	size      int64  // of the request's body
+	heard     *heard // nil where an answer says nothing that is asked for
 	result    *Result
 	body      io.ReadCloser // the answer while the caller reads it
 	streaming atomic.Bool
@@ -113,7 +115,10 @@ func (f *flight) send(ctx context.Context, s step, g *grant, out *outgoing) *Res
 	if f.span != nil {
 		f.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
 	}
-	r := s.judge(ctx, t, g, resp)
+	r := f.listen(ctx, resp)
+	if r == nil {
+		r = s.judge(ctx, t, g, resp)
+	}
 	if r.Response == nil || r.Response.Body == nil {
 		f.took = time.Since(f.sent)
 	}
@@ -175,7 +180,8 @@ func (f *flight) end(r *Result) {
 		sys.transport.inFlight.Add(-1)
 	}
 	f.ticket.Settle(budget.Result{
-		Overload: r.Outcome == Overload && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
+		Overload: (r.Outcome == Overload || r.saturated) && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
+		Cost: f.cost(r), Reports: f.reports(r),
 	})
 	if f.done != nil {
 		f.done(r.verdict())

@@ -125,7 +125,7 @@ func (b *builder) rpc(s *system, method string, params, extra mapping.Source) rp
 
 // plain compiles a call of a session. The session's context is not sent with
 // it: it is not known yet.
-func (jsonrpc) plain(b *builder, c *SessionCall) plain {
+func (jsonrpc) plain(b *builder, c *SessionCall, variables ...string) plain {
 	if c.Method == "" {
 		b.problems.Add(c.Node, "the key \"method\" is missing", "")
 	}
@@ -135,7 +135,7 @@ func (jsonrpc) plain(b *builder, c *SessionCall) plain {
 		}
 	}
 	name, _ := mapping.AppendJSON(nil, c.Method, 1<<16)
-	return &plainRPC{rpc{method: name, params: b.library.Get(c.Params, b.problems, sessionVariables...)}}
+	return &plainRPC{rpc{method: name, params: b.library.Get(c.Params, b.problems, variables...)}}
 }
 
 type plainRPC struct{ rpc rpc }
@@ -279,6 +279,11 @@ type rpcStep struct {
 	in *mapping.Input
 	id int64
 }
+
+// place is the same for all calls: what they do stands in the body.
+func (*rpcCall) place() (method, path string)  { return http.MethodPost, "/" }
+func (*plainRPC) place() (method, path string) { return http.MethodPost, "/" }
+func (*rpcStep) place() (method, path string)  { return http.MethodPost, "/" }
 
 func (p *rpcStep) input(t *task, m *mapping.Mapping, g *grant) (mapping.Input, error) {
 	switch {
@@ -436,7 +441,7 @@ func (p *rpcStep) failed(ctx context.Context, t *task, resp *http.Response, raw 
 	e.code, e.message = rpcError(value)
 	e.texts = []string{e.code, e.message}
 	if x := s.signs.find(ctx, e); x != nil {
-		return s.result(ctx, x, e)
+		return s.result(ctx, t, x, e)
 	}
 	return fail(Refused, &gateway.Error{
 		Problem: gateway.BadGateway, System: s.name, SystemCode: codeWord(e.code), Detail: s.name + " answered with an error that is not known here",
@@ -484,7 +489,7 @@ func (p *rpcStep) strange(ctx context.Context, t *task, resp *http.Response, dat
 		}
 		e := s.evidenceOf(resp, text)
 		if x := s.signs.find(ctx, e); x != nil {
-			return s.result(ctx, x, e)
+			return s.result(ctx, t, x, e)
 		}
 	}
 	switch {

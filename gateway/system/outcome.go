@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/budget"
 )
 
 // Outcome is what an attempt came to.
@@ -58,12 +59,15 @@ type Result struct {
 	Attempts   int
 
 	pool    string // the limit that the system complained of
-	fault   bool   // counts against the system, whatever the outcome
-	unsent  bool   // nothing has left
-	unknown bool   // the system may still be at it
 	locked  bool   // the system does not accept the gateway's credentials
-	unheard bool   // a kept connection ended before anything of an answer came
-	value   any    // the result of a call that another one follows
+	reports []budget.PoolReport
+	fault   bool // counts against the system, whatever the outcome
+	unsent  bool // nothing has left
+	unknown bool // the system may still be at it
+	// saturated tells that the system had no room although the outcome is another.
+	saturated bool
+	unheard   bool // a kept connection ended before anything of an answer came
+	value     any  // the result of a call that another one follows
 }
 
 // fail makes the result of a request that gets an error.

@@ -12,12 +12,13 @@ import (
 
 // plainREST is a call of a session in the dialect rest.
 type plainREST struct {
-	method, path string // path is escaped
-	body         *mapping.Mapping
+	method, template string
+	path             string // escaped
+	body             *mapping.Mapping
 }
 
-func (rest) plain(b *builder, c *SessionCall) plain {
-	p := &plainREST{method: c.Method, body: b.library.Get(c.Body, b.problems, sessionVariables...)}
+func (rest) plain(b *builder, c *SessionCall, variables ...string) plain {
+	p := &plainREST{method: c.Method, body: b.library.Get(c.Body, b.problems, variables...)}
 	if n := c.Node.Get("params"); n.Exists() {
 		b.problems.Add(n, "a call of rest has no params", "it has method, path and body")
 	}
@@ -28,6 +29,7 @@ func (rest) plain(b *builder, c *SessionCall) plain {
 	default:
 		b.problems.Add(c.Node.At("method"), fmt.Sprintf("%q is not an HTTP method", p.method), "GET, POST, PUT, PATCH or DELETE")
 	}
+	p.template = c.Path
 	compiled, err := compilePath("", c.Path, nil)
 	if err != nil {
 		b.problems.Add(c.Node.At("path"), err.Error(), "for example /login")
@@ -38,6 +40,8 @@ func (rest) plain(b *builder, c *SessionCall) plain {
 }
 
 func (p *plainREST) step(in mapping.Input) step { return &plainRESTStep{plainREST: p, in: in} }
+
+func (p *plainREST) place() (method, path string) { return p.method, p.template }
 
 type plainRESTStep struct {
 	*plainREST
@@ -72,7 +76,7 @@ func (p *plainRESTStep) judge(ctx context.Context, t *task, _ *grant, resp *http
 	if s.signs.concern(status) {
 		e := s.evidenceOf(resp, data)
 		if x := s.signs.find(ctx, e); x != nil {
-			return s.result(ctx, x, e)
+			return s.result(ctx, t, x, e)
 		}
 	}
 	switch {

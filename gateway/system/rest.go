@@ -47,7 +47,8 @@ type restCall struct {
 	operation *operation
 	method    string
 	path      *path
-	identity  bool // the path is the operation's own
+	template  string // of the path
+	identity  bool   // the path is the operation's own
 
 	mapsQuery         bool
 	query, headers    []named
@@ -114,6 +115,7 @@ func (c *restCall) compilePath(b *builder, settings *RestCall) {
 		}
 	}
 	known := templateParams(c.operation.spec.Path)
+	c.template = template
 	var err error
 	if c.path, err = compilePath(c.operation.system.url.EscapedPath(), template, known); err != nil {
 		right := ""
@@ -155,6 +157,8 @@ func (c *restCall) body() (mapped, passed bool) {
 	}
 	return mapped, c.request == nil && c.method != http.MethodGet && c.method != http.MethodHead
 }
+
+func (c *restCall) place() (method, path string) { return c.method, c.template }
 
 func (c *restCall) send(ctx context.Context, t *task) *Result { return t.do(ctx, c) }
 
@@ -308,7 +312,7 @@ func (c *restCall) judge(ctx context.Context, t *task, g *grant, resp *http.Resp
 	var text []byte
 	if s.signs.concern(status) || status >= 500 {
 		var lost *Result
-		if text, lost = s.peek(ctx, t, resp); lost != nil {
+		if text, lost = s.peek(ctx, t, resp, maxEvidence); lost != nil {
 			return lost
 		}
 	}
@@ -316,7 +320,7 @@ func (c *restCall) judge(ctx context.Context, t *task, g *grant, resp *http.Resp
 		e := s.evidenceOf(resp, text)
 		if x := s.signs.find(ctx, e); x != nil {
 			resp.Body.Close()
-			return s.result(ctx, x, e)
+			return s.result(ctx, t, x, e)
 		}
 	}
 	return c.byStatus(ctx, t, g, resp, text)
@@ -345,22 +349,25 @@ func (c *restCall) byStatus(ctx context.Context, t *task, g *grant, resp *http.R
 	return r
 }
 
-// peek reads the beginning of an answer, if it is short enough to be looked at
-// whole, and leaves the answer as it was.
-func (s *system) peek(ctx context.Context, t *task, resp *http.Response) ([]byte, *Result) {
+// peek reads an answer that has at most limit bytes, and leaves it as it was.
+// The text is nil when it is longer, or cannot be read.
+func (s *system) peek(ctx context.Context, t *task, resp *http.Response, limit int64) ([]byte, *Result) {
+	if resp.Body == http.NoBody { // whatever its length is said to be
+		return nil, nil
+	}
 	answer := gateway.Response{Body: resp.Body, Length: resp.ContentLength}
-	data, whole, err := answer.Peek(maxEvidence)
+	data, whole, err := answer.Peek(limit)
 	if err != nil {
-		return nil, s.lost(ctx, t, err, true)
+		return nil, s.brokenOff(ctx, t, err)
 	}
 	if !whole {
 		resp.Body = answer.Body
 		return nil, nil
 	}
 	resp.Body, resp.ContentLength = inMemory(data), int64(len(data))
-	text, err := plainText(data, resp.Header.Get("Content-Encoding"), maxEvidence)
+	text, err := plainText(data, resp.Header.Get("Content-Encoding"), limit)
 	if err != nil {
-		return nil, nil // what cannot be read shows no sign
+		return nil, nil
 	}
 	return text, nil
 }

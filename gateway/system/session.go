@@ -35,6 +35,7 @@ type session struct {
 	login              plain
 	context, logout    plain // nil when there is none
 	token, session     *mapping.Mapping
+	node               *mapping.Mapping
 	names              []string
 	headers            []*mapping.Mapping
 	said               *strings.Replacer // takes the password out of the system's words
@@ -46,7 +47,16 @@ type session struct {
 type plain interface {
 	// step makes a step of the call. The result's value is a plainAnswer.
 	step(in mapping.Input) step
+	// place is that of its steps.
+	place() (method, path string)
 }
+
+// What the calls of a session are named in budgets, spans and metrics.
+const (
+	loginCall   = "log-in"
+	contextCall = "context"
+	logoutCall  = "log-out"
+)
 
 // plainAnswer is what a plain call gives.
 type plainAnswer struct {
@@ -62,6 +72,7 @@ func (b *builder) sessionFetcher(c *Credentials, d dialect) *session {
 		fresh: c.Fresh.Std(), lifetime: c.Lifetime.Std(),
 		token:   b.library.Get(c.Token, b.problems, sessionVariables...),
 		session: b.library.Get(c.Session, b.problems, sessionVariables...),
+		node:    b.library.Get(c.ServedBy, b.problems, sessionVariables...),
 	}
 	f.said = without(f.password)
 	f.login = b.plain(c.Login, d)
@@ -85,7 +96,7 @@ func (b *builder) plain(c *SessionCall, d dialect) plain {
 	if c == nil {
 		return nil
 	}
-	return d.plain(b, c)
+	return d.plain(b, c, sessionVariables...)
 }
 
 func (f *session) input(value any) mapping.Input {
@@ -95,7 +106,7 @@ func (f *session) input(value any) mapping.Input {
 // call makes one of the session's own calls, under the budget.
 func (f *session) call(ctx context.Context, s *system, name string, p plain, token any, g *grant) (*plainAnswer, error) {
 	t := &task{
-		system: s, name: name, timeout: s.settings.Timeout.Std(), grant: g, safe: true,
+		system: s, name: name, timeout: s.settings.Timeout.Std(), grant: g, safe: true, prices: s.ownPrices(name, p),
 		request: &Request{Class: classOfLogins, Wait: s.settings.Timeout.Std(), Correlation: gateway.NewID(), Received: time.Now()},
 	}
 	r := t.do(ctx, p.step(f.input(token)))
@@ -114,7 +125,7 @@ func (f *session) call(ctx context.Context, s *system, name string, p plain, tok
 // fetch logs in, makes the headers, and asks for the context.
 func (f *session) fetch(ctx context.Context, s *system) (*grant, error) {
 	started := time.Now()
-	answer, err := f.call(ctx, s, "log-in", f.login, nil, &grant{})
+	answer, err := f.call(ctx, s, loginCall, f.login, nil, &grant{principal: f.username})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +141,11 @@ func (f *session) fetch(ctx context.Context, s *system) (*grant, error) {
 		return nil, fmt.Errorf("log-in: the system gives no session: %w", errRefused)
 	}
 	in.Value = g.token
+	if f.node != nil {
+		if g.node, _, err = f.node.Text(ctx, in); err != nil {
+			return nil, fmt.Errorf("log-in: %w", err)
+		}
+	}
 	if err := f.authorise(ctx, g, in); err != nil {
 		return nil, err
 	}
@@ -163,7 +179,7 @@ func (f *session) authorise(ctx context.Context, g *grant, in mapping.Input) err
 func (f *session) know(ctx context.Context, s *system, g *grant, in mapping.Input) error {
 	value := g.token
 	if f.context != nil {
-		answer, err := f.call(ctx, s, "context", f.context, g.token, g)
+		answer, err := f.call(ctx, s, contextCall, f.context, g.token, g)
 		if err != nil {
 			return err
 		}
@@ -191,7 +207,7 @@ func (f *session) leave(ctx context.Context, s *system, g *grant) {
 	if f.logout == nil {
 		return
 	}
-	if _, err := f.call(ctx, s, "log-out", f.logout, g.token, g); err != nil {
+	if _, err := f.call(ctx, s, logoutCall, f.logout, g.token, g); err != nil {
 		s.fleet.log.Info("a session could not be ended", "system", s.name, "error", err.Error())
 	}
 }

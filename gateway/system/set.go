@@ -25,8 +25,11 @@ type Set struct {
 	systems map[string]*system
 
 	operations map[string]*operation
+	number     int // counts the sets of the fleet
 	live       sync.Once
 	closing    sync.Once
+	watching   func() // stops the probes; nil while there are none. Guarded by the fleet's lock
+	probing    sync.WaitGroup
 }
 
 // Bind compiles the call of an operation. Problems go to the binding; the
@@ -61,21 +64,43 @@ func (s *Set) Bind(b *gateway.Binding) gateway.Handler {
 func (s *Set) CheckUse(ps *source.Problems) {
 	for _, name := range slices.Sorted(maps.Keys(s.systems)) {
 		sys := s.systems[name]
-		budget.Check(sys.settings.Limits, func(id string) bool {
-			for _, o := range s.operations {
-				if o.system == sys && o.id == id {
-					return true
-				}
+		targets := sys.ownCalls()
+		for _, o := range s.operations {
+			if o.system == sys {
+				targets = append(targets, targetOf(o.id, o.call))
 			}
-			return false
-		}, ps)
+		}
+		budget.Check(sys.settings.Limits, targets, ps)
 	}
+}
+
+// ownCalls are the calls that the gateway makes on its own behalf.
+func (s *system) ownCalls() []budget.Target {
+	targets := []budget.Target{}
+	add := func(name string, p plain) {
+		if p != nil {
+			targets = append(targets, targetOf(name, p))
+		}
+	}
+	if f, ok := s.fetcher.(*session); ok {
+		add(loginCall, f.login)
+		add(contextCall, f.context)
+		add(logoutCall, f.logout)
+	}
+	for _, p := range s.probes {
+		add(probeCall, p.call)
+	}
+	return targets
 }
 
 // Close lets go of what the set shares with others. It must be called once no
 // request uses the set any more; further calls do nothing.
 func (s *Set) Close() {
 	s.closing.Do(func() {
+		s.fleet.mu.Lock()
+		s.unwatch()
+		s.fleet.mu.Unlock()
+		s.probing.Wait()
 		for _, sys := range s.systems {
 			for _, release := range sys.release {
 				release()
@@ -84,14 +109,29 @@ func (s *Set) Close() {
 	})
 }
 
-// start makes the budgets go by the limits of the set, with its first call: a
-// table that was only built must change nothing.
+// start makes the budgets go by the limits of the set and begins its probes,
+// with its first call: a table that was only built must change nothing.
 func (s *Set) start() {
-	s.live.Do(func() {
-		for _, sys := range s.systems {
-			s.fleet.reconfigure(sys)
+	s.live.Do(func() { s.fleet.use(s) })
+}
+
+// watch begins the probes.
+func (s *Set) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	for _, sys := range s.systems {
+		for _, p := range sys.probes {
+			s.probing.Go(func() { p.watch(ctx, sys) })
 		}
-	})
+	}
+	s.watching = cancel
+}
+
+// unwatch ends them.
+func (s *Set) unwatch() {
+	if s.watching != nil {
+		s.watching()
+		s.watching = nil
+	}
 }
 
 // Operation tells whether an operation answers, by its key API/vMAJOR/operationId.

@@ -16,25 +16,30 @@ import (
 
 // Settings is a system's file, systems/NAME.yaml.
 type Settings struct {
-	Title             string           `yaml:"title" doc:"Name as shown to people."`
-	Dialect           string           `yaml:"dialect" enum:"rest,jsonrpc" default:"rest" doc:"How the system speaks."`
-	URL               string           `yaml:"url" check:"required" doc:"Where the system is: http or https, host, and the path that all its calls begin with."`
-	Credentials       Credentials      `yaml:"credentials" doc:"How the gateway proves to the system who it is."`
-	Timeout           source.Duration  `yaml:"timeout" default:"30s" min:"1ms" doc:"Longest time that the system may take for one call, unless the operation says otherwise; also the longest pause within its answer."`
-	Connections       Connections      `yaml:"connections" doc:"Connections to the system."`
-	Breaker           Breaker          `yaml:"breaker" doc:"When the gateway leaves the system alone for a while."`
-	Limits            []budget.Limit   `yaml:"limits" doc:"The system's own limits; every call passes all of them."`
-	Overload          []OverloadSign   `yaml:"overload" doc:"How the system says that it is saturated; the first sign that fits counts. With none, 429 says so in the dialect rest."`
-	Errors            []ErrorSign      `yaml:"errors" doc:"What the system's errors mean; the first sign that fits counts."`
-	CorrelationHeader string           `yaml:"correlation_header" default:"X-Correlation-Id" doc:"Header that carries the correlation id to the system."`
-	Forwarded         string           `yaml:"forwarded" enum:"replace,append,off" default:"replace" doc:"What the system learns of the caller's address in X-Forwarded-*: the address alone, the address after those that the caller sent, or nothing."`
-	PassOn            source.Strings   `yaml:"pass_on" doc:"Headers that are withheld otherwise: Authorization, Cookie and Proxy-Authorization of the caller, Set-Cookie of the system."`
-	ServerErrors      string           `yaml:"server_errors" enum:"problem,pass" default:"problem" doc:"Whether an answer of 500 or more becomes a 502 problem, or is passed to the caller as it came."`
-	Redirects         string           `yaml:"redirects" enum:"problem,pass" default:"problem" doc:"Whether a redirect becomes a 502 problem, or is passed to the caller. It is never followed."`
-	Answer            source.Size      `yaml:"answer" default:"10MiB" min:"1" doc:"Largest answer that is read into memory to be mapped."`
-	Mapping           MappingLimits    `yaml:"mapping" doc:"Bounds of one run of a mapping."`
-	JSONRPC           *JSONRPCSettings `yaml:"jsonrpc" doc:"Particulars of the dialect jsonrpc."`
-	Node              source.Node      `yaml:",node"`
+	Title             string                 `yaml:"title" doc:"Name as shown to people."`
+	Profile           string                 `yaml:"profile" doc:"What the gateway knows of this kind of system: its limits, signs of overload, reports and probes; see headrace profiles. What stands in this file comes first."`
+	Facts             map[string]budget.Fact `yaml:"facts" doc:"What the formulas of limits need to know of the licence, by name; the profile says which."`
+	Account           string                 `yaml:"account" doc:"The account or tenant at the system, for limits whose scope has {account}."`
+	Dialect           string                 `yaml:"dialect" enum:"rest,jsonrpc" default:"rest" doc:"How the system speaks."`
+	URL               string                 `yaml:"url" check:"required" doc:"Where the system is: http or https, host, and the path that all its calls begin with."`
+	Credentials       Credentials            `yaml:"credentials" doc:"How the gateway proves to the system who it is."`
+	Timeout           source.Duration        `yaml:"timeout" default:"30s" min:"1ms" doc:"Longest time that the system may take for one call, unless the operation says otherwise; also the longest pause within its answer."`
+	Connections       Connections            `yaml:"connections" doc:"Connections to the system."`
+	Breaker           Breaker                `yaml:"breaker" doc:"When the gateway leaves the system alone for a while."`
+	Limits            []budget.Limit         `yaml:"limits" doc:"The system's own limits; every call passes all of them."`
+	Overload          []OverloadSign         `yaml:"overload" doc:"How the system says that it is saturated; the first sign that fits counts. With none, 429 says so in the dialect rest."`
+	Reports           []Report               `yaml:"reports" doc:"What the system's answers tell of its limits."`
+	Probes            []Probe                `yaml:"probes" doc:"What the system is asked of its limits, at a pace of its own."`
+	Errors            []ErrorSign            `yaml:"errors" doc:"What the system's errors mean; the first sign that fits counts."`
+	CorrelationHeader string                 `yaml:"correlation_header" default:"X-Correlation-Id" doc:"Header that carries the correlation id to the system."`
+	Forwarded         string                 `yaml:"forwarded" enum:"replace,append,off" default:"replace" doc:"What the system learns of the caller's address in X-Forwarded-*: the address alone, the address after those that the caller sent, or nothing."`
+	PassOn            source.Strings         `yaml:"pass_on" doc:"Headers that are withheld otherwise: Authorization, Cookie and Proxy-Authorization of the caller, Set-Cookie of the system."`
+	ServerErrors      string                 `yaml:"server_errors" enum:"problem,pass" default:"problem" doc:"Whether an answer of 500 or more becomes a 502 problem, or is passed to the caller as it came."`
+	Redirects         string                 `yaml:"redirects" enum:"problem,pass" default:"problem" doc:"Whether a redirect becomes a 502 problem, or is passed to the caller. It is never followed."`
+	Answer            source.Size            `yaml:"answer" default:"10MiB" min:"1" doc:"Largest answer that is read into memory to be mapped."`
+	Mapping           MappingLimits          `yaml:"mapping" doc:"Bounds of one run of a mapping."`
+	JSONRPC           *JSONRPCSettings       `yaml:"jsonrpc" doc:"Particulars of the dialect jsonrpc."`
+	Node              source.Node            `yaml:",node"`
 }
 
 // Connections sets up the connections to a system.

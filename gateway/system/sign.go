@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -66,9 +67,15 @@ type OverloadSign struct {
 	Header     string          `yaml:"header" doc:"Header of the answer that must be there; match looks at it where json is not given."`
 	JSON       mapping.Source  `yaml:"json" doc:"jq over the answer (over the error in the dialect jsonrpc): one of the values that it gives must be true, or fit match."`
 	Match      *Regexp         `yaml:"match" doc:"Regular expression for the values of json, else for the header, else for the text of the answer (code and message in the dialect jsonrpc)."`
-	Pool       string          `yaml:"pool" doc:"The limit that the sign speaks of; all of them when absent."`
-	Hint       string          `yaml:"hint" default:"Retry-After" doc:"Header with the time to wait, in seconds or as a date."`
+	Fault      *Regexp         `yaml:"fault" doc:"Regular expression for a SOAP fault: its code or text, or the name (without prefix) or text of an element of its detail must fit."`
+	Pool       string          `yaml:"pool" doc:"The limit that the sign speaks of; all that the call passes when absent."`
+	Hint       string          `yaml:"hint" default:"Retry-After" doc:"Header with the time to wait, as a number or a date; none when the system sends none that counts."`
+	HintJSON   mapping.Source  `yaml:"hint_json" doc:"jq over the answer that gives the time to wait, or null; it comes before the header."`
+	HintMatch  *Regexp         `yaml:"hint_match" doc:"Regular expression for the text of the answer whose first group is the time to wait; it comes before the header."`
+	HintUnit   string          `yaml:"hint_unit" enum:"ms,s,min" default:"s" doc:"Unit of the time to wait where it is a number."`
 	RetryAfter source.Duration `yaml:"retry_after" doc:"Time to wait where the answer gives none."`
+	Penalty    bool            `yaml:"penalty" doc:"The system makes the pause longer if it is called meanwhile: all the limits that the call passes are paused, whichever the sign speaks of, and a little longer than was told."`
+	Doubtful   bool            `yaml:"doubtful" doc:"Whether the request was done is not known, as with a 502 of a proxy in front of the system. The limits are paused all the same, and a write is doubtful."`
 	Node       source.Node     `yaml:",node"`
 }
 
@@ -77,7 +84,8 @@ type ErrorSign struct {
 	HTTP       Statuses        `yaml:"http" doc:"HTTP status or statuses of the answer."`
 	JSON       mapping.Source  `yaml:"json" doc:"jq over the answer (over the error in the dialect jsonrpc): one of the values that it gives must be true, or fit match."`
 	Match      *Regexp         `yaml:"match" doc:"Regular expression for the values of json, else for the text of the answer; in the dialect jsonrpc for the error's code, else for its message."`
-	As         string          `yaml:"as" check:"required" enum:"refused,conflict,overload,unavailable,expired,fault" doc:"What the error means. refused and conflict: the caller's affair. overload: saturated. unavailable: the system is not there. expired: the session or token is not accepted any more. fault: the system's own mistake."`
+	Fault      *Regexp         `yaml:"fault" doc:"Regular expression for a SOAP fault, as in overload."`
+	As         string          `yaml:"as" check:"required" enum:"refused,conflict,overload,unavailable,expired,fault,doubtful" doc:"What the error means. refused and conflict: the caller's affair. overload: saturated. unavailable: the system is not there. expired: the session or token is not accepted any more. fault: the system's own mistake. doubtful: the system gave up, and whether it did the request is not known."`
 	Status     int             `yaml:"status" min:"400" max:"599" doc:"Status for the caller; 422 for refused and 409 for conflict when absent."`
 	Message    mapping.Source  `yaml:"message" doc:"jq over the answer (over the error in the dialect jsonrpc) that gives the text for the caller; without it the caller gets the message of a jsonrpc error, or none."`
 	RetryAfter source.Duration `yaml:"retry_after" doc:"Time to wait where the answer gives none."`
@@ -86,15 +94,18 @@ type ErrorSign struct {
 
 // sign is a compiled sign of either sort.
 type sign struct {
-	statuses   []int
-	header     string
-	json       *mapping.Mapping
-	match      *regexp.Regexp
-	as         string
-	status     int
-	message    *mapping.Mapping
-	pool, hint string
-	retryAfter time.Duration
+	statuses []int
+	header   string
+	json     *mapping.Mapping
+	match    *regexp.Regexp
+	fault    *regexp.Regexp
+	as       string
+	status   int
+	message  *mapping.Mapping
+	pool     string
+	wait     hinted
+	penalty  bool
+	doubtful bool
 }
 
 // signs are all the signs of a system, overload first.
@@ -102,51 +113,76 @@ type signs struct {
 	all []sign
 	// listed are the statuses below 400 that a sign names.
 	listed map[int]bool
-	// texts tells that some sign looks at the content of answers.
-	texts bool
 }
 
 func (b *builder) signs(s *Settings) signs {
 	var compiled signs
-	pools := make([]string, len(s.Limits))
-	for i, l := range s.Limits {
-		pools[i] = l.Name
-	}
+	pools := poolNames(s.Limits)
 	for i := range s.Overload {
-		o := &s.Overload[i]
-		if len(o.Status) == 0 && o.Header == "" && !o.JSON.Exists() && o.Match == nil {
-			b.problems.Add(o.Node, "the sign fits every answer", "give at least one of status, header, json and match")
-		}
-		for _, name := range []string{o.Header, o.Hint} {
-			if name != "" && !httpguts.ValidHeaderFieldName(name) {
-				b.problems.Add(o.Node, fmt.Sprintf("%q is not the name of a header", name), "")
-			}
-		}
-		if o.Pool != "" && !slices.Contains(pools, o.Pool) {
-			b.problems.Add(o.Node.At("pool"), fmt.Sprintf("there is no limit %q", o.Pool), source.DidYouMean(o.Pool, pools))
-		}
-		compiled.add(sign{
-			statuses: o.Status, header: http.CanonicalHeaderKey(o.Header), json: b.library.Get(o.JSON, b.problems), match: o.Match.get(),
-			as: "overload", pool: o.Pool, hint: http.CanonicalHeaderKey(o.Hint), retryAfter: o.RetryAfter.Std(),
-		})
+		compiled.add(b.overloadSign(&s.Overload[i], pools))
 	}
 	if len(s.Overload) == 0 && s.Dialect == "rest" {
-		compiled.add(sign{statuses: []int{http.StatusTooManyRequests}, as: "overload", hint: "Retry-After"})
+		compiled.add(sign{statuses: []int{http.StatusTooManyRequests}, as: "overload", wait: plainHint(0)})
 	}
 	for i := range s.Errors {
-		e := &s.Errors[i]
-		if len(e.HTTP) == 0 && !e.JSON.Exists() && e.Match == nil {
-			b.problems.Add(e.Node, "the sign fits every error", "give at least one of http, json and match")
-		}
-		if e.Status != 0 && e.As != "refused" && e.As != "conflict" {
-			b.problems.Add(e.Node.At("status"), "the status cannot be chosen for "+e.As, "only for refused and conflict")
-		}
-		compiled.add(sign{
-			statuses: e.HTTP, json: b.library.Get(e.JSON, b.problems), match: e.Match.get(), as: e.As, status: e.Status,
-			message: b.library.Get(e.Message, b.problems), hint: "Retry-After", retryAfter: e.RetryAfter.Std(),
-		})
+		compiled.add(b.errorSign(&s.Errors[i]))
 	}
 	return compiled
+}
+
+func poolNames(limits []budget.Limit) []string {
+	names := make([]string, len(limits))
+	for i := range limits {
+		names[i] = limits[i].Name
+	}
+	return names
+}
+
+// knownPool reports a limit that the system does not have.
+func (b *builder) knownPool(n source.Node, pool string, pools []string) {
+	if pool != "" && !slices.Contains(pools, pool) {
+		b.problems.Add(n.At("pool"), fmt.Sprintf("there is no limit %q", pool), source.DidYouMean(pool, pools))
+	}
+}
+
+// headerName gives a header in its canonical form, and reports one that cannot be.
+func (b *builder) headerName(at source.Node, name string) string {
+	if name != "" && !httpguts.ValidHeaderFieldName(name) {
+		b.problems.Add(at, fmt.Sprintf("%q is not the name of a header", name), "")
+	}
+	return http.CanonicalHeaderKey(name)
+}
+
+// noHint is the word for a sign whose answer gives no time to wait.
+const noHint = "none"
+
+func (b *builder) overloadSign(o *OverloadSign, pools []string) sign {
+	if len(o.Status) == 0 && o.Header == "" && !o.JSON.Exists() && o.Match == nil && o.Fault == nil {
+		b.problems.Add(o.Node, "the sign fits every answer", "give at least one of status, header, json, match and fault")
+	}
+	b.knownPool(o.Node, o.Pool, pools)
+	x := sign{
+		statuses: o.Status, header: b.headerName(o.Node.At("header"), o.Header), json: b.library.Get(o.JSON, b.problems),
+		match: o.Match.get(), fault: o.Fault.get(), as: "overload", pool: o.Pool, penalty: o.Penalty, doubtful: o.Doubtful,
+		wait: hinted{json: b.library.Get(o.HintJSON, b.problems), match: o.HintMatch.get(), unit: hintUnits[o.HintUnit], otherwise: o.RetryAfter.Std()},
+	}
+	if o.Hint != noHint {
+		x.wait.header = b.headerName(o.Node.At("hint"), o.Hint)
+	}
+	return x
+}
+
+func (b *builder) errorSign(e *ErrorSign) sign {
+	if len(e.HTTP) == 0 && !e.JSON.Exists() && e.Match == nil && e.Fault == nil {
+		b.problems.Add(e.Node, "the sign fits every error", "give at least one of http, json, match and fault")
+	}
+	if e.Status != 0 && e.As != "refused" && e.As != "conflict" {
+		b.problems.Add(e.Node.At("status"), "the status cannot be chosen for "+e.As, "only for refused and conflict")
+	}
+	return sign{
+		statuses: e.HTTP, json: b.library.Get(e.JSON, b.problems), match: e.Match.get(), fault: e.Fault.get(), as: e.As, status: e.Status,
+		message: b.library.Get(e.Message, b.problems), wait: plainHint(e.RetryAfter.Std()),
+	}
 }
 
 func (r *Regexp) get() *regexp.Regexp {
@@ -166,7 +202,6 @@ func (s *signs) add(x sign) {
 			s.listed[status] = true
 		}
 	}
-	s.texts = s.texts || x.json != nil || x.message != nil || x.match != nil && x.header == ""
 }
 
 // concern tells whether any sign could fit an answer of this status.
@@ -188,6 +223,18 @@ type evidence struct {
 	code string
 	// failed tells that the answer is an error whatever its status.
 	failed bool
+
+	words  []string // of a SOAP fault
+	parsed bool
+}
+
+// fault tells whether the answer is a SOAP fault of which some word fits.
+func (e *evidence) fault(match *regexp.Regexp) bool {
+	if !e.parsed && len(e.texts) == 1 {
+		e.words = faultWords([]byte(e.texts[0]))
+	}
+	e.parsed = true
+	return slices.ContainsFunc(e.words, match.MatchString)
 }
 
 // find gives the first sign that fits; nil when none does.
@@ -208,7 +255,7 @@ func (s *sign) fits(ctx context.Context, e *evidence) bool {
 		return false
 	}
 	values, ok := e.header[s.header]
-	if s.header != "" && !ok {
+	if s.header != "" && !ok || s.fault != nil && !e.fault(s.fault) {
 		return false
 	}
 	switch {
@@ -270,11 +317,8 @@ func codeWord(code string) string {
 }
 
 // result is what a sign makes of an answer.
-func (s *system) result(ctx context.Context, x *sign, e *evidence) *Result {
-	wait := hint(firstOf(e.header, x.hint), time.Now())
-	if wait == 0 {
-		wait = x.retryAfter
-	}
+func (s *system) result(ctx context.Context, t *task, x *sign, e *evidence) *Result {
+	wait := x.wait.of(ctx, e)
 	message := e.message
 	if x.message != nil {
 		message, _, _ = x.message.Text(ctx, e.input())
@@ -282,7 +326,18 @@ func (s *system) result(ctx context.Context, x *sign, e *evidence) *Result {
 	cause := fmt.Errorf("the system says: %s", capped(strings.Join(append([]string{e.code}, e.texts...), " ")))
 	switch x.as {
 	case "overload":
-		return s.overloaded(x.pool, wait, cause)
+		if x.penalty {
+			wait = penalty(wait)
+		}
+		r := s.overloaded(x.pool, wait, cause)
+		if x.penalty {
+			r.pool = ""
+		}
+		if x.doubtful && !t.safe {
+			r.Outcome, r.saturated = Doubtful, true
+			r.Err.Detail = s.name + " was saturated; whether it has done the request is not known"
+		}
+		return r
 	case "unavailable":
 		r := fail(Unavailable, &gateway.Error{Problem: gateway.SystemUnavailable, System: s.name, RetryAfter: spread(wait), Detail: s.name + " is not available", Cause: cause})
 		r.RetryAfter = wait
@@ -294,6 +349,9 @@ func (s *system) result(ctx context.Context, x *sign, e *evidence) *Result {
 		r.fault = true
 		return r
 	}
+	if x.as == "doubtful" {
+		return s.gaveUp(t, e, cause)
+	}
 	problem := gateway.SystemRefused
 	if x.as == "conflict" {
 		problem = gateway.Conflict
@@ -302,6 +360,19 @@ func (s *system) result(ctx context.Context, x *sign, e *evidence) *Result {
 		problem.Status = x.status
 	}
 	return fail(Refused, &gateway.Error{Problem: problem, System: s.name, SystemCode: codeWord(e.code), Detail: capped(message), Cause: cause})
+}
+
+// gaveUp is the result of a call that the system ended before it was through.
+func (s *system) gaveUp(t *task, e *evidence, cause error) *Result {
+	r := fail(Unavailable, &gateway.Error{
+		Problem: gateway.BadGateway, System: s.name, SystemCode: codeWord(e.code), Cause: cause, Detail: s.name + " gave up on the request",
+	})
+	r.fault = true
+	if !t.safe {
+		r.Outcome = Doubtful
+		r.Err.Detail += "; whether it has done the request is not known"
+	}
+	return r
 }
 
 // overloaded is the result of a call that the system had no room for.

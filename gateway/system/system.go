@@ -27,6 +27,9 @@ type system struct {
 	fetcher fetcher
 
 	signs             signs
+	reports           reports
+	probes            []*probe
+	charges           []charged
 	correlationHeader string
 	forwarded         string
 	passOn            map[string]bool
@@ -45,7 +48,8 @@ type task struct {
 	name    string
 	safe    bool
 	timeout time.Duration
-	costs   []budget.Cost
+	prices  *prices
+	costs   []budget.Cost // what the request says of them
 	// grant is what to authorise the calls with, for those that make the
 	// credential itself; nil asks for the credential.
 	grant *grant
@@ -59,6 +63,9 @@ type step interface {
 	// judge makes a result of the answer. It closes the answer's body or
 	// leaves it in the result.
 	judge(ctx context.Context, t *task, g *grant, resp *http.Response) *Result
+	// place is what the call looks like to the system's limits: its method, and
+	// its path below the system's URL as a template.
+	place() (method, path string)
 }
 
 // outgoing is a request for a system.
@@ -108,9 +115,10 @@ func (t *task) try(ctx context.Context, s step) *Result {
 		return unsent(Refused, refusal)
 	}
 	asked := time.Now()
+	method, path := s.place()
 	ticket, err := sys.budget.Admit(ctx, budget.Call{
-		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal,
-		Cost: t.costs, Wait: t.request.Wait, Timeout: t.timeout, Bytes: len(t.request.Body),
+		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal, Account: sys.settings.Account, Node: g.node,
+		Method: method, Path: path, Cost: t.prices.guess(t.costs, out), Wait: t.request.Wait, Timeout: t.timeout, Bytes: len(t.request.Body),
 	})
 	if err != nil {
 		r := notAdmitted(gateway.AsError(err))
@@ -121,7 +129,7 @@ func (t *task) try(ctx context.Context, s step) *Result {
 		ticket.Settle(budget.Result{Unsent: true})
 		return unsent(Abandoned, &gateway.Error{Problem: gateway.CallerLeft, System: sys.name})
 	}
-	f := &flight{task: t, ticket: ticket}
+	f := &flight{task: t, ticket: ticket, size: out.size()}
 	r := f.run(ctx, s, g, out)
 	r.Wait = ticket.Waited()
 	return r

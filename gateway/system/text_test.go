@@ -27,7 +27,7 @@ func TestHint(t *testing.T) {
 			now.Add(1000 * time.Hour).UTC().Format(http.TimeFormat): longestHint,
 			now.Add(90 * time.Second).UTC().Format(time.ANSIC):      90 * time.Second,
 		} {
-			if got := hint(value, now); got != want {
+			if got := hint(value, time.Second, now); got != want {
 				t.Errorf("%q: %v, want %v", value, got, want)
 			}
 		}

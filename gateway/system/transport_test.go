@@ -156,10 +156,10 @@ func TestTimeouts(t *testing.T) {
 		case "/half":
 			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nha")
 		case "/drip":
-			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-			for range 5 {
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 120000\r\n\r\n")
+			for range 12 {
 				time.Sleep(60 * time.Millisecond)
-				fmt.Fprint(conn, strings.Repeat("x", 20000))
+				fmt.Fprint(conn, strings.Repeat("x", 10000))
 			}
 			return true
 		}
@@ -168,14 +168,14 @@ func TestTimeouts(t *testing.T) {
 	})
 	paths := at("GET", "/x", "x", "") + at("POST", "/y", "y", "") + at("GET", "/z", "z", "timeout: 20ms") +
 		at("GET", "/half", "half", "") + at("POST", "/half", "halfWrite", "call: {response: .}")[len("  /half:\n"):] + at("GET", "/drip", "drip", "")
-	w := open(t, plan{url: url, system: "timeout: 150ms", paths: paths}, nil)
-	w.want(w.send("GET", "/x", ""), 504, "did not answer within 150ms")
+	w := open(t, plan{url: url, system: "timeout: 500ms", paths: paths}, nil)
+	w.want(w.send("GET", "/x", ""), 504, "did not answer within 500ms")
 	w.want(w.send("POST", "/y", ""), 504, "whether it has done the request is not known")
 	w.want(w.send("GET", "/z", ""), 504, "within 20ms")
 	w.want(w.send("GET", "/half", ""), 504, "broke its answer off")
 	w.want(w.send("POST", "/half", ""), 504, "not known")
 	r := w.send("GET", "/drip", "") // takes longer than the timeout, but never pauses so long
-	if r.StatusCode != 200 || len(r.text) != 100000 {
+	if r.StatusCode != 200 || len(r.text) != 120000 {
 		t.Errorf("%d %d bytes", r.StatusCode, len(r.text))
 	}
 	for key, n := range map[string]int{"erp x unavailable": 1, "erp y doubtful": 1, "erp halfWrite doubtful": 1, "erp drip delivered": 1} {

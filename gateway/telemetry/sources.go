@@ -30,6 +30,20 @@ type SystemUse struct {
 	Pools    []PoolUse
 }
 
+// StoreUse is how a store of counts stands.
+type StoreUse struct {
+	// Store is counters or budget, the latter of the system.
+	Store, System string
+	// Mode is one of StoreModes.
+	Mode     string
+	Replicas int
+	// Share is the part of each limit that the replica goes by when it is alone.
+	Share float64
+}
+
+// StoreModes are the modes of stores, as the label says them.
+func StoreModes() []string { return []string{"memory", "shared", "uncertain", "alone"} }
+
 // Sources are asked whenever metrics are read. They must be quick and safe for
 // concurrent use. Any of them may be nil.
 type Sources struct {
@@ -38,6 +52,7 @@ type Sources struct {
 	Systems func() []SystemUse
 	// Writes is what the write buffer holds.
 	Writes func() []WriteUse
+	Stores func() []StoreUse
 	// Reloads counts the attempts to load a table since the start, and those
 	// among them that were refused.
 	Reloads func() (attempts, refused int)
@@ -45,7 +60,7 @@ type Sources struct {
 
 // Watch adds what sources know to the metrics. It is called once.
 func (t *Telemetry) Watch(s Sources) error {
-	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchWrites, watchReloads} {
+	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchReloads} {
 		if err := watch(t.meters.Meter(scope), s); err != nil {
 			return err
 		}
@@ -99,6 +114,26 @@ func watchSystems(meter metric.Meter, s Sources) error {
 				o.ObserveFloat64(capacity, pool.Capacity, at)
 				o.ObserveInt64(paused, oneIf(pool.Paused), at)
 			}
+		}
+	})
+}
+
+func watchStores(meter metric.Meter, s Sources) error {
+	if s.Stores == nil {
+		return nil
+	}
+	m := maker{meter: meter}
+	mode := m.gauge("headrace.store.mode", "", "1 for the mode that a store of counts is in, 0 for the others.")
+	replicas := m.gauge("headrace.store.replicas", "{replica}", "Replicas that count together, as last known.")
+	share := m.level("headrace.store.share", "", "Part of each limit that this replica goes by when it is alone.")
+	return m.register(func(o metric.Observer) {
+		for _, store := range s.Stores() {
+			at := []attribute.KeyValue{attribute.String("store", store.Store), attribute.String("system", store.System)}
+			for _, name := range StoreModes() {
+				o.ObserveInt64(mode, oneIf(store.Mode == name), metric.WithAttributes(append(at, attribute.String("mode", name))...))
+			}
+			o.ObserveInt64(replicas, int64(store.Replicas), metric.WithAttributes(at...))
+			o.ObserveFloat64(share, store.Share, metric.WithAttributes(at...))
 		}
 	})
 }

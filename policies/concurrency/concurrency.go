@@ -11,9 +11,9 @@ import (
 
 // Settings are the policy's configuration.
 type Settings struct {
-	Limit   int    `yaml:"limit" check:"required" min:"1" max:"1000000" doc:"Calls that may be under way at once."`
-	By      string `yaml:"by" enum:"app,plan,operation,address" default:"app" doc:"Whose calls are counted together."`
-	OnError string `yaml:"on_error" enum:"open,closed" default:"open" doc:"Whether calls pass (open) or are refused (closed) when the counters fail."`
+	Limit        int                  `yaml:"limit" check:"required" min:"1" max:"1000000" doc:"Calls that may be under way at once."`
+	By           string               `yaml:"by" enum:"app,plan,operation,address" default:"app" doc:"Whose calls are counted together."`
+	OnStoreError gateway.OnStoreError `yaml:"on_store_error" enum:"local,open,closed" default:"local" doc:"What becomes of calls while the shared counts are out of reach: counted by this replica's share of the limit (local), let through (open) or refused (closed)."`
 }
 
 // Kind describes the policy. Counts are kept in counters and outlast tables.
@@ -28,6 +28,7 @@ func Kind(counters gateway.Counters) gateway.Kind {
 
 type policy struct {
 	calls     gateway.Concurrency
+	local     gateway.Concurrency // asked when calls fails; nil when nobody is
 	limit     int
 	partition gateway.Partition
 	fields    gateway.RateLimit
@@ -44,8 +45,11 @@ func newPolicy(b *gateway.Binding, s Settings, counters gateway.Counters) gatewa
 	partition := b.Partition(s.By)
 	p := &policy{
 		calls: counters.Concurrency(partition.Name, s.Limit), limit: s.Limit, partition: partition,
-		fields: gateway.NewRateLimit(name, int64(s.Limit), 0, "concurrent-requests"), open: s.OnError == "open",
+		fields: gateway.NewRateLimit(name, int64(s.Limit), 0, "concurrent-requests"), open: s.OnStoreError != gateway.StoreErrorClosed,
 		detail: fmt.Sprintf("%d calls may be under way at once", s.Limit),
+	}
+	if s.OnStoreError == gateway.StoreErrorLocal {
+		p.local = counters.Local().Concurrency(partition.Name, s.Limit)
 	}
 	return func(next gateway.Handler) gateway.Handler {
 		return func(x *gateway.Exchange) (*gateway.Response, error) { return p.handle(x, next) }
@@ -54,7 +58,13 @@ func newPolicy(b *gateway.Binding, s Settings, counters gateway.Counters) gatewa
 
 func (p *policy) handle(x *gateway.Exchange, next gateway.Handler) (resp *gateway.Response, err error) {
 	key := p.partition.Key(x)
-	v, err := p.calls.Acquire(x.Context(), key)
+	calls := p.calls
+	v, err := calls.Acquire(x.Context(), key)
+	if err != nil && p.local != nil && x.Context().Err() == nil {
+		x.Record.Cause = err
+		calls = p.local
+		v, err = calls.Acquire(x.Context(), key)
+	}
 	if err != nil {
 		if err := x.Uncounted(err, p.open); err != nil {
 			return nil, err
@@ -65,7 +75,7 @@ func (p *policy) handle(x *gateway.Exchange, next gateway.Handler) (resp *gatewa
 	if !v.OK {
 		return nil, &gateway.Error{Problem: gateway.TooManyCalls, Detail: p.detail, RetryAfter: p.wait()}
 	}
-	s := &slot{policy: p, key: key, since: time.Now()}
+	s := &slot{policy: p, calls: calls, key: key, since: time.Now()}
 	handedOver := false
 	defer func() {
 		if !handedOver {

@@ -251,11 +251,28 @@ func TestCountersFail(t *testing.T) {
 	answer := func(*gateway.Exchange) (*gateway.Response, error) {
 		return &gateway.Response{Status: 200, Bytes: []byte("ok")}, nil
 	}
-	s := gatewaytest.Serve(t, site("{limit: 1}", "", failing{counter.New()}, answer))
-	if r := s.Do("GET", "/orders", "other"); r.StatusCode != 200 {
-		t.Errorf("open, but answered %d %s", r.StatusCode, r.Text)
+	s := gatewaytest.Serve(t, site("{limit: 1, on_store_error: open}", "", failing{counter.New()}, answer))
+	if r := s.Do("GET", "/orders", "other"); r.StatusCode != 200 || r.Header.Get("RateLimit") != "" {
+		t.Errorf("open, but answered %d %s, RateLimit %s", r.StatusCode, r.Text, r.Header.Get("RateLimit"))
 	}
-	s = gatewaytest.Serve(t, site("{limit: 1, on_error: closed}", "", failing{counter.New()}, answer))
+	held, release := make(chan bool, 1), make(chan bool)
+	s = gatewaytest.Serve(t, site("{limit: 1}", "", failing{counter.New()}, func(*gateway.Exchange) (*gateway.Response, error) {
+		held <- true
+		<-release
+		return &gateway.Response{Status: 200, Bytes: []byte("ok")}, nil
+	}))
+	first := make(chan int)
+	go func() { first <- s.Do("GET", "/orders", "other").StatusCode }()
+	<-held
+	s.Refused(s.Do("GET", "/orders", "other"), gateway.TooManyCalls)
+	close(release)
+	if status := <-first; status != 200 {
+		t.Errorf("local, but answered %d", status)
+	}
+	if r := s.Do("GET", "/orders", "other"); r.StatusCode != 200 {
+		t.Errorf("a call that was counted locally is still under way: %d %s", r.StatusCode, r.Text)
+	}
+	s = gatewaytest.Serve(t, site("{limit: 1, on_store_error: closed}", "", failing{counter.New()}, answer))
 	s.Refused(s.Do("GET", "/orders", "other"), gateway.NotReady)
 }
 
@@ -275,10 +292,11 @@ func TestWait(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	for settings, want := range map[string]string{
-		"{}":                     `the key "limit" is missing`,
-		"{limit: 0}":             "too small",
-		"{limit: 1, by: caller}": `"caller" is not known here`,
-		"{limits: 1}":            `did you mean "limit"?`,
+		"{}":                                 `the key "limit" is missing`,
+		"{limit: 0}":                         "too small",
+		"{limit: 1, by: caller}":             `"caller" is not known here`,
+		"{limit: 1, on_store_error: ignore}": `"ignore" is not known here`,
+		"{limits: 1}":                        `did you mean "limit"?`,
 	} {
 		_, problems := site(settings, "", counter.New(), nil).Table()
 		if len(problems) == 0 || !strings.Contains(fmt.Sprint(problems), want) || problems[0].Line != 3 {

@@ -18,6 +18,12 @@
 // RateLimit of draft-ietf-httpapi-ratelimit-headers-11 in the unit
 // concurrent-requests, under the name concurrency, at plans concurrency-plan.
 //
-// When the counters fail, calls pass uncounted (on_error: open, the default) or
-// are 503 not-ready (closed).
+// While the shared counts are out of reach, on_store_error says what happens:
+//
+//   - local (default): each replica goes on by its share, the limit divided by
+//     the replicas last known and at least 1, from what was last known;
+//   - open: calls pass uncounted;
+//   - closed: calls are 503 not-ready.
+//
+// With local, calls pass where even the process cannot count them.
 package concurrency

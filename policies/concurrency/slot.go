@@ -12,6 +12,7 @@ import (
 // slot is the place of one call under way. It is released once.
 type slot struct {
 	policy   *policy
+	calls    gateway.Concurrency // that let it in
 	key      string
 	since    time.Time
 	released atomic.Bool
@@ -19,7 +20,7 @@ type slot struct {
 
 func (s *slot) release() {
 	if s.released.CompareAndSwap(false, true) {
-		s.policy.calls.Release(s.key)
+		s.calls.Release(s.key)
 		s.policy.took.add(time.Since(s.since))
 	}
 }

@@ -18,7 +18,14 @@
 // draft-ietf-httpapi-ratelimit-headers-11, under the name quota, at plans
 // quota-plan.
 //
-// When the counters fail, calls are 503 not-ready (on_error: closed) or pass
-// uncounted (open). The default is closed: a quota is a promise about a total,
-// and what passed uncounted cannot be taken back.
+// While the shared counts are out of reach, on_store_error says what happens:
+//
+//   - local (default): each replica goes on by its share, the limit divided by
+//     the replicas last known and at least 1, from what was last known;
+//   - open: calls pass uncounted;
+//   - closed: calls are 503 not-ready.
+//
+// What local admitted is added to the shared count when that is back. Where even
+// the process cannot count a call, local refuses it: a quota is a promise about a
+// total, and what passed uncounted cannot be taken back.
 package quota

@@ -10,12 +10,12 @@ import (
 
 // Settings are the policy's configuration.
 type Settings struct {
-	Limit    int64           `yaml:"limit" check:"required" min:"1" max:"1000000000000000" doc:"Calls that are let through in a window."`
-	Per      string          `yaml:"per" enum:"hour,day,month" doc:"Calendar window; or set window."`
-	Window   source.Duration `yaml:"window" doc:"Length of a rolling window, for example 24h; or set per."`
-	TimeZone Zone            `yaml:"time_zone" doc:"IANA name of the time zone that calendar windows end in; UTC when absent."`
-	By       string          `yaml:"by" enum:"app,plan,operation,address" default:"app" doc:"Whose calls are counted together."`
-	OnError  string          `yaml:"on_error" enum:"open,closed" default:"closed" doc:"Whether calls pass (open) or are refused (closed) when the counters fail."`
+	Limit        int64                `yaml:"limit" check:"required" min:"1" max:"1000000000000000" doc:"Calls that are let through in a window."`
+	Per          string               `yaml:"per" enum:"hour,day,month" doc:"Calendar window; or set window."`
+	Window       source.Duration      `yaml:"window" doc:"Length of a rolling window, for example 24h; or set per."`
+	TimeZone     Zone                 `yaml:"time_zone" doc:"IANA name of the time zone that calendar windows end in; UTC when absent."`
+	By           string               `yaml:"by" enum:"app,plan,operation,address" default:"app" doc:"Whose calls are counted together."`
+	OnStoreError gateway.OnStoreError `yaml:"on_store_error" enum:"local,open,closed" default:"local" doc:"What becomes of calls while the shared counts are out of reach: counted by this replica's share of the limit (local), let through (open) or refused (closed)."`
 }
 
 // DecodeNode also checks that the window is said exactly once.
@@ -85,7 +85,10 @@ func newPolicy(b *gateway.Binding, s Settings, counters gateway.Counters) gatewa
 	partition := b.Partition(s.By)
 	a := &gateway.Admission{
 		Limit: counters.Quota(partition.Name, s.Limit, window), Partition: partition,
-		Fields: gateway.NewRateLimit(name, s.Limit, length, ""), Open: s.OnError == "open", Refusal: gateway.QuotaExceeded, Detail: detail,
+		Fields: gateway.NewRateLimit(name, s.Limit, length, ""), Open: s.OnStoreError == gateway.StoreErrorOpen, Refusal: gateway.QuotaExceeded, Detail: detail,
+	}
+	if s.OnStoreError == gateway.StoreErrorLocal {
+		a.Local = counters.Local().Quota(partition.Name, s.Limit, window)
 	}
 	return a.Policy()
 }

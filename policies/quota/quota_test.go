@@ -194,23 +194,29 @@ func (failing) Take(context.Context, string) (gateway.Verdict, error) {
 }
 
 func TestCountersFail(t *testing.T) {
-	s := gatewaytest.Serve(t, site("{limit: 5, per: day}", "", failing{counter.New()}))
+	s := gatewaytest.Serve(t, site("{limit: 5, per: day, on_store_error: closed}", "", failing{counter.New()}))
 	r := s.Do("GET", "/orders", "other")
 	s.Refused(r, gateway.NotReady)
 	if r.Header.Get("Retry-After") == "" || strings.Contains(r.Text, "no connection") {
 		t.Errorf("Retry-After %q, %s", r.Header.Get("Retry-After"), r.Text)
 	}
-	s = gatewaytest.Serve(t, site("{limit: 5, per: day, on_error: open}", "", failing{counter.New()}))
+	s = gatewaytest.Serve(t, site("{limit: 5, per: day, on_store_error: open}", "", failing{counter.New()}))
 	if r := s.Do("GET", "/orders", "other"); r.StatusCode != 200 {
 		t.Errorf("open, but answered %d %s", r.StatusCode, r.Text)
 	}
+	s = gatewaytest.Serve(t, site("{limit: 1, per: month}", "", failing{counter.New()}))
+	if r := s.Do("GET", "/orders", "other"); r.StatusCode != 200 {
+		t.Errorf("local, but answered %d %s", r.StatusCode, r.Text)
+	}
+	s.Refused(s.Do("GET", "/orders", "other"), gateway.QuotaExceeded)
 }
 
 func TestProblems(t *testing.T) {
 	for settings, want := range map[string]string{
-		"{per: day}":                                   `the key "limit" is missing`,
-		"{limit: 10}":                                  "set per to hour, day or month",
-		"{limit: 0, per: day}":                         "too small",
+		"{per: day}":           `the key "limit" is missing`,
+		"{limit: 10}":          "set per to hour, day or month",
+		"{limit: 0, per: day}": "too small",
+		"{limit: 1, per: day, on_store_error: wait}":   `"wait" is not known here`,
 		"{limit: 1, per: week}":                        `"week" is not known here`,
 		"{limit: 1, per: day, window: 24h}":            "set either per or window",
 		"{limit: 1, window: 24h, time_zone: UTC}":      "a rolling window has no time zone",

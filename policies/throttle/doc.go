@@ -26,7 +26,13 @@
 // throttle-plan. The policy's q is the burst, its w the time in which an empty
 // bucket fills.
 //
-// When the counters fail, calls pass uncounted (on_error: open) or are 503
-// not-ready (closed). The default is open: what passes meanwhile is over in a
-// moment, and the systems' own limits are kept elsewhere.
+// While the shared counts are out of reach, on_store_error says what happens:
+//
+//   - local (default): each replica goes on by its share, the limit divided by
+//     the replicas last known and at least 1, from what was last known;
+//   - open: calls pass uncounted;
+//   - closed: calls are 503 not-ready.
+//
+// With local, calls pass where even the process cannot count them: what passes
+// meanwhile is over in a moment, and the systems' own limits are kept elsewhere.
 package throttle

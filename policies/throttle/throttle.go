@@ -10,10 +10,10 @@ import (
 
 // Settings are the policy's configuration.
 type Settings struct {
-	Rate    Rate   `yaml:"rate" check:"required" doc:"Calls that are let through on average, written 50/s, 600/m or 1000/h."`
-	Burst   int    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that are let through at once; one second's worth when absent, at least 1."`
-	By      string `yaml:"by" enum:"app,plan,operation,address" default:"app" doc:"Whose calls are counted together."`
-	OnError string `yaml:"on_error" enum:"open,closed" default:"open" doc:"Whether calls pass (open) or are refused (closed) when the counters fail."`
+	Rate         Rate                 `yaml:"rate" check:"required" doc:"Calls that are let through on average, written 50/s, 600/m or 1000/h."`
+	Burst        int                  `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that are let through at once; one second's worth when absent, at least 1."`
+	By           string               `yaml:"by" enum:"app,plan,operation,address" default:"app" doc:"Whose calls are counted together."`
+	OnStoreError gateway.OnStoreError `yaml:"on_store_error" enum:"local,open,closed" default:"local" doc:"What becomes of calls while the shared counts are out of reach: counted by this replica's share of the limit (local), let through (open) or refused (closed)."`
 }
 
 // Kind describes the policy. Counts are kept in counters and outlast tables.
@@ -39,8 +39,11 @@ func newPolicy(b *gateway.Binding, s Settings, counters gateway.Counters) gatewa
 	partition := b.Partition(s.By)
 	a := &gateway.Admission{
 		Limit: counters.Throttle(partition.Name, perSecond, s.Burst), Partition: partition,
-		Fields: gateway.NewRateLimit(name, int64(s.Burst), fill, ""), Open: s.OnError == "open",
+		Fields: gateway.NewRateLimit(name, int64(s.Burst), fill, ""), Open: s.OnStoreError != gateway.StoreErrorClosed,
 		Refusal: gateway.Throttled, Detail: fmt.Sprintf("%s calls are allowed, and %d at once", s.Rate, s.Burst),
+	}
+	if s.OnStoreError == gateway.StoreErrorLocal {
+		a.Local = counters.Local().Throttle(partition.Name, perSecond, s.Burst)
 	}
 	return a.Policy()
 }

@@ -238,14 +238,21 @@ func (failing) Take(context.Context, string) (gateway.Verdict, error) {
 }
 
 func TestCountersFail(t *testing.T) {
-	s := gatewaytest.Serve(t, site(document("{rate: 1/h}", "", ""), "", failing{counter.New()}))
+	s := gatewaytest.Serve(t, site(document("{rate: 1/h, on_store_error: open}", "", ""), "", failing{counter.New()}))
 	if r := s.Do("GET", "/orders", "big"); r.StatusCode != 200 {
 		t.Errorf("open, but answered %d %s", r.StatusCode, r.Text)
 	}
 	if err := s.Record(0).Cause; err == nil || err.Error() != "no connection" {
 		t.Errorf("the failure is not recorded: %v", err)
 	}
-	s = gatewaytest.Serve(t, site(document("{rate: 1/h, on_error: closed}", "", ""), "", failing{counter.New()}))
+	s = gatewaytest.Serve(t, site(document("{rate: 1/h, burst: 2}", "", ""), "", failing{counter.New()}))
+	if n := passes(s, "GET", "/orders", "big", 5); n != 2 {
+		t.Errorf("local, but %d calls passed, want 2", n)
+	}
+	if err := s.Record(0).Cause; err == nil || err.Error() != "no connection" {
+		t.Errorf("the failure is not recorded: %v", err)
+	}
+	s = gatewaytest.Serve(t, site(document("{rate: 1/h, on_store_error: closed}", "", ""), "", failing{counter.New()}))
 	r := s.Do("GET", "/orders", "big")
 	s.Refused(r, gateway.NotReady)
 	if r.Header.Get("Retry-After") == "" || strings.Contains(r.Text, "no connection") {
@@ -255,14 +262,14 @@ func TestCountersFail(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	for settings, want := range map[string]string{
-		"{}":                                 `the key "rate" is missing`,
-		"{rate: 50}":                         "write a rate such as 50/s",
-		"{rate: 50/s, burst: 0}":             "too small",
-		"{rate: 50/s, by: user}":             `"user" is not known here`,
-		"{rate: 50/s, on_error: ignore}":     `"ignore" is not known here`,
-		"{rate: 50/s, bursts: 3}":            `did you mean "burst"?`,
-		"{rate: 0.001/h}":                    "at least one call a day",
-		"{rate: 50/s, burst: 2000000000000}": "too large",
+		"{}":                                   `the key "rate" is missing`,
+		"{rate: 50}":                           "write a rate such as 50/s",
+		"{rate: 50/s, burst: 0}":               "too small",
+		"{rate: 50/s, by: user}":               `"user" is not known here`,
+		"{rate: 50/s, on_store_error: ignore}": `"ignore" is not known here`,
+		"{rate: 50/s, bursts: 3}":              `did you mean "burst"?`,
+		"{rate: 0.001/h}":                      "at least one call a day",
+		"{rate: 50/s, burst: 2000000000000}":   "too large",
 	} {
 		_, problems := site(document(settings, "", ""), "", counter.New()).Table()
 		if len(problems) != 1 || !strings.Contains(problems[0].String(), want) || problems[0].Line != 3 {

@@ -12,6 +12,13 @@ type SchemaWriter interface {
 	JSONSchema() map[string]any
 }
 
+// Described is implemented by types with a notation of their own, for the
+// reference: the type in words, and a zero value of the struct whose keys may
+// stand under it (nil when there is none).
+type Described interface {
+	Describe() (typ string, nested any)
+}
+
 // Schema is the JSON Schema (draft 2020-12) of what Decode accepts for a type,
 // made from the same tags. The value is only looked at for its type.
 func Schema(v any) map[string]any { return schemaOf(reflect.TypeOf(v)) }
@@ -124,6 +131,10 @@ func Keys(v any) []Key {
 // nested finds the struct under a type; types that describe themselves have none.
 func nested(t reflect.Type) any {
 	for {
+		if d, ok := reflect.New(t).Interface().(Described); ok {
+			_, nested := d.Describe()
+			return nested
+		}
 		if _, ok := reflect.New(t).Interface().(SchemaWriter); ok || t == reflect.TypeFor[Node]() {
 			return nil
 		}
@@ -151,6 +162,10 @@ func typeName(t reflect.Type) string {
 		return "string or list"
 	case reflect.TypeFor[Node]():
 		return "any"
+	}
+	if d, ok := reflect.New(t).Interface().(Described); ok {
+		typ, _ := d.Describe()
+		return typ
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

@@ -34,11 +34,11 @@ var concurrencyScripts = rapid.Custom(func(t *rapid.T) concurrencyScript {
 	}
 })
 
-func (s concurrencyScript) play(counters gateway.Counters) error {
+func (s concurrencyScript) play(counters gateway.Counters, terms Terms) error {
 	l := counters.Concurrency("concurrency", s.Limit)
 	under := map[string]int{}
 	for i, m := range s.Steps {
-		time.Sleep(m.Wait)
+		terms.sleep(m.Wait)
 		if !m.Begin {
 			if under[m.Key] > 0 {
 				l.Release(m.Key)

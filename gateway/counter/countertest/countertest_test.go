@@ -224,7 +224,7 @@ func caught(t *testing.T, sort string, seed int, make func() gateway.Counters) (
 	default:
 		script = concurrencyScripts.Example(seed)
 	}
-	synctest.Test(t, func(*testing.T) { err = script.play(make()) })
+	synctest.Test(t, func(*testing.T) { err = script.play(make(), Terms{}) })
 	return err
 }
 

@@ -34,7 +34,8 @@ var quotaScripts = rapid.Custom(func(t *rapid.T) quotaScript {
 	return s
 })
 
-func (s quotaScript) play(counters gateway.Counters) error {
+func (s quotaScript) play(counters gateway.Counters, terms Terms) error {
+	s.Length = max(s.Length, terms.resolution())
 	window := gateway.Window{Length: s.Length}
 	limit := s.Limit
 	l := counters.Quota("quota", limit, window)
@@ -46,18 +47,18 @@ func (s quotaScript) play(counters gateway.Counters) error {
 		}
 		return l
 	}
-	return run(s.Steps, renew, func(at step, v gateway.Verdict) error {
+	return run(s.Steps, terms, renew, func(at step, v gateway.Verdict) error {
 		if v.OK {
 			admitted[at.Key] = append(admitted[at.Key], time.Now())
 		}
-		return s.check(v, limit, admitted[at.Key])
+		return s.check(v, limit, admitted[at.Key], terms)
 	})
 }
 
 // check compares a verdict with all calls that were admitted, this one included.
 // A store may hold a call up to a 32nd of the window too long, never too short.
-func (s quotaScript) check(v gateway.Verdict, limit int64, admitted []time.Time) error {
-	now, slack := time.Now(), s.Length/32+2
+func (s quotaScript) check(v gateway.Verdict, limit int64, admitted []time.Time, terms Terms) error {
+	now, slack := time.Now(), s.Length/32+2*terms.resolution()
 	in := func(length time.Duration) (n int64) {
 		for _, at := range slices.Backward(admitted) {
 			if now.Sub(at) >= length {
@@ -112,7 +113,7 @@ var calendarScripts = rapid.Custom(func(t *rapid.T) calendarScript {
 	return s
 })
 
-func (s calendarScript) play(counters gateway.Counters) error {
+func (s calendarScript) play(counters gateway.Counters, terms Terms) error {
 	location, err := time.LoadLocation(s.Zone)
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (s calendarScript) play(counters gateway.Counters) error {
 		calls int64
 	}
 	counts := map[string]*count{"a": {}, "b": {}}
-	return run(s.Steps, func(step) gateway.Limit { return l }, func(at step, v gateway.Verdict) error {
+	return run(s.Steps, terms, func(step) gateway.Limit { return l }, func(at step, v gateway.Verdict) error {
 		start, end := window.Bounds(time.Now())
 		c := counts[at.Key]
 		if !c.start.Equal(start) {

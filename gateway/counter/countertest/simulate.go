@@ -13,22 +13,59 @@ import (
 
 // Simulate proves the contract by random scripts on a fake clock: never more
 // than the limit in any window, all of it eventually, and verdicts that are
-// true. make gives a store without counts, made within the bubble of its script.
-func Simulate(t *testing.T, make func() gateway.Counters) {
-	t.Run("throttle", func(t *testing.T) { simulate(t, throttleScripts, make) })
-	t.Run("quota", func(t *testing.T) { simulate(t, quotaScripts, make) })
-	t.Run("calendar", func(t *testing.T) { simulate(t, calendarScripts, make) })
-	t.Run("concurrency", func(t *testing.T) { simulate(t, concurrencyScripts, make) })
+// true. make gives a store without counts, made within the bubble of its
+// script, and what to call at the script's end; nil for nothing.
+func Simulate(t *testing.T, terms Terms, make func() (counters gateway.Counters, end func())) {
+	t.Run("throttle", func(t *testing.T) { simulate(t, throttleScripts, terms, make) })
+	t.Run("quota", func(t *testing.T) { simulate(t, quotaScripts, terms, make) })
+	t.Run("calendar", func(t *testing.T) { simulate(t, calendarScripts, terms, make) })
+	t.Run("concurrency", func(t *testing.T) { simulate(t, concurrencyScripts, terms, make) })
+}
+
+// Terms are what a store may do less exactly than the model. The zero value
+// allows nothing.
+type Terms struct {
+	// Resolution is that of the store's clock; a nanosecond when zero.
+	Resolution time.Duration
+	// Leased is how many calls of a burst may be out of reach, because they were
+	// leased and not made; none when nil. It is never leave to admit more.
+	Leased func(burst int) int
+	// Several replicas answer in turn: one that has calls leased does not know
+	// what the others did since. What it tells with admitted calls may be too good.
+	Several bool
+}
+
+func (t Terms) resolution() time.Duration { return max(1, t.Resolution) }
+
+func (t Terms) leased(burst int) float64 {
+	if t.Leased == nil {
+		return 0
+	}
+	return float64(t.Leased(burst))
+}
+
+// sleep waits until the store's clock shows a moment not before the one asked for.
+func (t Terms) sleep(d time.Duration) {
+	if over := time.Now().Add(d).UnixNano() % int64(t.resolution()); over > 0 {
+		d += t.resolution() - time.Duration(over)
+	}
+	time.Sleep(d)
 }
 
 // player is a script that can be played on a store; it gives what was wrong.
-type player interface{ play(gateway.Counters) error }
+type player interface {
+	play(gateway.Counters, Terms) error
+}
 
-func simulate[S player](t *testing.T, scripts *rapid.Generator[S], make func() gateway.Counters) {
+func simulate[S player](t *testing.T, scripts *rapid.Generator[S], terms Terms, make func() (gateway.Counters, func())) {
 	rapid.Check(t, func(t *rapid.T) {
 		script := scripts.Draw(t, "script")
 		rapid.SyncTest(t, func(t *rapid.T) {
-			if err := script.play(make()); err != nil {
+			counters, end := make()
+			if end != nil {
+				defer end()
+			}
+			if err := script.play(counters, terms); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -84,7 +121,7 @@ func stream(t *rapid.T, length time.Duration) []step {
 
 // run plays steps on a limit; check compares each verdict with a model. A call
 // that comes back when it was told to, and has not been overtaken, must pass.
-func run(steps []step, limit func(step) gateway.Limit, check func(step, gateway.Verdict) error) error {
+func run(steps []step, terms Terms, limit func(step) gateway.Limit, check func(step, gateway.Verdict) error) error {
 	told := map[string]time.Duration{}
 	at := map[string]time.Time{}
 	for i, s := range steps {
@@ -92,7 +129,7 @@ func run(steps []step, limit func(step) gateway.Limit, check func(step, gateway.
 		if d, ok := told[s.Key]; ok && s.Told {
 			pause, waited = time.Until(at[s.Key].Add(d)), true
 		}
-		time.Sleep(pause)
+		terms.sleep(pause)
 		if s.Limit != 0 {
 			clear(told) // it was told by other numbers
 		}

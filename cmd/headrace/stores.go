@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/headrace/headrace/admin"
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter"
+	"github.com/headrace/headrace/gateway/telemetry"
+	"github.com/headrace/headrace/gateway/workspace"
+)
+
+// stores keep the counts of a server: what consumers have used, and what the
+// systems' budgets hold. They share one client.
+type stores struct {
+	client   counter.Client // nil when everything is kept in memory
+	shared   *counter.Redis // nil likewise
+	counters gateway.Counters
+	budgets  budget.Store
+	replica  *counter.Shared // what budgets is then
+}
+
+// memoryStores keep the counts in the process.
+func memoryStores() *stores {
+	return &stores{counters: counter.New(), budgets: budget.NewMemory()}
+}
+
+// openStores makes the stores that headrace.yaml names. It does not wait for
+// Redis: a server starts without it, as it goes on without it.
+func openStores(c workspace.Stores, log *slog.Logger) (*stores, error) {
+	if c.Counters.InMemory() {
+		return memoryStores(), nil
+	}
+	address := counter.Address{
+		Hosts: c.Counters.Hosts, Master: c.Counters.Master, Cluster: c.Counters.Cluster,
+		TLS: c.Counters.TLS, User: c.Counters.User, DB: c.Counters.DB,
+	}
+	if !c.Counters.Password.IsZero() {
+		var err error
+		if address.Password, err = c.Counters.Password.Resolve(); err != nil {
+			return nil, fmt.Errorf("stores.counters: %w", err)
+		}
+	}
+	client, err := counter.Dial(address)
+	if err != nil {
+		return nil, fmt.Errorf("stores.counters: %w", err)
+	}
+	budgets, err := counter.Open(client, counter.Options{
+		Replica: c.Name(), Alone: c.Alone.Std(), ColdStart: c.ColdStart, Log: log,
+	})
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("stores: %w", err)
+	}
+	shared := counter.NewRedis(client, counter.RedisOptions{Log: log})
+	return &stores{client: client, shared: shared, counters: shared, budgets: budgets, replica: budgets}, nil
+}
+
+// close says goodbye to the other replicas. Nothing must be counted any more.
+func (s *stores) close() {
+	if s.client != nil {
+		s.replica.Close()
+		s.shared.Close()
+		s.client.Close()
+	}
+}
+
+// standing is how a store stands: the counters, or the budget of a system.
+type standing struct {
+	store, system string
+	budget.Standing
+}
+
+// standings lists the counters first, then the budgets of the systems.
+func (p *parts) standings() []standing {
+	all := []standing{{store: "counters", Standing: budget.Standing{Mode: budget.ModeMemory, Replicas: 1, Share: 1, Since: p.started}}}
+	if p.stores.shared != nil {
+		all[0].Standing = p.stores.shared.Standing()
+	}
+	if names := p.systemNames.Load(); names != nil {
+		for _, name := range slices.Sorted(slices.Values(*names)) {
+			all = append(all, standing{store: "budget", system: name, Standing: p.stores.budgets.Standing(name)})
+		}
+	}
+	return all
+}
+
+// storeStatus says it for the admin API.
+func (p *parts) storeStatus() []admin.StoreStatus {
+	var all []admin.StoreStatus
+	for _, s := range p.standings() {
+		all = append(all, admin.StoreStatus{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Since: s.Since})
+	}
+	return all
+}
+
+// storeUse says it for the metrics.
+func (p *parts) storeUse() []telemetry.StoreUse {
+	var all []telemetry.StoreUse
+	for _, s := range p.standings() {
+		all = append(all, telemetry.StoreUse{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share})
+	}
+	return all
+}

@@ -1,0 +1,137 @@
+-- Says that a replica is there, and tells it how things stand.
+-- ARGV: the caller's numbers, its epoch (empty: it has no history), its name,
+-- a new epoch; then the keys of pools that it wants to hear of.
+-- The answer: {code, now, raw, text}; text is JSON.
+local OK, LATE, STRANGE = 1, 2, 3
+local least, bound, by, ack, age, missing, beat, alone, occupied, lease = struct.unpack('<dddddddddd', ARGV[1])
+local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
+
+local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
+local now, clock_now = clock(stored[1], least)
+local id = replid()
+local s = stored[2] and load_state(stored[2])
+local registry = stored[3] and cmsgpack.unpack(stored[3]) or {}
+
+-- gather makes a state that admits nothing until those who have a history have
+-- come and told it.
+local function gather()
+  redis.call('DEL', KEYS[1])
+  registry = {}
+  s = {
+    id = id, epoch = fresh, fence = now, cold = epoch == '' and 1 or 0, loaded = 0, seq = 1, lump = 0, left = 0, suspended = 0,
+    lease = 0, lease_next = 0, lease_at = 0, longest = 0,
+    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = 0, count = 0, next = 0, frozen = 0,
+  }
+  if s.cold > 0 and occupied > 0 then s.lump = now end
+end
+
+local began = false
+if not s or s.id ~= id and epoch ~= '' then
+  gather()
+  began = true
+elseif s.id ~= id then
+  -- The data of a server that started again, and nobody with a history yet.
+  s.id, s.epoch, s.fence, s.cold, s.seq = id, fresh, now, 1, s.seq + 1
+  s.lump = occupied > 0 and now or 0
+  s.loaded = 1
+  for _, r in pairs(registry) do r.unaccounted = true end
+  began = true
+end
+s.missing, s.beat, s.alone = missing, beat, alone
+if epoch ~= '' and epoch ~= s.epoch then
+  redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s), 'r', cmsgpack.pack(registry))
+  return {STRANGE, now, raw, cjson.encode({epoch = s.epoch, began = began})}
+end
+
+if s.id == id and not began and now > bound then return {LATE, now, raw, '{}'} end
+
+-- A former self under the same name is gone. If it may have been alone before,
+-- what it sent then is not known: its share stays free until that is over.
+local r = registry[name]
+local started = now - age
+if r and r.by ~= by then
+  if started >= r.beat + missing then
+    local part = math.min(1, math.max(0.01, (started - r.beat) / alone))
+    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, paced = r.share * part, stop = math.min(now, started)}
+  end
+  s.left = now
+  r = nil
+end
+r = r or {by = by, share = 0}
+r.beat, r.lease = now, lease
+r.unaccounted = nil
+registry[name] = r
+recount(registry, s, now)
+
+-- All shares together are never more than one, also when this answer gets lost.
+local others = 0
+for other, o in pairs(registry) do
+  if other ~= name then others = others + o.share end
+end
+local offer = math.floor(math.max(0, math.min(1 / s.count, 1 - others)) * 1e9) / 1e9
+r.share = math.max(ack, offer)
+
+-- A longer lease may be given when all who are there know of it.
+local known = s.lease_next
+for _, o in pairs(registry) do
+  if not o.stop and not o.unaccounted and now < o.beat + missing then known = math.min(known, o.lease or 0) end
+end
+s.lease = math.max(s.lease, known)
+
+-- The fence lifts when all have come that may have a history, or when they had
+-- long enough to come. Those that have not come may be using all that nobody
+-- else has, and what they have sent is not known.
+if s.fence > 0 then
+  local waiting, acks = 0, 0
+  for _, o in pairs(registry) do
+    if o.unaccounted then waiting = waiting + 1 elseif not o.stop then acks = acks + o.share end
+  end
+  local due = now >= s.fence + missing + 2 * beat
+  if due or waiting == 0 and s.cold == 0 then
+    if waiting > 0 and s.loaded == 0 then s.lump = s.fence end
+    for _, o in pairs(registry) do
+      if o.unaccounted then
+        o.share, o.unaccounted = math.max(0, 1 - acks) / waiting, nil
+        o.beat = math.min(o.beat, now - missing)
+      end
+    end
+    if s.left > 0 then s.lump = math.max(s.lump, s.left) end
+    s.fence, s.cold, s.loaded = 0, 0, 0
+    recount(registry, s, now)
+  end
+end
+
+-- What is surely not exceeded in a long pool until this replica counts as missing.
+local function ceiling(h, a_share)
+  local c = h[CAPACITY]
+  local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + a_share * c
+  local top = math.max(counted, now < h[GUARD_AT] + missing + beat and h[CEILING] or 0)
+  return math.min(c, math.ceil(top + math.max(c / 100, (c - top) / 10, 1000)))
+end
+
+local pools = {}
+if #ARGV > 4 then
+  local names = {}
+  for i = 5, #ARGV do names[#names + 1] = 'p:' .. ARGV[i] end
+  local headers = redis.call('HMGET', KEYS[1], unpack(names))
+  local away = 0
+  for _, o in pairs(registry) do
+    if o.stop or now >= o.beat + missing then away = away + o.share end
+  end
+  for i = 1, #names do
+    if headers[i] then
+      local h = load(headers[i])
+      pools[#pools + 1] = {key = ARGV[i + 4], ceiling = ceiling(h, math.min(1, away)), paused = math.max(0, h[PAUSED] - now)}
+    end
+  end
+end
+local peers = {}
+for other, o in pairs(registry) do
+  if other ~= name and not o.stop then peers[#peers + 1] = {name = other, share = o.share, by = string.format('%.0f', o.by)} end
+end
+redis.call('HSET', KEYS[1], 'c', clock_now, 's', store_state(s), 'r', cmsgpack.pack(registry))
+return {OK, now, raw, cjson.encode({
+  epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
+  lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
+  left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,
+})}

@@ -1,0 +1,394 @@
+package counter
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/headrace/headrace/gateway/budget"
+)
+
+// Shared is a budget.Store for any number of processes, its replicas: Redis
+// counts for all of them. There is one for each process, for all its systems.
+// It is safe for concurrent use.
+//
+// # The argument
+//
+// No limit is exceeded whatever happens to Redis, to the network and to the
+// replicas. What follows speaks of one system; C is the capacity of a pool.
+//
+//  1. One script admits a call to all its pools or to none, by Redis' own time.
+//     All that is known of a system is one hash, which is there or not as a whole.
+//  2. A registry in the hash has all replicas with their last beat and their share.
+//     All shares together are never more than one: a replica says with each beat
+//     which share it goes by, it is offered no more than the others leave, and
+//     the registry notes the larger of the two, so that an answer may get lost.
+//  3. A replica that has not beaten for Missing may be on its own. Admissions then
+//     leave its share of every pool free, on top of what is counted.
+//  4. A replica whose call fails or is late admits nothing any more: it is
+//     uncertain. It is alone when Missing and a margin have passed since the
+//     latest moment at which a beat of its can have been carried out. Since a
+//     script refuses what comes later than the caller allows for, that moment is
+//     known, also if answers were lost; until it is sure that Redis answers, it
+//     asks without beating. So rule 3 holds by the time it is alone.
+//  5. Alone, it admits from its share. What others were admitted before rule 3
+//     held may fill the pool, so until that is over (the longest lease of all
+//     replicas, and the hold) it only uses again what it occupied itself when it
+//     came to be alone.
+//
+// Let A be the calls that occupy the pool at some time t, with those of lone
+// replicas. If the last admission to A by Redis came when a lone replica was
+// missing already, then it left that replica's share free, and the replica's own
+// older calls were counted in Redis as long as they occupied anything: the sum
+// fits. If it came before, then it counted all of A's older calls together with
+// what the replica occupied, of which the replica never uses more until they are
+// over. Several lone replicas have shares that are no more than one together.
+//
+// A longer lease than any before is given only when all replicas know of it,
+// because they wait for it under rule 5.
+//
+// Long pools (a hold of ten minutes or more, and calendar windows) would stand
+// still for that long. Their use is guarded: within the time that it takes to
+// become missing it grows by a hundredth of the capacity or a tenth of what is
+// left. A replica therefore knows a ceiling of what is used when it comes to be
+// alone, and may use its share of what is above.
+//
+// A bucket is divided like a capacity: Redis goes on with the part of size and
+// refill that the missing leave. A lone replica begins with an empty bucket when
+// the longest lease is over. When it returns, its part returns empty.
+//
+// # Losing the counts
+//
+// Every start of a Redis server and every promotion of a replica changes its
+// replication id, which the script compares with the one that the state was made
+// under; a flush leaves no state. Then nothing is admitted (the fence) until
+// everybody who is known to somebody has come and told what it has under way and
+// held. Who does not come in time counts as missing, with all shares that nobody
+// else has; for what it may have sent, and what was sent by replicas that have
+// left, pools count as used up to the known ceiling, or as full, until that is over.
+// Buckets begin empty. A system of which nobody knows anything begins at zero,
+// unless ColdStart says otherwise.
+//
+// # Clocks
+//
+// Redis' clock is the server's wall clock. Each script is told the least and the
+// most that it can be, by the caller's own clock since its last beat. A clock that
+// was put back goes on from the least; one that was put forward has its calls
+// refused until a replica has taken the difference back. What is put forward by
+// less than an answer takes cannot be told from a slow answer.
+//
+// # What is assumed
+//
+// Clocks of processes run equally fast within a thousandth. A process does not
+// send a call after its lease. Redis keeps what it was told as long as it runs
+// under the same replication id. A system whose counts and all whose replicas are
+// lost at once begins at zero, except for what a lone replica still sends.
+type Shared struct {
+	client  redis.UniversalClient
+	options Options
+	by      float64 // names this process, a whole number
+	started time.Time
+	scripts luaScripts
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	systems map[string]*system
+	pubsub  *redis.PubSub
+}
+
+// Options set up a Shared.
+type Options struct {
+	// Replica names this process among all that share the Redis; it must be its
+	// own, and should be the same again when the process is started anew.
+	Replica string
+	// Beat is how often a replica says that it is there; 1 s when zero. Missing is
+	// when others take it for missing; 3 s when zero. Both must be the same for
+	// all replicas.
+	Beat, Missing time.Duration
+	// Alone is how long a replica goes on without Redis at most; 1 h when zero. Its
+	// share stays reserved for as long, and for what it may have sent.
+	Alone time.Duration
+	// Deadline is how long an answer of Redis may take; 250 ms when zero.
+	Deadline time.Duration
+	// ColdStart tells what a system is taken for that nobody knows anything of:
+	// free (the default) or occupied.
+	ColdStart string
+	// Log is told of changes of mode; nothing is logged when nil.
+	Log *slog.Logger
+}
+
+// ErrOptions is the error of Open for options or a client that do not do.
+var ErrOptions = errors.New("counter: these options do not do")
+
+func (o *Options) complete() error {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	set(&o.Beat, time.Second)
+	set(&o.Missing, 3*time.Second)
+	set(&o.Alone, time.Hour)
+	set(&o.Deadline, 250*time.Millisecond)
+	if o.ColdStart == "" {
+		o.ColdStart = "free"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.Replica == "":
+		return fmt.Errorf("%w: the replica has no name", ErrOptions)
+	case o.Beat < 0 || o.Deadline < 0 || o.Missing < o.Beat || o.Alone < o.Missing:
+		return fmt.Errorf("%w: beat %s, missing %s and alone %s must grow", ErrOptions, o.Beat, o.Missing, o.Alone)
+	case o.ColdStart != "free" && o.ColdStart != "occupied":
+		return fmt.Errorf("%w: a cold start is free or occupied, not %q", ErrOptions, o.ColdStart)
+	}
+	return nil
+}
+
+// Open makes a store on a client, which stays the caller's. It does not wait for
+// Redis. The client must heed the deadlines of contexts (ContextTimeoutEnabled).
+func Open(client redis.UniversalClient, o Options) (*Shared, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	heeds := true
+	switch c := client.(type) {
+	case *redis.Client:
+		heeds = c.Options().ContextTimeoutEnabled
+	case *redis.ClusterClient:
+		heeds = c.Options().ContextTimeoutEnabled
+	}
+	if !heeds {
+		return nil, fmt.Errorf("%w: the client does not heed deadlines", ErrOptions)
+	}
+	s := &Shared{client: client, options: o, started: time.Now(), scripts: newLua(), systems: map[string]*system{}}
+	var random [8]byte
+	_, _ = rand.Read(random[:])
+	s.by = float64(binary.LittleEndian.Uint64(random[:]) >> 16)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Close settles what is left to settle, says goodbye, and ends all goroutines. Calls
+// that are still under way come back by their leases.
+func (s *Shared) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	systems := make([]*system, 0, len(s.systems))
+	for _, y := range s.systems {
+		systems = append(systems, y)
+	}
+	pubsub := s.pubsub
+	s.mu.Unlock()
+	s.cancel()
+	var errs []error
+	if pubsub != nil {
+		errs = append(errs, pubsub.Close())
+	}
+	s.work.Wait()
+	for _, y := range systems {
+		errs = append(errs, y.leave())
+	}
+	return errors.Join(errs...)
+}
+
+// Forget gives up a replica that is gone for good, and of which an operator
+// knows that it sends nothing any more: its share is free as soon as what it may
+// have sent is over.
+func (s *Shared) Forget(ctx context.Context, system, replica string) error {
+	y := s.system(system)
+	if y == nil {
+		return errClosed
+	}
+	return s.scripts.leave.Run(ctx, s.client, y.keys, replica, "0").Err()
+}
+
+var errClosed = errors.New("counter: the store is closed")
+
+// newEpoch names a state that does not exist yet.
+func (s *Shared) newEpoch() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// system finds or makes what is known of a system; nil after Close.
+func (s *Shared) system(name string) *system {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	y := s.systems[name]
+	if y == nil && !s.closed {
+		y = newSystem(s, name)
+		s.systems[name] = y
+		s.work.Add(2)
+		go y.beats()
+		go y.settles()
+	}
+	return y
+}
+
+// Admit implements budget.Store. Without Redis it is not an error: the decision
+// is made by this replica's share, or it is to ask again.
+func (s *Shared) Admit(ctx context.Context, a *budget.Admission) (budget.Decision, error) {
+	y := s.system(a.System)
+	if y == nil {
+		return budget.Decision{}, errClosed
+	}
+	select {
+	case <-y.joined:
+	default:
+		y.await(ctx)
+	}
+	return y.admit(a)
+}
+
+// Settle implements budget.Store. It does not wait for Redis.
+func (s *Shared) Settle(_ context.Context, a *budget.Admission, r budget.Settlement) error {
+	y := s.system(a.System)
+	if y == nil {
+		return errClosed
+	}
+	return y.settle(a, r)
+}
+
+// Usage implements budget.Store: the use of all replicas while the counts are
+// shared, and this replica's own otherwise.
+func (s *Shared) Usage(ctx context.Context, system string) ([]budget.Usage, error) {
+	y := s.system(system)
+	if y == nil {
+		return nil, errClosed
+	}
+	return y.usage(ctx)
+}
+
+// Suspend implements budget.Store. Out of Redis' reach it holds for this replica.
+func (s *Shared) Suspend(ctx context.Context, system string, d time.Duration) error {
+	y := s.system(system)
+	if y == nil {
+		return errClosed
+	}
+	_ = y.shadow.Suspend(ctx, system, d)
+	if y.standing().Mode != budget.ModeShared {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Deadline)
+	defer cancel()
+	return s.scripts.suspend.Run(ctx, s.client, y.keys, microseconds(d)).Err()
+}
+
+// Watch implements budget.Store.
+func (s *Shared) Watch(system string, wake func()) (stop func()) {
+	y := s.system(system)
+	if y == nil {
+		return func() {}
+	}
+	s.listen(y)
+	return y.watch(wake)
+}
+
+// listen has the replicas' messages about a system wake its lines. Without Redis
+// none come, and lines look again by themselves.
+func (s *Shared) listen(y *system) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if s.pubsub != nil {
+		_ = s.pubsub.Subscribe(s.ctx, y.keys[0])
+		return
+	}
+	s.pubsub = s.client.Subscribe(s.ctx, y.keys[0])
+	messages := s.pubsub.Channel()
+	s.work.Go(func() {
+		for m := range messages {
+			s.mu.Lock()
+			var told *system
+			for _, y := range s.systems {
+				if y.keys[0] == m.Channel {
+					told = y
+				}
+			}
+			s.mu.Unlock()
+			if told != nil {
+				told.wake()
+			}
+		}
+	})
+}
+
+// Standing implements budget.Store.
+func (s *Shared) Standing(system string) budget.Standing {
+	y := s.system(system)
+	if y == nil {
+		return budget.Standing{Mode: budget.ModeUncertain}
+	}
+	return y.standing()
+}
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// luaScripts are what Redis runs. Each is one round trip and atomic.
+type luaScripts struct {
+	admit, settle, beat, rejoin, leave, usage, suspend, correct *redis.Script
+}
+
+func newLua() luaScripts {
+	text := func(name string) string {
+		b, err := luaFiles.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		return string(b)
+	}
+	common := text("common")
+	script := func(name string) *redis.Script { return redis.NewScript(inline(common + text(name))) }
+	return luaScripts{
+		admit: script("admit"), settle: script("settle"), beat: script("beat"), rejoin: script("rejoin"),
+		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"),
+	}
+}
+
+// constant is a line of a script that names numbers or texts in capitals.
+var constant = regexp.MustCompile(`(?m)^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ((?:-?\d+|'[^']*')(?:, (?:-?\d+|'[^']*'))*)(?: *--.*)?\n`)
+
+// inline puts a script's constants where they are used. Lua has none of its own,
+// and variables of a script that many of its functions use cost Redis ten
+// microseconds each time that it runs: it looks for each of them in one long list.
+func inline(script string) string {
+	values := map[string]string{}
+	for _, m := range constant.FindAllStringSubmatch(script, -1) {
+		list := strings.Split(m[2], ", ")
+		for i, name := range strings.Split(m[1], ", ") {
+			if values[name] != "" {
+				panic("a script names " + name + " twice") // a test runs them all
+			}
+			values[name] = list[i]
+		}
+	}
+	script = constant.ReplaceAllString(script, "")
+	return regexp.MustCompile(`\b[A-Z][A-Z_]*\b`).ReplaceAllStringFunc(script, func(word string) string {
+		if value, ok := values[word]; ok {
+			return value
+		}
+		return word
+	})
+}

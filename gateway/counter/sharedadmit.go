@@ -1,0 +1,302 @@
+package counter
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/headrace/headrace/gateway/budget"
+)
+
+// The answers of admit.lua.
+const (
+	admitRefused, admitGranted, admitLate, admitStrange, admitFenced = 0, 1, 2, 3, 4
+
+	whyPaused, whySuspended = 1, 2
+)
+
+// shortLook is when to ask again while nothing can be said; longLook bounds how long
+// a line relies on being woken.
+const (
+	shortLook = 20 * time.Millisecond
+	longLook  = 250 * time.Millisecond
+)
+
+// admit decides by the mode of the moment.
+func (y *system) admit(a *budget.Admission) (budget.Decision, error) {
+	now := time.Now()
+	y.mu.Lock()
+	y.note(a)
+	y.look(now)
+	switch y.mode {
+	case budget.ModeShared:
+		args, generation := y.question(a, now), y.generation
+		y.mu.Unlock()
+		return y.admitShared(a, args, generation, now)
+	case budget.ModeAlone:
+		defer y.mu.Unlock()
+		return y.admitAlone(a, now), nil
+	}
+	y.mu.Unlock()
+	if uncounted(a) && !a.Probe {
+		a.At = 0 // there is nothing to settle
+		return budget.Decision{Granted: true, Pool: -1}, nil
+	}
+	return waiting(a), nil
+}
+
+// uncounted tells of a call to which no limit applies: nothing can be exceeded,
+// whatever is not known.
+func uncounted(a *budget.Admission) bool {
+	return !slices.ContainsFunc(a.Asks, func(ask budget.Ask) bool { return ask.Pool.Capacity > 0 && !ask.Pool.Free })
+}
+
+// note remembers the pools that calls use, and the longest lease.
+func (y *system) note(a *budget.Admission) {
+	y.lease = max(y.lease, a.Lease)
+	for i := range a.Asks {
+		ask := &a.Asks[i]
+		if p := y.pools[ask.Key]; p == nil || ask.Pool.Revision >= p.Revision {
+			y.pools[ask.Key] = ask.Pool
+		}
+	}
+}
+
+// waiting refuses for a moment, without saying why.
+func waiting(a *budget.Admission) budget.Decision {
+	return budget.Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Again: shortLook}
+}
+
+func (y *system) question(a *budget.Admission, now time.Time) []any {
+	args := make([]any, 0, 3+2*len(a.Asks))
+	args = append(args,
+		numbers(y.clock.least(now), y.clock.most(now)+atMost(y.store.options.Deadline), atLeast(a.Lease), float64(a.Class),
+			given(a.Queued, 1)+given(a.Floor, 2)+given(a.Probe, 4)+given(a.Overdraw, 8), y.store.by),
+		y.epoch, y.store.options.Replica)
+	wall := y.clock.wall(now)
+	for i := range a.Asks {
+		ask := &a.Asks[i]
+		args = append(args, ask.Key, askNumbers(ask, shape(ask.Pool, wall), ask.Units, nil, 0))
+	}
+	return args
+}
+
+// admitShared asks Redis. The caller may leave meanwhile; it is told all the same,
+// so that nothing is taken that nobody knows of.
+func (y *system) admitShared(a *budget.Admission, args []any, generation int, sent time.Time) (budget.Decision, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), y.store.options.Deadline)
+	defer cancel()
+	t, err := readTold(y.store.scripts.admit.Run(ctx, y.store.client, y.keys, args...).Result())
+	if err != nil || time.Since(sent) > y.store.options.Deadline {
+		y.lost(generation)
+		return waiting(a), scriptError(err)
+	}
+	switch t.code {
+	case admitRefused:
+		return refusal(t)
+	case admitGranted:
+		if a.Probe {
+			return budget.Decision{Granted: true, Pool: -1}, nil
+		}
+		if y.take(a, t, generation) {
+			return budget.Decision{Granted: true, Pool: -1}, nil
+		}
+	case admitLate:
+		y.wakeBeats()
+	case admitStrange, admitFenced:
+		y.lost(generation)
+	}
+	return waiting(a), nil
+}
+
+// scriptError passes on what a script itself complains of: a mistake of ours, or a
+// server that does not know what we need. Everything else is Redis out of reach.
+func scriptError(err error) error {
+	var e redis.Error
+	if errors.As(err, &e) && len(e.Error()) > 4 && e.Error()[:4] == "ERR " {
+		return err
+	}
+	return nil
+}
+
+func refusal(t told) (budget.Decision, error) {
+	if len(t.rest) < 7 {
+		return budget.Decision{}, errAnswer
+	}
+	d := budget.Decision{
+		Pool: int(t.rest[2]), Refused: uint32(t.rest[3]), Paused: t.rest[4] == whyPaused, Suspended: t.rest[4] == whySuspended,
+		RoomIn: time.Duration(t.rest[5]) * time.Microsecond, Again: time.Duration(t.rest[6]) * time.Microsecond,
+	}
+	if d.RoomIn == 0 {
+		d.Again = min(d.Again, longLook)
+	}
+	return d, nil
+}
+
+// take notes an admission by Redis, unless the answer has become void meanwhile.
+func (y *system) take(a *budget.Admission, t told, generation int) bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.generation != generation {
+		return false
+	}
+	if t.now > y.clock.most(time.Now())+jump { // units came back too early
+		y.wakeBeats()
+		return false
+	}
+	f := y.fly(a)
+	f.epoch, f.admitted, f.ends = y.epoch, t.now, t.now+atLeast(a.Lease)
+	f.ended = t.rest[7:]
+	return true
+}
+
+// fly counts an admission as this replica's own.
+func (y *system) fly(a *budget.Admission) *flight {
+	y.shadow.Record(a)
+	f := &flight{asks: a.Asks, at: a.At, until: time.Now().Add(a.Lease)}
+	y.lastID = max(y.lastID+1, a.At)
+	a.At = y.lastID
+	y.flights[a.At] = f
+	return f
+}
+
+// settling is a settlement on its way to Redis.
+type settling struct {
+	flight *flight
+	s      budget.Settlement
+	done   time.Time
+	number float64
+}
+
+// The bounds of settlements under way: what is over has to wait for its lease.
+const (
+	maxSettling = 10_000
+	batch       = 128
+)
+
+func (y *system) settle(a *budget.Admission, s budget.Settlement) error {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	f := y.flights[a.At]
+	if f == nil {
+		return nil
+	}
+	delete(y.flights, a.At)
+	own := *a
+	own.At = f.at
+	_ = y.shadow.Settle(context.Background(), &own, s)
+	if f.wasAlone && y.lone != nil {
+		own.At = f.loneAt
+		_ = y.lone.admitted.Settle(context.Background(), &own, s)
+	}
+	if s.Outcome == budget.Unknown && !s.Overload {
+		return nil
+	}
+	if len(y.queue) >= maxSettling {
+		y.queue = y.queue[1:]
+	}
+	y.settled++
+	y.queue = append(y.queue, settling{flight: f, s: s, done: time.Now(), number: y.settled})
+	y.signal()
+	return nil
+}
+
+func (y *system) signal() {
+	select {
+	case y.due <- struct{}{}:
+	default:
+	}
+}
+
+// settles carries settlements to Redis, many at a time, until the store is closed.
+func (y *system) settles() {
+	defer y.store.work.Done()
+	for {
+		select {
+		case <-y.store.ctx.Done():
+			return
+		case <-y.due:
+			for y.store.ctx.Err() == nil && y.flush(y.store.ctx) {
+			}
+		}
+	}
+}
+
+// flush sends a batch of settlements; it tells whether there may be more to send.
+// A batch without an answer is sent again later: Redis knows by the numbers what
+// it has carried out.
+func (y *system) flush(ctx context.Context) bool {
+	y.mu.Lock()
+	if y.mode != budget.ModeShared || len(y.queue) == 0 {
+		y.mu.Unlock()
+		return false
+	}
+	n := min(batch, len(y.queue))
+	pipe := y.store.client.Pipeline()
+	now := time.Now()
+	for _, s := range y.queue[:n] {
+		if s.flight.epoch == y.epoch {
+			y.store.scripts.settle.EvalSha(ctx, pipe, y.keys, y.settlement(s, now)...)
+		}
+	}
+	last, generation := y.queue[n-1].number, y.generation
+	y.mu.Unlock()
+	if pipe.Len() > 0 {
+		again, err := y.carry(ctx, pipe)
+		if err != nil {
+			y.lost(generation)
+			return false
+		}
+		if again {
+			return true
+		}
+	}
+	y.mu.Lock()
+	for len(y.queue) > 0 && y.queue[0].number <= last {
+		y.queue = y.queue[1:]
+	}
+	more := len(y.queue) > 0
+	y.mu.Unlock()
+	y.wake()
+	return more
+}
+
+// carry sends a batch; it tells whether to send it again, to a server that knows the script now.
+func (y *system) carry(ctx context.Context, pipe redis.Pipeliner) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*y.store.options.Deadline)
+	defer cancel()
+	_, err = pipe.Exec(ctx)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		// Nothing was carried out yet; the numbers see to it that nothing is twice.
+		return true, y.store.scripts.settle.Load(ctx, y.store.client).Err()
+	}
+	return false, err
+}
+
+func (y *system) settlement(s settling, now time.Time) []any {
+	f := s.flight
+	args := make([]any, 0, 2+2*len(f.asks))
+	args = append(args, numbers(
+		y.clock.least(now), f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
+		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
+	), y.epoch)
+	wall := y.clock.wall(now)
+	for i := range f.asks {
+		ask := &f.asks[i]
+		actual := ask.Units
+		if s.s.Actual != nil {
+			actual = s.s.Actual[i]
+		}
+		var report *budget.Report
+		for j := range s.s.Reports {
+			if s.s.Reports[j].Ask == i {
+				report = &s.s.Reports[j]
+			}
+		}
+		args = append(args, ask.Key, askNumbers(ask, shape(ask.Pool, wall), actual, report, f.endedAt(i)))
+	}
+	return args
+}

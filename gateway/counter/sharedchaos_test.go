@@ -1,0 +1,359 @@
+package counter
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/budget/budgettest"
+)
+
+// The limits that chaos is tried on: short, so that much happens in little time.
+func limits() []*budget.Pool {
+	return []*budget.Pool{
+		{Name: "window", Capacity: 12_000, Hold: 60 * time.Millisecond},
+		{Name: "concurrency", Capacity: 8_000},
+		{Name: "bucket", Capacity: 10_000, Interval: 3_000}, // 333 a second
+	}
+}
+
+// chaos is a system under load by several replicas.
+type chaos struct {
+	*testing.T
+	judge *budgettest.Judge
+	pools []*budget.Pool
+	lease time.Duration
+	early bool
+	spoil func(*luaScripts) // plants a mistake
+}
+
+func newChaos(t *testing.T) *chaos {
+	t.Parallel() // they wait more than they work
+	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 60 * time.Millisecond}
+}
+
+// replica is a process of its own, as far as that is possible within one.
+type replica struct {
+	*Shared
+	stop func() // ends its load
+	load *budgettest.Load
+}
+
+// join starts a replica under load.
+func (c *chaos) join(client redis.UniversalClient, o Options) *replica {
+	s, err := Open(client, o)
+	if err != nil {
+		c.Fatal(err)
+	}
+	if c.spoil != nil {
+		c.spoil(&s.scripts)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	load := &budgettest.Load{Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: 10 * time.Millisecond, Callers: 8, Lost: 0.02, Judge: c.judge, Early: c.early}
+	ended := make(chan struct{})
+	go func() { load.Run(ctx); close(ended) }()
+	r := &replica{Shared: s, load: load}
+	r.stop = sync.OnceFunc(func() { cancel(); <-ended })
+	c.Cleanup(func() { r.stop(); _ = s.Close() })
+	return r
+}
+
+// die ends a replica without a goodbye.
+func (r *replica) die() {
+	r.stop()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.work.Wait()
+}
+
+// verdict says whether any limit was exceeded so far.
+func (c *chaos) verdict() {
+	c.Helper()
+	if n := c.judge.Count(); n < 50 {
+		c.Errorf("only %d calls arrived", n)
+	}
+	for _, p := range c.pools {
+		if v := c.judge.Violations(p); len(v) > 0 {
+			c.Errorf("%d violations, the first: %v", len(v), v[0])
+		}
+	}
+	c.Logf("%d calls arrived", c.judge.Count())
+}
+
+// progress waits until so many more calls have arrived.
+func (c *chaos) progress(n int) {
+	c.Helper()
+	since := time.Now()
+	soon(c, "more calls arrive", func() bool { return c.judge.Since(since) >= n })
+}
+
+func TestChaosNone(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	one, two := c.join(r.client(), quick("one")), c.join(r.client(), quick("two"))
+	awaitMode(t, one.Shared, budget.ModeShared)
+	awaitMode(t, two.Shared, budget.ModeShared)
+	c.progress(300)
+	one.stop()
+	two.stop()
+	t.Log(one.Standing("erp"), two.Standing("erp"), one.load.Granted(), two.load.Granted(), one.load.Failed(), two.load.Failed())
+	c.verdict()
+}
+
+// two starts two replicas that share a Redis through networks of their own.
+func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
+	near, far = startProxy(c, r.address), startProxy(c, r.address)
+	one, other = c.join(near.client(), quick("one")), c.join(far.client(), quick("two"))
+	soon(c, "both share", func() bool {
+		a, b := one.Standing("erp"), other.Standing("erp")
+		return a.Mode == budget.ModeShared && b.Mode == budget.ModeShared && a.Share == 0.5 && b.Share == 0.5
+	})
+	c.progress(100)
+	return one, other, near, far
+}
+
+func TestChaosRedisGoes(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	one, other, _, _ := two(c, r)
+	r.kill()
+	awaitMode(t, one.Shared, budget.ModeAlone)
+	awaitMode(t, other.Shared, budget.ModeAlone)
+	c.progress(100)
+	r.start() // empty
+	awaitMode(t, one.Shared, budget.ModeShared)
+	awaitMode(t, other.Shared, budget.ModeShared)
+	c.progress(200)
+	c.verdict()
+}
+
+func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	two(c, r)
+	for range 3 {
+		r.kill()
+		r.start()
+		c.progress(150)
+	}
+	c.verdict()
+}
+
+func TestChaosRedisRestartsWithItsLog(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t, "--appendonly", "yes")
+	two(c, r)
+	for range 3 {
+		r.kill()
+		r.start()
+		c.progress(150)
+	}
+	c.verdict()
+}
+
+func TestChaosRedisPauses(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	one, _, _, _ := two(c, r)
+	for _, d := range []time.Duration{30, 100, 250, 400} {
+		r.stop()
+		time.Sleep(d * time.Millisecond)
+		r.cont()
+		c.progress(100)
+	}
+	r.stop()
+	awaitMode(t, one.Shared, budget.ModeAlone)
+	c.progress(50)
+	r.cont()
+	awaitMode(t, one.Shared, budget.ModeShared)
+	c.progress(100)
+	c.verdict()
+}
+
+func TestChaosFlush(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	two(c, r)
+	for range 4 {
+		if err := r.client().FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		c.progress(150)
+	}
+	c.verdict()
+}
+
+func TestChaosPartition(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	one, other, near, _ := two(c, r)
+	for _, sever := range []func(bool){
+		func(on bool) { near.cut = on },
+		func(on bool) { near.stalled = on },
+		func(on bool) { near.deaf = on },
+	} {
+		near.set(func() { sever(true) })
+		awaitMode(t, one.Shared, budget.ModeAlone)
+		c.progress(200)
+		if m := other.Standing("erp"); m.Replicas != 2 {
+			t.Errorf("the other one knows %+v", m)
+		}
+		near.set(func() { sever(false); near.cut = true }) // what has lost an answer is out of step
+		near.set(func() { near.cut = false })
+		awaitMode(t, one.Shared, budget.ModeShared)
+		awaitMode(t, other.Shared, budget.ModeShared)
+		c.progress(100)
+	}
+	c.verdict()
+}
+
+func TestChaosSlowNetwork(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	_, _, near, far := two(c, r)
+	near.set(func() { near.delay = 20 * time.Millisecond })
+	far.set(func() { far.delay = 45 * time.Millisecond }) // now and then too late
+	c.progress(200)
+	c.verdict()
+}
+
+func TestChaosReplicaDies(t *testing.T) {
+	c := newChaos(t)
+	r := startServer(t)
+	one, other, _, _ := two(c, r)
+	other.die()
+	c.progress(200)
+	again := c.join(r.client(), quick("two")) // under its old name
+	awaitMode(t, again.Shared, budget.ModeShared)
+	third := c.join(r.client(), quick("three"))
+	awaitMode(t, third.Shared, budget.ModeShared)
+	c.progress(200)
+	one.stop()
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the one that left is no longer counted", func() bool { return third.Standing("erp").Replicas == 2 })
+	c.progress(100)
+	c.verdict()
+}
+
+// spoiled changes a script.
+func spoiled(name, old, new string) *redis.Script {
+	text, _ := luaFiles.ReadFile("lua/" + name + ".lua")
+	common, _ := luaFiles.ReadFile("lua/common.lua")
+	whole := string(common) + string(text)
+	if !strings.Contains(whole, old) {
+		panic("there is no " + old)
+	}
+	return redis.NewScript(inline(strings.ReplaceAll(whole, old, new)))
+}
+
+// violated waits until a limit is exceeded.
+func (c *chaos) violated() {
+	c.Helper()
+	soon(c, "the mistake is found", func() bool {
+		for _, p := range c.pools {
+			if len(c.judge.Violations(p)) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// What chaos finds is worth something only if it finds the mistakes that one makes.
+func TestChaosFindsMistakes(t *testing.T) {
+	cut := func(c *chaos, r *server) {
+		_, _, near, _ := two(c, r)
+		near.set(func() { near.cut = true })
+	}
+	flush := func(c *chaos, r *server) {
+		two(c, r)
+		client := r.client()
+		c.Cleanup(func() { _ = client.Close() })
+		for range 10 {
+			_ = client.FlushAll(context.Background())
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	for name, plant := range map[string]struct {
+		early bool
+		spoil func(*luaScripts)
+		stir  func(*chaos, *server)
+	}{
+		"settled when sent": {true, nil, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
+		"nothing left for the missing": {false, func(s *luaScripts) {
+			s.admit = spoiled("admit", "s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
+		}, cut},
+		"no fence after a loss": {false, func(s *luaScripts) {
+			s.beat = spoiled("beat", "fence = now, cold = epoch == '' and 1 or 0", "fence = 0, cold = 0")
+			s.beat = spoiled("beat", "if epoch ~= '' and epoch ~= s.epoch then", "if false then")
+			s.admit = spoiled("admit", "if s.fence > 0 then", "if false then")
+		}, flush},
+		"the hold is forgotten": {false, func(s *luaScripts) {
+			s.settle = spoiled("settle", "return t + a.hold", "return t")
+		}, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newChaos(t)
+			c.early, c.spoil = plant.early, plant.spoil
+			plant.stir(c, startServer(t))
+			c.violated()
+		})
+	}
+}
+
+var rounds = flag.Int("chaos", 1, "rounds of chaos by chance, of about five seconds each")
+
+// By chance: three replicas with networks of their own, and what may happen to them
+// and to Redis, one after the other and some of it at once.
+func TestChaosByChance(t *testing.T) {
+	for range *rounds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			r := startServer(t, "--appendonly", []string{"yes", "no"}[random.IntN(2)])
+			c := newChaos(t)
+			var networks []*proxy
+			for i := range 3 {
+				p := startProxy(t, r.address)
+				networks = append(networks, p)
+				c.join(p.client(), quick(fmt.Sprint("replica ", i)))
+			}
+			c.progress(100)
+			any := func() *proxy { return networks[random.IntN(len(networks))] }
+			client := r.client()
+			defer client.Close()
+			happenings := []func(){
+				func() { r.kill(); r.start() },
+				func() { r.stop(); time.Sleep(rand.N(400 * time.Millisecond)); r.cont() },
+				func() { _ = client.FlushAll(t.Context()) },
+				func() { shift(t, r, time.Duration(random.IntN(4)-1)*time.Second) },
+				func() { p := any(); p.set(func() { p.cut = !p.cut }) },
+				func() { p := any(); p.set(func() { p.stalled = !p.stalled }) },
+				func() { p := any(); p.set(func() { p.deaf = !p.deaf }) },
+				func() { p := any(); p.set(func() { p.delay = rand.N(50 * time.Millisecond) }) },
+			}
+			for range 12 {
+				happenings[random.IntN(len(happenings))]()
+				time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
+			}
+			for _, p := range networks {
+				p.set(func() { p.cut, p.stalled, p.deaf, p.delay = true, false, false, 0 })
+				p.set(func() { p.cut = false })
+			}
+			c.progress(100)
+			c.verdict()
+		})
+	}
+}

@@ -1,0 +1,76 @@
+package counter
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/budget/budgettest"
+)
+
+// patient are options for laws that want Redis to be there, however slow it is.
+func patient(name string) Options {
+	return Options{Replica: name, Beat: 50 * time.Millisecond, Missing: 2 * time.Second, Deadline: 5 * time.Second}
+}
+
+// sets is more than there are laws.
+const sets = 24
+
+func TestSharedConforms(t *testing.T) {
+	for _, replicas := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
+			r := startServer(t, "--databases", fmt.Sprint(sets+1))
+			// A cold start takes its time: all sets make theirs together.
+			ready := make(chan []budget.Store, sets)
+			for set := range sets {
+				stores := make([]budget.Store, replicas)
+				shared := make([]*Shared, replicas)
+				for i := range stores {
+					o := *r.client().Options()
+					o.DB = set + 1
+					shared[i] = open(t, newClient(&o), patient(fmt.Sprint("replica ", i)))
+					stores[i] = shared[i]
+				}
+				go func() {
+					for _, s := range shared {
+						warm(s, "erp")
+						warm(s, "wms")
+					}
+					ready <- stores
+				}()
+			}
+			budgettest.Conform(t, func(t *testing.T) []budget.Store {
+				select {
+				case stores := <-ready:
+					return stores
+				case <-time.After(time.Minute):
+					t.Fatal("no store is ready")
+					return nil
+				}
+			})
+		})
+	}
+}
+
+// warm has a system known to Redis, with the lease that calls will have.
+func warm(s *Shared, system string) {
+	gate := &budget.Pool{Name: "gate"}
+	for range 10_000 {
+		a := budget.Admission{System: system, Asks: []budget.Ask{{Pool: gate, Key: "*"}}, Lease: time.Minute}
+		if d, err := s.Admit(s.ctx, &a); err == nil && d.Granted {
+			_ = s.Settle(s.ctx, &a, budget.Settlement{Outcome: budget.Unsent})
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestSharedModel(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	warm(one, "erp")
+	warm(two, "erp")
+	budgettest.Model(t, 20, one, two)
+}

@@ -1,0 +1,548 @@
+package counter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/headrace/headrace/gateway/budget"
+)
+
+// system is what a replica knows of one system.
+type system struct {
+	store *Shared
+	name  string
+	keys  []string
+	// joined is closed when Redis has answered for the first time.
+	joined chan struct{}
+	kick   chan struct{} // has the beats look at once
+	due    chan struct{} // has the settlements looked at
+	// shadow counts this replica's own calls, whoever admitted them.
+	shadow *budget.Memory
+
+	mu    sync.Mutex
+	mode  string
+	since time.Time
+	// epoch names the state in Redis that this replica is part of; empty before the first.
+	epoch string
+	// generation changes whenever answers to earlier questions are void.
+	generation int
+	clock      reference
+	share      float64
+	replicas   int
+	lease      time.Duration // the longest of all replicas
+	left       time.Time     // when the last replica left
+	peers      []peer
+	ceilings   map[string]budget.Units
+	// beatSent is when the last beat was sent that may have been carried out, and
+	// beatHeard when the last one was sent that was answered.
+	beatSent, beatHeard time.Time
+	failures            int
+
+	lone *lone // not nil from being alone until what was admitted then is told
+
+	flights map[time.Duration]*flight
+	lastID  time.Duration
+	pools   map[string]*budget.Pool
+	queue   []settling
+	settled float64 // the number of the last settlement
+	wakes   map[int]func()
+	watches int
+}
+
+// flight is an admitted call.
+type flight struct {
+	asks []budget.Ask
+	// at and loneAt are when it was admitted, in the time of the shadow and of
+	// what was admitted alone.
+	at, loneAt time.Duration
+	until      time.Time // the end of its lease
+	// epoch is the state in Redis that counts it, until leaseEnd in Redis' time; it
+	// is empty as long as it was admitted alone.
+	epoch          string
+	admitted, ends float64
+	wasAlone       bool
+	// ended is what had ended in each pool when Redis admitted it.
+	ended []int64
+}
+
+func (f *flight) endedAt(i int) float64 {
+	if i < len(f.ended) {
+		return float64(f.ended[i])
+	}
+	return 0
+}
+
+// reference relates Redis' clock to this process's: it gave at between sent and heard.
+type reference struct {
+	at          float64
+	sent, heard time.Time
+}
+
+// jump is how much further, in microseconds, Redis' clock has to be than it can be
+// for having been put forward.
+const jump = 1000
+
+// drift is how much faster one clock may run than another.
+const drift = 1e-3
+
+func (r reference) least(now time.Time) float64 {
+	if r.at == 0 {
+		return 0
+	}
+	return r.at + math.Floor(float64(now.Sub(r.heard))/1e3*(1-drift))
+}
+
+func (r reference) most(now time.Time) float64 {
+	if r.at == 0 {
+		return 1 << 52
+	}
+	return r.at + math.Ceil(float64(now.Sub(r.sent))/1e3*(1+drift))
+}
+
+func (r reference) wall(now time.Time) time.Time {
+	if r.at == 0 {
+		return time.Now()
+	}
+	return time.UnixMicro(int64(r.least(now)))
+}
+
+func newSystem(s *Shared, name string) *system {
+	tag := strings.NewReplacer("{", "(", "}", ")").Replace(name)
+	return &system{
+		store: s, name: name, keys: []string{"{hr:" + tag + "}"},
+		joined: make(chan struct{}), kick: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		shadow: budget.NewMemory(), mode: budget.ModeUncertain, since: time.Now(),
+		ceilings: map[string]budget.Units{}, flights: map[time.Duration]*flight{}, pools: map[string]*budget.Pool{}, wakes: map[int]func(){},
+	}
+}
+
+func (y *system) set(mode string) {
+	if y.mode == mode {
+		return
+	}
+	y.store.options.Log.Info("the mode of a system's counts has changed", "system", y.name, "from", y.mode, "to", mode, "replicas", y.replicas, "share", y.share)
+	y.mode, y.since = mode, time.Now()
+}
+
+func (y *system) standing() budget.Standing {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.look(time.Now())
+	return budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since}
+}
+
+// await waits for the first answer of Redis, as long as an answer may take.
+func (y *system) await(ctx context.Context) {
+	timer := time.NewTimer(y.store.options.Deadline)
+	defer timer.Stop()
+	select {
+	case <-y.joined:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// look goes over from uncertain to alone when it is time, and back when a lone
+// replica's share is no longer kept for it.
+func (y *system) look(now time.Time) {
+	o := &y.store.options
+	switch y.mode {
+	case budget.ModeUncertain:
+		if y.epoch == "" || y.share <= 0 || y.expired(now) {
+			return
+		}
+		if now.Before(y.beatSent.Add(2*o.Deadline + o.Missing + o.Missing/100)) {
+			return
+		}
+		y.goAlone(now)
+	case budget.ModeAlone:
+		if y.expired(now) {
+			y.set(budget.ModeUncertain)
+		}
+	}
+}
+
+// expired tells that others may take this replica for gone.
+func (y *system) expired(now time.Time) bool {
+	alone := y.store.options.Alone
+	return now.After(y.beatHeard.Add(alone - alone/100))
+}
+
+// lost takes note that Redis has not answered a question of a generation.
+func (y *system) lost(generation int) {
+	y.mu.Lock()
+	if y.generation == generation && y.mode == budget.ModeShared {
+		y.set(budget.ModeUncertain)
+	}
+	y.mu.Unlock()
+	y.wakeBeats()
+}
+
+func (y *system) wakeBeats() {
+	select {
+	case y.kick <- struct{}{}:
+	default:
+	}
+}
+
+// beats tells Redis that this replica is there, until the store is closed.
+func (y *system) beats() {
+	defer y.store.work.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-y.store.ctx.Done():
+			return
+		case <-timer.C:
+		case <-y.kick:
+		}
+		y.step()
+		timer.Reset(y.pause())
+	}
+}
+
+func (y *system) pause() time.Duration {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.mode == budget.ModeShared {
+		return y.store.options.Beat
+	}
+	return max(time.Millisecond, y.store.options.Beat/8)
+}
+
+// step beats, or finds out first whether Redis answers: a beat that may have been
+// carried out puts off the time when the replica is alone.
+func (y *system) step() {
+	y.mu.Lock()
+	now := time.Now()
+	y.look(now)
+	y.prune(now)
+	mode, lone, fresh, o := y.mode, y.lone != nil, y.epoch == "", &y.store.options
+	patience := now.Before(y.beatSent.Add(2 * (2*o.Deadline + o.Missing)))
+	hold := y.failures > 1 && patience
+	y.mu.Unlock()
+	if mode != budget.ModeShared && !fresh {
+		if hold || y.ask() != nil {
+			return
+		}
+	}
+	if lone && !y.rejoin("") {
+		return // a beat would end the reserve for what is not told yet
+	}
+	for range 3 { // strangers and late ones get it right with the second beat
+		if !y.beat() {
+			return
+		}
+	}
+}
+
+func (y *system) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(y.store.ctx, y.store.options.Deadline)
+}
+
+func (y *system) ask() error {
+	ctx, cancel := y.context()
+	defer cancel()
+	return y.store.client.HExists(ctx, y.keys[0], "s").Err()
+}
+
+// beat sends one beat, and tells whether to send another at once.
+func (y *system) beat() (more bool) {
+	o := &y.store.options
+	y.mu.Lock()
+	sent := time.Now()
+	before, generation := y.beatSent, y.generation
+	y.beatSent = sent
+	clock, epoch := y.clock, y.epoch
+	args := []any{
+		numbers(clock.least(sent), clock.most(sent)+atMost(o.Deadline), y.store.by, y.share, atMost(time.Since(y.store.started)),
+			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), given(o.ColdStart == "occupied", 1), atLeast(y.lease)),
+		epoch, o.Replica, y.store.newEpoch(),
+	}
+	for key := range y.pools {
+		if len(args) == 4+maxHeard {
+			break
+		}
+		args = append(args, key)
+	}
+	y.mu.Unlock()
+
+	ctx, cancel := y.context()
+	defer cancel()
+	t, err := readTold(y.store.scripts.beat.Run(ctx, y.store.client, y.keys, args...).Result())
+	heard := time.Now()
+	y.mu.Lock()
+	if err != nil {
+		y.failures++
+		if refusedByServer(err) {
+			y.beatSent = before
+		}
+		y.mu.Unlock()
+		y.lost(generation)
+		return false
+	}
+	late := t.code == beatLate
+	if jumped := clock.most(heard); t.code != beatStrange && t.now > jumped+jump {
+		y.mu.Unlock()
+		y.correct(jumped - t.raw)
+		return true
+	}
+	y.clock = reference{at: t.now, sent: sent, heard: heard}
+	y.mu.Unlock()
+	if late {
+		return true
+	}
+	answer, err := t.beat()
+	if err != nil {
+		y.lost(generation)
+		return false
+	}
+	if t.code == beatStrange {
+		y.mu.Lock()
+		y.store.options.Log.Warn("the counts of a system were lost; its replicas tell what they know", "system", y.name)
+		y.mu.Unlock()
+		return y.rejoin(answer.Epoch)
+	}
+	y.heard(answer, sent)
+	return false
+}
+
+const (
+	beatOK, beatLate, beatStrange = 1, 2, 3
+	// maxHeard is the number of pools that a replica asks after with a beat.
+	maxHeard = 64
+)
+
+// heard takes in a beat's answer.
+func (y *system) heard(b beatAnswer, sent time.Time) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.epoch == "" && b.Began {
+		y.store.options.Log.Warn("nothing is known of what a system's limits were used before", "system", y.name, "taken for", y.store.options.ColdStart)
+	}
+	y.epoch, y.beatHeard, y.failures = b.Epoch, sent, 0
+	y.share, y.replicas, y.peers = b.Share, b.Replicas, b.Peers
+	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
+	y.left = time.Time{}
+	if b.Left >= 0 {
+		y.left = sent.Add(-time.Duration(b.Left) * time.Microsecond)
+	}
+	clear(y.ceilings)
+	for _, p := range b.Pools {
+		y.ceilings[p.Key] = budget.Units(math.Ceil(p.Ceiling * (1 + 1e-12)))
+	}
+	if b.Suspended > 0 {
+		_ = y.shadow.Suspend(context.Background(), y.name, time.Duration(b.Suspended)*time.Microsecond)
+	}
+	select {
+	case <-y.joined:
+	default:
+		close(y.joined)
+	}
+	if b.Fenced || y.lone != nil {
+		y.set(budget.ModeUncertain)
+		return
+	}
+	if y.mode != budget.ModeShared {
+		y.set(budget.ModeShared)
+		y.generation++
+		y.signal()
+		go y.wake()
+	}
+}
+
+// reset goes by what Redis' clock says now, or has it put right.
+func (y *system) reset(t told, sent time.Time) {
+	heard := time.Now()
+	if most := y.clock.most(heard); t.now > most+jump {
+		go y.correct(most - t.raw)
+		return
+	}
+	y.clock = reference{at: t.now, sent: sent, heard: heard}
+}
+
+// correct takes back what Redis' clock was put forward.
+func (y *system) correct(most float64) {
+	y.store.options.Log.Warn("the clock of Redis was put forward; the difference is taken back", "system", y.name)
+	ctx, cancel := y.context()
+	defer cancel()
+	if y.store.scripts.correct.Run(ctx, y.store.client, y.keys, strconv.FormatFloat(most, 'f', 0, 64), microseconds(2*y.store.options.Deadline)).Err() != nil {
+		y.wakeBeats()
+	}
+}
+
+// rejoin tells Redis what this replica holds: all of it to a new epoch, after a loss
+// of the counts, or what it admitted while it was alone when epoch is empty. It
+// tells whether a beat should follow: Redis knows now, or knows nothing at all.
+func (y *system) rejoin(epoch string) bool {
+	o, whole := &y.store.options, epoch != ""
+	y.mu.Lock()
+	y.set(budget.ModeUncertain) // what is told must not change
+	y.generation++
+	now := time.Now()
+	y.beatSent = now
+	if !whole {
+		epoch = y.epoch
+	}
+	pushes, flights := y.holdings(whole, now)
+	y.forgo(whole)
+	peers := y.peers
+	if peers == nil {
+		peers = []peer{}
+	}
+	names, _ := json.Marshal(peers)
+	left := -1.0
+	if !y.left.IsZero() {
+		left = atMost(now.Sub(y.left))
+	}
+	args := []any{
+		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left),
+		epoch, o.Replica, names,
+	}
+	wall := y.clock.wall(now)
+	for _, p := range pushes {
+		ask := budget.Ask{Pool: p.pool, Key: p.key}
+		args = append(args, p.key, askNumbers(&ask, shape(p.pool, wall), 0, nil, 0), p.numbers())
+	}
+	y.mu.Unlock()
+
+	ctx, cancel := y.context()
+	defer cancel()
+	t, err := readTold(y.store.scripts.rejoin.Run(ctx, y.store.client, y.keys, args...).Result())
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if err != nil || t.code != beatOK {
+		y.failures++
+		defer y.wakeBeats()
+		if err == nil && t.code == beatLate {
+			y.reset(t, now)
+		}
+		return err == nil && t.code == beatStrange && !whole
+	}
+	y.clock = reference{at: t.now, sent: now, heard: time.Now()}
+	for _, f := range flights {
+		f.epoch, f.wasAlone, f.ended = epoch, false, nil
+		f.ends = t.now + atLeast(f.until.Sub(now))
+		f.admitted = min(f.admitted, t.now)
+	}
+	y.lone, y.epoch = nil, epoch
+	return true
+}
+
+// forgo drops settlements of calls that are told as ended.
+func (y *system) forgo(whole bool) {
+	kept := y.queue[:0]
+	for _, s := range y.queue {
+		if !whole && s.flight.epoch != "" {
+			kept = append(kept, s)
+		}
+	}
+	y.queue = kept
+}
+
+// prune forgets calls that nobody has settled, and pools that hold nothing.
+func (y *system) prune(now time.Time) {
+	for id, f := range y.flights {
+		if now.After(f.until.Add(time.Minute)) {
+			delete(y.flights, id)
+		}
+	}
+	if len(y.pools) > maxHeard {
+		for key := range y.pools {
+			if y.shadow.Occupied(y.name, key) == 0 {
+				delete(y.pools, key)
+			}
+		}
+	}
+}
+
+// refusedByServer tells of errors with which a server says that it has not run a script.
+func refusedByServer(err error) bool {
+	var e redis.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	word, _, _ := strings.Cut(e.Error(), " ")
+	switch word {
+	case "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH", "WRONGPASS", "MISCONF", "BUSY", "TRYAGAIN", "NOSCRIPT", "MOVED", "NOREPLICAS":
+		return true
+	}
+	return false
+}
+
+func (y *system) watch(wake func()) (stop func()) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	id := y.watches
+	y.watches++
+	y.wakes[id] = wake
+	return func() {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		delete(y.wakes, id)
+	}
+}
+
+func (y *system) wake() {
+	y.mu.Lock()
+	wakes := make([]func(), 0, len(y.wakes))
+	for _, w := range y.wakes {
+		wakes = append(wakes, w)
+	}
+	y.mu.Unlock()
+	for _, w := range wakes {
+		w()
+	}
+}
+
+// leave settles what is left and says goodbye.
+func (y *system) leave() error {
+	y.mu.Lock()
+	there := y.mode == budget.ModeShared
+	y.mu.Unlock()
+	if !there {
+		return nil // others know this replica by its share until that has run out
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*y.store.options.Deadline)
+	defer cancel()
+	for y.flush(ctx) {
+	}
+	return y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1").Err()
+}
+
+func (y *system) usage(ctx context.Context) ([]budget.Usage, error) {
+	if y.standing().Mode != budget.ModeShared {
+		return y.shadow.Usage(ctx, y.name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*y.store.options.Deadline)
+	defer cancel()
+	v, err := y.store.scripts.usage.Run(ctx, y.store.client, y.keys).Slice()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]budget.Usage, 0, len(v))
+	for _, item := range v {
+		u, ok := item.([]any)
+		if !ok || len(u) != 7 {
+			return nil, errAnswer
+		}
+		n := func(i int) int64 { value, _ := u[i].(int64); return value }
+		key, _ := u[0].(string)
+		all = append(all, budget.Usage{
+			Key: key, Used: budget.Units(n(1)), InFlight: budget.Units(n(2)), Foreign: budget.Units(n(3)), Capacity: budget.Units(n(4)),
+			RoomIn: time.Duration(n(5)) * time.Microsecond, PausedFor: time.Duration(n(6)) * time.Microsecond,
+		})
+	}
+	return all, nil
+}
+
+var errAnswer = errors.New("counter: Redis gave an answer that is not understood")
