@@ -18,7 +18,8 @@ run: build ## start the demo: gateway, admin and simulated systems in one proces
 	./bin/headrace demo
 
 .PHONY: test
-test: ## run all tests, also those against a real Redis and a real ERP
+test: ## run all tests, also those against real Redis, Postgres and a real ERP
+	sh .ci/install postgresql
 	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
 	$(GO) test ./...
 	$(MAKE) e2e-tryton

@@ -24,6 +24,8 @@ type operation struct {
 	prices  prices
 
 	call call
+	// confirm is how to find out whether a request arrived; nil where nothing is said.
+	confirm *confirmation
 	// needsBody tells that the body is read whole, sendsBody that it is passed on.
 	needsBody, sendsBody bool
 	tellsCaller          bool
@@ -62,7 +64,7 @@ func (b *builder) operation(s *system, bind *gateway.Binding) *operation {
 		}
 	}
 	if c := g.Confirm; c != nil {
-		b.library.Get(mapping.Source{Node: c.Node.At("when")}, b.problems)
+		o.confirm = b.confirm(bind, c)
 	}
 	o.call = s.dialect.operation(b, o)
 	b.costs(o, g)

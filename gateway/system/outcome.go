@@ -59,6 +59,7 @@ type Result struct {
 	Attempts   int
 
 	pool    string // the limit that the system complained of
+	locked  bool   // the system does not accept the gateway's credentials
 	reports []budget.PoolReport
 	fault   bool // counts against the system, whatever the outcome
 	unsent  bool // nothing has left
@@ -82,3 +83,13 @@ func (r *Result) after(earlier *Result) *Result {
 	r.Attempts += earlier.Attempts
 	return r
 }
+
+// Running tells that no answer came, so that the system may still be at it.
+func (r *Result) Running() bool { return r.unknown }
+
+// Sent tells that something has left for the system.
+func (r *Result) Sent() bool { return !r.unsent }
+
+// Locked tells that the system does not accept the gateway's own credentials:
+// the request is not at fault, and nothing was done.
+func (r *Result) Locked() bool { return r.locked }

@@ -14,12 +14,13 @@ import (
 )
 
 // Config is headrace.yaml: what concerns the process rather than its APIs.
-// limits.body, telemetry.level and the files of tls take effect at once, the
+// limits.body, writes, telemetry.level and the files of tls take effect at once, the
 // rest at the next start.
 type Config struct {
 	Listen    Listen      `yaml:"listen" doc:"Addresses to listen on, as HOST:PORT."`
 	TLS       *TLS        `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
 	Limits    Limits      `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
+	Writes    Writes      `yaml:"writes" doc:"What the write buffer holds, and for how long."`
 	Stores    Stores      `yaml:"stores" doc:"Where counts are kept, and what holds among several replicas."`
 	Admin     Admin       `yaml:"admin" doc:"The admin API."`
 	Telemetry Telemetry   `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
@@ -54,6 +55,7 @@ type Limits struct {
 
 // Stores name the stores by one string each.
 type Stores struct {
+	Ledger    Ledger          `yaml:"ledger" default:"sqlite:headrace.db" doc:"Writes: sqlite:FILE for one process, or postgres://[USER[:${env:NAME}]@]HOST[:PORT]/DATABASE for several together. A relative FILE stands in STATE_DIRECTORY, or else in the folder .headrace of the workspace. Passwords are references, ${env:NAME} or ${file:/path}."`
 	Counters  Counters        `yaml:"counters" default:"memory:" doc:"Rates, quotas, calls under way, and the systems' budgets: memory: for one process; redis://[USER:${env:NAME}@]HOST[:PORT][/DB], redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST for several together, with rediss for TLS. Passwords are references, ${env:NAME} or ${file:/path}."`
 	Replica   string          `yaml:"replica" doc:"Name of this process among the replicas, the same after a restart; the host's name when absent."`
 	Alone     source.Duration `yaml:"alone" default:"1h" min:"10s" max:"24h" doc:"How long a replica that cannot reach Redis goes on with its share of the systems' budgets; the others leave it free as long."`
@@ -109,6 +111,7 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("limits.read", c.Limits.Read, now.Limits.Read)
 	differ("limits.write", c.Limits.Write, now.Limits.Write)
 	differ("limits.idle", c.Limits.Idle, now.Limits.Idle)
+	differ("stores.ledger", c.Stores.Ledger.String(), now.Stores.Ledger.String())
 	differ("stores.counters", c.Stores.Counters.String(), now.Stores.Counters.String())
 	differ("stores.replica", c.Stores.Replica, now.Stores.Replica)
 	differ("stores.alone", c.Stores.Alone, now.Stores.Alone)
@@ -131,6 +134,7 @@ func (c *Config) check(ps *source.Problems) {
 	if c.Listen.Gateway == c.Listen.Admin && c.Listen.Admin != "" && !strings.HasSuffix(c.Listen.Gateway, ":0") {
 		ps.Add(c.Node.At("listen"), "the gateway and the admin API cannot share an address", "")
 	}
+	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
 	if c.Admin.Token.IsZero() {
 		if !loopback(c.Listen.Admin) {
