@@ -325,15 +325,15 @@ func TestSharedReplicasThatDiffer(t *testing.T) {
 	call(two, short)
 	call(one, long) // reaches what is held
 	for range 3 {   // both go on
-		both(45 * time.Second)
+		both(70 * time.Second)
 		call(one, long)
 		call(two, short)
 	}
+	both(10 * time.Minute)
 	if u := used(t, one, "window"); u != 8000 {
 		t.Errorf("%v units are held by the longer hold, want 8", u.Float())
 	}
-	both(2 * time.Minute) // the one with the longer hold is silent
-	call(two, short)
+	call(two, short) // the one with the longer hold was silent
 	call(two, short)
 	both(2 * time.Hour)
 	if u := used(t, one, "window"); u != 0 {
