@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -61,10 +62,10 @@ func TestSharedColdStart(t *testing.T) {
 	for _, start := range []string{"free", "occupied"} {
 		t.Run(start, func(t *testing.T) {
 			t.Parallel()
-			r := startServer(t)
+			r := redistest.Run(t)
 			o := patient("one")
 			o.ColdStart = start
-			s := open(t, r.client(), o)
+			s := open(t, clientOf(r.Address), o)
 			pools := []*budget.Pool{
 				{Name: "concurrency", Capacity: 3000},
 				{Name: "window", Capacity: 3000, Hold: 5 * time.Minute},
@@ -88,10 +89,10 @@ func TestSharedColdStart(t *testing.T) {
 
 func TestSharedForget(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	client := r.client()
+	r := redistest.Run(t)
+	client := clientOf(r.Address)
 	defer client.Close()
-	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
 	state := func(name string) ReplicaState {
@@ -139,9 +140,9 @@ func TestSharedLongPoolsAlone(t *testing.T) {
 	} {
 		t.Run(pool.Name, func(t *testing.T) {
 			t.Parallel()
-			r := startServer(t)
+			r := redistest.Run(t)
 			options := func(name string) Options { o := quick(name); o.Alone = 8 * time.Second; return o }
-			one, two := open(t, r.client(), options("one")), open(t, r.client(), options("two"))
+			one, two := open(t, clientOf(r.Address), options("one")), open(t, clientOf(r.Address), options("two"))
 			stores := []*Shared{one, two}
 			for _, s := range stores {
 				warm(s, "erp")
@@ -177,7 +178,7 @@ func TestSharedLongPoolsAlone(t *testing.T) {
 				}
 				return true
 			})
-			r.kill()
+			r.Kill()
 			after := map[*Shared]int{}
 			for _, s := range stores {
 				awaitMode(t, s, budget.ModeAlone)
@@ -213,10 +214,10 @@ func TestSharedLongPoolsAlone(t *testing.T) {
 // nobody: pools count as full until it must be over.
 func TestSharedLossAfterGoodbye(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	client := r.client()
+	r := redistest.Run(t)
+	client := clientOf(r.Address)
 	defer client.Close()
-	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
 	pool := &budget.Pool{Name: "window", Capacity: 5000, Hold: 5 * time.Minute}
@@ -255,8 +256,8 @@ func TestSharedLossAfterGoodbye(t *testing.T) {
 // of another, unless they have earned their floor.
 func TestSharedClassesOverReplicas(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	r := redistest.Run(t)
+	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
 	of := func(p *budget.Pool, c specs.Class, floor bool) *budget.Admission {
@@ -305,8 +306,8 @@ func TestSharedClassesOverReplicas(t *testing.T) {
 // as the one that has it is heard of.
 func TestSharedReplicasThatDiffer(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	r := redistest.Run(t)
+	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
 	long := &budget.Pool{Name: "window", Capacity: 10_000, Hold: time.Hour}

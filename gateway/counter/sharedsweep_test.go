@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // fields counts what Redis keeps of a system under names that begin with a prefix.
-func fields(t *testing.T, r *server, prefix string) int {
+func fields(t *testing.T, r *redistest.Server, prefix string) int {
 	t.Helper()
-	c := r.client()
+	c := clientOf(r.Address)
 	defer c.Close()
 	names, err := c.HKeys(t.Context(), systemKeys("erp")[0]).Result()
 	if err != nil {
@@ -28,7 +29,7 @@ func fields(t *testing.T, r *server, prefix string) int {
 }
 
 // skip lets time pass for Redis and for the replicas that are there.
-func skip(t *testing.T, r *server, d time.Duration, there ...*Shared) {
+func skip(t *testing.T, r *redistest.Server, d time.Duration, there ...*Shared) {
 	t.Helper()
 	for _, s := range there {
 		y := s.system("erp")
@@ -52,8 +53,8 @@ func skip(t *testing.T, r *server, d time.Duration, there ...*Shared) {
 // anything stay, and the whole ends some day.
 func TestSharedSweepsIdlePools(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	s := open(t, r.client(), patient("one"))
+	r := redistest.Run(t)
+	s := open(t, clientOf(r.Address), patient("one"))
 	warm(s, "erp")
 	day := &budget.Calendar{Every: 24 * time.Hour}
 	pools := []*budget.Pool{
@@ -103,7 +104,7 @@ func TestSharedSweepsIdlePools(t *testing.T) {
 	if f, h := fields(t, r, "f:"), fields(t, r, "h:"); f != len(pools) || h != 0 {
 		t.Errorf("%d slices under way and %d held are left, want %d and none", f, h, len(pools))
 	}
-	c := r.client()
+	c := clientOf(r.Address)
 	defer c.Close()
 	if ttl := c.TTL(t.Context(), systemKeys("erp")[0]).Val(); ttl < 40*24*time.Hour {
 		t.Errorf("all ends in %s", ttl)
@@ -114,7 +115,7 @@ func TestSharedSweepsIdlePools(t *testing.T) {
 // A pool that is removed and made again admits no more than it would have.
 func TestSharedSweepKeepsLimits(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	c.spoil = func(s *luaScripts) {
 		// Without the rest that a pool has, it is removed whenever it holds nothing.
 		s.beat = spoiled("beat", "now < h[SEEN] + SHORTER_AFTER", "false")
