@@ -6,10 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -372,8 +368,8 @@ func TestCluster(t *testing.T) {
 // TestSentinel finds the server by asking a Sentinel.
 func TestSentinel(t *testing.T) {
 	s := redistest.Run(t)
-	sentinel := runSentinel(t, s)
-	c, err := Dial(Address{Hosts: []string{sentinel}, Master: "main"})
+	sentinel := redistest.RunSentinel(t, "main", s)
+	c, err := Dial(Address{Hosts: []string{sentinel.Address}, Master: "main"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,32 +381,4 @@ func TestSentinel(t *testing.T) {
 		v, err := take(l, "a")
 		return err == nil && v.OK
 	})
-}
-
-// runSentinel starts a Sentinel that watches a server as main.
-func runSentinel(t *testing.T, s *redistest.Server) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	host, serverPort, _ := net.SplitHostPort(s.Address)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor main %s %s 1\n", port, dir, host, serverPort)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("redis-sentinel", file)
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; on Debian: apt-get install redis-sentinel", err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	return address
 }
