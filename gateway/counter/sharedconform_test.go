@@ -57,9 +57,9 @@ func TestSharedConforms(t *testing.T) {
 
 // warm has a system known to Redis, with the lease that calls will have.
 func warm(s *Shared, system string) {
-	gate := &budget.Pool{Name: "gate"}
+	wide := &budget.Pool{Name: "wide", Capacity: 1 << 50} // what no limit holds back asks nobody
 	for range 10_000 {
-		a := budget.Admission{System: system, Asks: []budget.Ask{{Pool: gate, Key: "*"}}, Lease: time.Minute}
+		a := budget.Admission{System: system, Asks: []budget.Ask{{Pool: wide, Key: "wide", Units: 1}}, Lease: time.Minute}
 		if d, err := s.Admit(s.ctx, &a); err == nil && d.Granted {
 			_ = s.Settle(s.ctx, &a, budget.Settlement{Outcome: budget.Unsent})
 			return
