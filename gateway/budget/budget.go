@@ -127,9 +127,6 @@ func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
 		return nil, b.left(err)
 	}
 	t := b.newTicket(&c)
-	if len(t.admission.Asks) > mostAsks {
-		return nil, &gateway.Error{Problem: gateway.Internal, System: b.system, Cause: fmt.Errorf("%d limits apply to %s", len(t.admission.Asks), c.Operation)}
-	}
 	for i := range t.admission.Asks {
 		if ask := &t.admission.Asks[i]; ask.Units > ask.Pool.Capacity && ask.Pool.Capacity > 0 && !ask.Pool.Free {
 			return nil, &gateway.Error{
@@ -169,10 +166,6 @@ func (b *Budget) attempt(ctx context.Context, t *Ticket, c specs.Class) (Decisio
 	}
 	return d, err
 }
-
-// mostAsks is how many pools a store is asked for at once: Decision.Refused and
-// Settlement.Pause have a bit for each.
-const mostAsks = 32
 
 // newTicket works out what a call asks for.
 func (b *Budget) newTicket(c *Call) *Ticket {
