@@ -144,7 +144,7 @@ func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
 	case c.Wait <= 0 || d.RoomIn > c.Wait:
 		return b.refuse(ctx, t, c.Class, d)
 	}
-	return b.join(ctx, t, &c)
+	return b.join(ctx, t, &c, d)
 }
 
 // attempt admits a call that need not wait. Otherwise the decision tells when
