@@ -1,13 +1,11 @@
 package counter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/counter/countertest"
 	"github.com/headrace/headrace/gateway/counter/redistest"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
 
 func eventually(t *testing.T, what string, holds func() bool) {
@@ -313,7 +312,7 @@ func TestPassword(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var log lockedBuffer
+		var log gatewaytest.Log
 		r := NewRedis(c, RedisOptions{Log: slog.New(slog.NewJSONHandler(&log, nil))})
 		_, err = take(r.Quota("n", 100, hour), "a")
 		if got := r.Standing().Mode; got != mode || (err == nil) != (mode == budget.ModeShared) {
@@ -325,23 +324,6 @@ func TestPassword(t *testing.T) {
 			t.Errorf("the password is shown: %s", text)
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestCluster runs the laws on a Cluster of one node, which refuses scripts
