@@ -118,7 +118,7 @@ func shift(t *testing.T, r *redistest.Server, d time.Duration) {
 if not c then return 0 end
 local last, skew = struct.unpack('<dd', c)
 return redis.call('HSET', KEYS[1], 'c', struct.pack('<dd', last, skew + ARGV[1]))`
-	if err := c.Eval(t.Context(), script, []string{"{hr:erp}"}, d.Microseconds()).Err(); err != nil {
+	if err := c.Eval(t.Context(), script, []string{"hr:{erp}"}, d.Microseconds()).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
