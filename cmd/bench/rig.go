@@ -67,7 +67,7 @@ func (r *rig) start(headrace string, foreign bool) error {
 		return fmt.Errorf("redis-server (Debian's package redis-server): %w", err)
 	}
 	t := &r.trial
-	args := append([]string{"sim", t.kind, "--listen", addresses[1], "--scale", number(t.scale), "--latency", t.latency.String(), "--jitter", t.jitter.String()}, doubleDashed(t.options)...)
+	args := append([]string{"sim", t.profile, "--listen", addresses[1], "--scale", number(t.scale), "--latency", t.latency.String(), "--jitter", t.jitter.String()}, doubleDashed(t.options)...)
 	if foreign {
 		args = append(args, "--foreign", t.foreign)
 	}

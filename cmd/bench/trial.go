@@ -4,7 +4,7 @@ import "time"
 
 // trial is a profile under overload against its simulator.
 type trial struct {
-	profile, kind string
+	profile string // and the simulator of the same name
 	// facts are what the customer's contract says, as YAML; options are the
 	// simulator's flags to the same effect.
 	facts   string
@@ -29,9 +29,9 @@ type trial struct {
 const anyItems = "/_any/items"
 
 // get is a trial of reads with the usual latency.
-func get(profile, kind string, rate float64, foreign string) trial {
+func get(profile string, rate float64, foreign string) trial {
 	return trial{
-		profile: profile, kind: kind, scale: 1, method: "GET", path: anyItems, rate: rate,
+		profile: profile, scale: 1, method: "GET", path: anyItems, rate: rate,
 		latency: 60 * time.Millisecond, jitter: 40 * time.Millisecond, foreign: foreign,
 	}
 }
@@ -44,67 +44,67 @@ func (t trial) with(change func(*trial)) trial {
 // trials are all profiles. Rates are low enough for several trials to run side
 // by side on a small machine; what counts is the use of the limit, not its size.
 var trials = []trial{
-	get("acumatica", "acumatica", 50, "8").with(func(t *trial) {
+	get("acumatica", 50, "8").with(func(t *trial) {
 		t.facts, t.options = "{cores: 4, requests_per_minute: 60000}", []string{"-requests=60000", "-concurrency=4"}
 	}),
-	get("amazon-sp-api", "amazon-sp-api", 5, "1").with(func(t *trial) {
+	get("amazon-sp-api", 5, "1").with(func(t *trial) {
 		t.path, t.limits = "/listings/2021-08-01/items/A1/SKU-0001", map[string]string{}
 	}),
-	get("business-central", "business-central", 62, "1"),
-	get("dataverse", "dataverse", 45, "9").with(func(t *trial) {
+	get("business-central", 62, "1"),
+	get("dataverse", 45, "9").with(func(t *trial) {
 		t.scale, t.options = 50, []string{"-requests=360"}
 		t.limits = map[string]string{"requests": "capacity: 360"}
 	}),
-	get("dynamics365-fno", "fno", 75, "1").with(func(t *trial) {
+	get("dynamics365-fno", 75, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 6}", []string{"-concurrency=6"}
 	}),
-	get("frappe", "frappe", 20, "4").with(func(t *trial) {
+	get("frappe", 20, "4").with(func(t *trial) {
 		t.scale, t.facts, t.options = 600, "{execution_seconds: 6000, workers: 4}", []string{"-requests=6000"}
 	}),
-	get("generic", "generic", 50, "1").with(func(t *trial) {
+	get("generic", 50, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 4}", []string{"-concurrency=4"}
 	}),
-	get("manhattan", "manhattan", 40, "8").with(func(t *trial) {
+	get("manhattan", 40, "8").with(func(t *trial) {
 		t.scale, t.facts, t.options = 600, "{calls_per_hour: 240, concurrency: 8}", []string{"-requests=240"}
 		t.limits = map[string]string{"hourly": "headroom: 0"}
 	}),
-	get("netsuite", "netsuite", 62, "1").with(func(t *trial) {
+	get("netsuite", 62, "1").with(func(t *trial) {
 		t.facts, t.options = "{tier: standard}", []string{"-concurrency=5"}
 		t.limits = map[string]string{"concurrency": "headroom: 0"}
 	}),
-	get("odoo", "odoo", 10, "2").with(func(t *trial) {
+	get("odoo", 10, "2").with(func(t *trial) {
 		t.scale, t.facts = 20, "{hosting: online}"
 	}),
-	get("oracle-fusion", "oracle-fusion", 50, "1").with(func(t *trial) {
+	get("oracle-fusion", 50, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 4}", []string{"-concurrency=4"}
 	}),
-	get("quickbooks-online", "quickbooks", 40, "8").with(func(t *trial) { t.scale = 10 }),
-	get("sage-intacct", "sage-intacct", 25, "1").with(func(t *trial) {
+	get("quickbooks-online", 40, "8").with(func(t *trial) { t.scale = 10 }),
+	get("sage-intacct", 25, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 2}", []string{"-concurrency=2", "-age=1ms"}
 	}),
-	get("salesforce", "salesforce", 50, "10").with(func(t *trial) {
+	get("salesforce", 50, "10").with(func(t *trial) {
 		t.scale, t.options = 20_000, []string{"-requests=216"}
 		t.limits = map[string]string{"daily": "capacity: 216"}
 	}),
-	get("sap-api-management", "sap-api-management", 12, "2").with(func(t *trial) {
+	get("sap-api-management", 12, "2").with(func(t *trial) {
 		t.facts, t.options = "{spike_per_minute: 3000, quota_per_hour: 1000000}", []string{"-rate=50", "-requests=1000000"}
 	}),
-	get("sap-btp-token", "sap-btp-token", 55, "11"),
-	get("sap-business-one", "sap-business-one", 50, "1").with(func(t *trial) {
+	get("sap-btp-token", 55, "11"),
+	get("sap-business-one", 50, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 4}", []string{"-concurrency=4"}
 	}),
-	get("sap-s4hana", "sap-s4hana", 50, "1").with(func(t *trial) {
+	get("sap-s4hana", 50, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 4}", []string{"-concurrency=4"}
 	}),
-	get("shopify-graphql", "shopify-graphql", 40, "8").with(func(t *trial) {
+	get("shopify-graphql", 40, "8").with(func(t *trial) {
 		t.method, t.body, t.cost = "POST", `{"points": 10, "actual": 5}`, "x-headrace: {cost: {points: .points}}"
 		t.scale, t.options = 2, []string{"-requests=1000"}
 	}),
-	get("shopify-rest", "shopify-rest", 40, "8").with(func(t *trial) { t.scale = 20 }),
-	get("workday", "workday", 50, "1").with(func(t *trial) {
+	get("shopify-rest", 40, "8").with(func(t *trial) { t.scale = 20 }),
+	get("workday", 50, "1").with(func(t *trial) {
 		t.facts, t.options = "{concurrency: 4}", []string{"-concurrency=4"}
 	}),
-	get("xero", "xero", 10, "2").with(func(t *trial) {
+	get("xero", 10, "2").with(func(t *trial) {
 		t.scale, t.facts = 10, "{tier: standard}"
 	}),
 }

@@ -109,15 +109,19 @@ func (v *profileView) feedback(w io.Writer) {
 	}
 	fmt.Fprint(w, "\nWhat the system tells of its limits\n")
 	for _, r := range v.Reports {
-		effect := "only adds what others have used"
-		if r.Exact {
-			effect = "replaces the gateway's own count"
-		}
-		fmt.Fprintf(w, "  %s: %s, %s\n", r.Pool, r.From, effect)
+		fmt.Fprintf(w, "  %s: %s, %s\n", r.Pool, r.From, r.effect())
 	}
 	for _, p := range v.Probes {
 		fmt.Fprintf(w, "  %s: GET %s, every %s\n", p.Pool, p.Get, p.Every)
 	}
+}
+
+// effect is what a report does to the gateway's count.
+func (r reportView) effect() string {
+	if r.Exact {
+		return "replaces the gateway's own count"
+	}
+	return "only adds what others have used"
 }
 
 func (v *profileView) writes(w io.Writer) {
@@ -212,11 +216,7 @@ func (v *profileView) markdown(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	for _, r := range v.Reports {
-		effect := "only adds what others have used"
-		if r.Exact {
-			effect = "replaces the gateway's own count"
-		}
-		fmt.Fprintf(w, "- `%s` is told by %s, which %s.\n", r.Pool, r.From, effect)
+		fmt.Fprintf(w, "- `%s` is told by %s, which %s.\n", r.Pool, r.From, r.effect())
 	}
 	for _, p := range v.Probes {
 		fmt.Fprintf(w, "- `%s` is asked for every %s: `GET %s`.\n", p.Pool, p.Every, p.Get)

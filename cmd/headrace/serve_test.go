@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,31 +24,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
 
 // bench is a served workspace in front of a system that answers in words.
 type bench struct {
 	dir, gateway, admin string
-	log                 *lockedBuffer
+	log                 *gatewaytest.Log
 	stop                context.CancelFunc
 	ended               chan error
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 const openDocument = `openapi: 3.0.3
@@ -71,7 +55,7 @@ func serveWorkspace(t *testing.T, system http.HandlerFunc, limits string) *bench
 	t.Helper()
 	erp := httptest.NewServer(system)
 	t.Cleanup(erp.Close)
-	b := &bench{dir: t.TempDir(), log: &lockedBuffer{}, ended: make(chan error, 1)}
+	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}, ended: make(chan error, 1)}
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"+limits)
 	b.write(t, "systems/erp.yaml", "dialect: rest\nurl: "+erp.URL+"\n")
 	b.write(t, "apis/orders/1.0.0/openapi.yaml", fmt.Sprintf(openDocument, "one"))

@@ -128,9 +128,6 @@ func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
 		return nil, b.left(err)
 	}
 	t := b.newTicket(&c)
-	if len(t.admission.Asks) > mostAsks {
-		return nil, &gateway.Error{Problem: gateway.Internal, System: b.system, Cause: fmt.Errorf("%d limits apply to %s", len(t.admission.Asks), c.Operation)}
-	}
 	for i := range t.admission.Asks {
 		if ask := &t.admission.Asks[i]; ask.Units > ask.Pool.Capacity && ask.Pool.Capacity > 0 && !ask.Pool.Free {
 			return nil, &gateway.Error{
@@ -148,7 +145,7 @@ func (b *Budget) Admit(ctx context.Context, c Call) (*Ticket, error) {
 	case c.Wait <= 0 || d.RoomIn > c.Wait:
 		return b.refuse(ctx, t, c.Class, d)
 	}
-	return b.join(ctx, t, &c)
+	return b.join(ctx, t, &c, d)
 }
 
 // attempt admits a call that need not wait. Otherwise the decision tells when
@@ -170,10 +167,6 @@ func (b *Budget) attempt(ctx context.Context, t *Ticket, c specs.Class) (Decisio
 	}
 	return d, err
 }
-
-// mostAsks is how many pools a store is asked for at once: Decision.Refused and
-// Settlement.Pause have a bit for each.
-const mostAsks = 32
 
 // newTicket works out what a call asks for.
 func (b *Budget) newTicket(c *Call) *Ticket {

@@ -71,6 +71,11 @@ func (c *Charge) DecodeNode(n source.Node, ps *source.Problems) {
 	}
 	var keys chargeKeys
 	source.Decode(n, &keys, ps)
+	if measures[keys.By] == 0 { // reported already
+		*c = *PerCall(1)
+		c.Node = n
+		return
+	}
 	*c = Charge{By: keys.By, Unit: measures[keys.By], Request: keys.Request, Answer: keys.Answer, Node: n}
 	c.Unit = c.measure(keys.Unit, c.Unit, ps)
 	if c.Unit <= 0 {

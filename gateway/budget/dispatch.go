@@ -47,15 +47,15 @@ func (b *Budget) estimate(ctx context.Context, t *Ticket, c specs.Class) (Decisi
 	return b.store.Admit(ctx, &probe)
 }
 
-// join stands in line until the call is admitted, its wait is over, or its
-// caller leaves.
-func (b *Budget) join(ctx context.Context, t *Ticket, c *Call) (*Ticket, error) {
-	w := &waiter{call: *c, ticket: t, done: make(chan struct{})}
+// join has a call that was refused stand in line until it is admitted, its wait is
+// over, or its caller leaves.
+func (b *Budget) join(ctx context.Context, t *Ticket, c *Call, d Decision) (*Ticket, error) {
+	w := &waiter{call: *c, ticket: t, decision: d, done: make(chan struct{})}
 	started := time.Now()
 	b.mu.Lock()
 	if !b.makeRoom(c) {
 		b.mu.Unlock()
-		return nil, b.crowded(t, c.Class)
+		return nil, b.crowded(t, c.Class, d)
 	}
 	b.line.arrived++
 	w.arrival = b.line.arrived
@@ -83,7 +83,7 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call) (*Ticket, error) 
 		}
 	}
 	if w.displaced {
-		return nil, b.crowded(t, c.Class)
+		return nil, b.crowded(w.ticket, c.Class, w.decision)
 	}
 	w.ticket.waited = time.Since(started)
 	if err := ctx.Err(); err != nil {
@@ -207,7 +207,7 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 		b.line.claimAll() // nobody else would fare better
 		return idleLook
 	case !d.Granted:
-		if !w.out {
+		if !w.out && w.ticket == t { // otherwise new limits have come, and it is tried again
 			w.decision = d
 			b.line.claim(w, d.Refused)
 		}

@@ -61,10 +61,10 @@
 // # Pace
 //
 // Nothing in a long window keeps unimportant calls from using it up in its first
-// second. Calendar windows and holds of ten minutes and more therefore have a
-// companion: a bucket that refills in the time of a window and holds a tenth of
-// it, or ten calls, which the classes normal and low have to pass, too. It only ever refuses
-// more, so it changes nothing about the argument. The classes high and critical
+// second. Windows of ten seconds and more therefore have a companion: a bucket
+// that refills in the time of a window and holds a tenth of it, or ten calls, which
+// the classes normal and low have to pass, too. It only ever refuses more, so it
+// changes nothing about the argument. The classes high and critical
 // do not pass it; the floors of normal and low do. The price is that what has been
 // left unused early is there for normal and low only at the pace.
 //

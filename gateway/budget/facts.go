@@ -27,6 +27,7 @@ func (f *Fact) DecodeNode(n source.Node, ps *source.Problems) {
 		value, ok := n.Number()
 		if !ok {
 			ps.Add(n, n.Text()+" is not a finite number", "")
+			return
 		}
 		f.Value = value
 	default:

@@ -30,7 +30,7 @@ type Limit struct {
 	Headroom    Portion         `yaml:"headroom" doc:"Units, or a percentage of the limit, left free for traffic that the gateway cannot see."`
 	Enforcement string          `yaml:"enforcement" enum:"hard,soft,billed,advisory" default:"hard" doc:"hard: never exceeded. soft: a call waits for room as long as it may, then goes all the same. billed, advisory: counted and shown, never refused."`
 	Reserves    Reserves        `yaml:"reserves" doc:"Units, or percentages of the limit, kept for a class and those above it, out of the reach of the classes below."`
-	Pace        *Pace           `yaml:"pace" doc:"How much of a long window the classes normal and low may use at once; beyond that they go no faster than the window's average. 10%, and ten calls at least, for calendar windows and holds of 10m and more, off otherwise."`
+	Pace        *Pace           `yaml:"pace" doc:"How much of a long window the classes normal and low may use at once; beyond that they go no faster than the window's average. 10%, and ten calls at least, for windows of 10s and more, off otherwise."`
 	Adaptive    *Shrinking      `yaml:"adaptive" doc:"How the limit shrinks when the system refuses a call although there should be room, and grows back: {floor: 25%, cut: 0.75, recover: 10m} when absent, or off."`
 	Source      string          `yaml:"source" doc:"Where the limit is published: vendor and page."`
 	Evidence    string          `yaml:"evidence" enum:"V,S,M" doc:"How well it is known: V by the vendor's documentation, S by other sources, M from memory."`
@@ -149,10 +149,12 @@ func (Rate) JSONSchema() map[string]any {
 const maxHold = 366 * 24 * time.Hour
 
 // MaxLimits is the largest number of limits that one system may have, and
-// MaxPools that of those that apply to the same call.
+// MaxPools that of the pools that a call may stand in: one for each limit that
+// applies to it, and a second one for each of these that has a pace.
+// Decision.Refused and Settlement.Pause have a bit for each.
 const (
 	MaxLimits = 1000
-	MaxPools  = 24
+	MaxPools  = 32
 )
 
 var limitName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
@@ -182,17 +184,22 @@ func Check(limits []Limit, targets []Target, ps *source.Problems) {
 
 // checkPools finds calls that too many limits apply to.
 func checkPools(limits []Limit, targets []Target, ps *source.Problems) {
-	if len(limits) <= MaxPools {
+	if 2*len(limits) <= MaxPools {
 		return
 	}
 	for _, t := range append([]Target{{}}, targets...) {
 		count := 0
 		for i := range limits {
-			if l := &limits[i]; l.applies(t) {
-				if count++; count == MaxPools+1 {
-					ps.Add(l.Node, fmt.Sprintf("more than %d limits apply to the same calls", MaxPools), "choose the calls of each with calls or operations")
-					return
-				}
+			l := &limits[i]
+			if !l.applies(t) {
+				continue
+			}
+			if count++; l.Paced() != nil {
+				count++
+			}
+			if count > MaxPools {
+				ps.Add(l.Node, fmt.Sprintf("more than %d limits, those with a pace taken twice, apply to the same calls", MaxPools), "choose the calls of each with calls or operations")
+				return
 			}
 		}
 	}

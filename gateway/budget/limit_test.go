@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -125,6 +127,7 @@ func TestProblemsOfLimits(t *testing.T) {
 		{`{name: a, capacity: 5, reserves: {low: 1}}`, `systems/erp.yaml:2:39: limits[0].reserves.low: unknown key "low"; one of critical, high, normal`},
 		{`{name: a, capacity: 5, scope: "{customer}"}`, `systems/erp.yaml:2:35: limits[0].scope: {customer} is not known here; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
 		{`{name: a, capacity: 5, scope: "{app"}`, `systems/erp.yaml:2:35: limits[0].scope: "{app" has a { without its }; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
+		{`{name: a, capacity: 5, scope: app}`, `systems/erp.yaml:2:35: limits[0].scope: "app" is the same for all calls; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
 		{`{name: a, capacity: 5, scope: "app}"}`, `systems/erp.yaml:2:35: limits[0].scope: "app}" has a } without its {; the placeholders are {account}, {principal}, {app}, {operation} and {node}`},
 		{`{name: a, capacity: 5, operations: [createOrder, nothing]}`, `systems/erp.yaml:2:54: limits[0].operations[1]: no operation "nothing" calls this system; write an operationId of an API whose system this is`},
 		{`{name: a, capacity: 5, operations: "["}`, `systems/erp.yaml:2:40: limits[0].operations: "[" is not a selector of operations; write an operationId; * stands for any text`},
@@ -162,6 +165,10 @@ func TestProblemsOfLimits(t *testing.T) {
 		{`{name: a, capacity: 5, hold: 1m, cost: {by: duration, request: .x}}`, `systems/erp.yaml:2:68: limits[0].cost.request: the key "request" has no meaning for a cost by duration; remove it`},
 		{`{name: a, capacity: 5, hold: 1m, cost: {unit: 2}}`, `systems/erp.yaml:2:51: limits[0].cost.unit: the key "unit" has no meaning for a cost by calls; remove it`},
 		{`{name: a, capacity: 5, hold: 1m, cost: {by: duration, estimate: 5}}`, `systems/erp.yaml:2:69: limits[0].cost.estimate: "5" is not valid here; write a duration such as 250ms, 2s, 5m, 24h or 7d`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: parsecs, unit: 2}}`, `systems/erp.yaml:2:49: limits[0].cost.by: "parsecs" is not known here; one of bytes, calls, duration, elements, value`},
+		{`{name: a, capacity: 5, hold: 1m, cost: {by: value, answer: .x, estimate: -1}}`, `systems/erp.yaml:2:78: limits[0].cost.estimate: -1 is out of range; from 0 to 1e12 units`},
+		{`{name: a, capacity: .nan}`, `systems/erp.yaml:2:25: limits[0].capacity: .nan is not a finite number`},
+		{`{name: a, capacity: 5, headroom: .inf}`, `systems/erp.yaml:2:38: limits[0].headroom: .inf is not a finite number`},
 		{`{name: a, capacity: 5, hold: 1m, cost: {by: bytes, unit: 0}}`, `systems/erp.yaml:2:62: limits[0].cost.unit: a unit of nothing`},
 		{`{name: a, capacity: 5, hold: 1m, cost: {by: duration, estimate: 6s}}`, `systems/erp.yaml:2:44: limits[0].cost: a call costs 6 and there are 5: none would ever be admitted`},
 		{`{name: a, capacity: 5, calls: ["POST /orders", "/x"]}`, `systems/erp.yaml:2:52: limits[0].calls[1]: "/x" is not a selector of calls; write a method or * and a path, for example POST /orders/**`},
@@ -233,14 +240,46 @@ func TestShippedLimitsMayFitNothing(t *testing.T) {
 }
 
 func TestTooManyLimitsForTheSameCall(t *testing.T) {
+	const wrong = "apply to the same calls"
+	for _, c := range []struct {
+		limit string
+		most  int
+	}{{"capacity: 1", 32}, {"capacity: 100, hold: 10s", 16}} {
+		for _, count := range []int{c.most, c.most + 1} {
+			var ps source.Problems
+			text := "limits:\n"
+			for i := range count {
+				text += fmt.Sprintf("  - {name: l%d, %s, calls: GET /*}\n", i, c.limit)
+			}
+			Check(parse(t, text, &ps), []Target{{"read", "GET", "/x"}}, &ps)
+			if err := ps.Err(); (err != nil && strings.Contains(err.Error(), wrong)) != (count > c.most) {
+				t.Errorf("%d limits of %s for one call: %v", count, c.limit, err)
+			}
+		}
+	}
+}
+
+// As many pools as a call can stand in are all asked, and the last one is paused, too.
+func TestMostPoolsOfACall(t *testing.T) {
 	var ps source.Problems
 	text := "limits:\n"
-	for i := range MaxPools + 1 {
-		text += fmt.Sprintf("  - {name: l%d, capacity: 1, calls: GET /*}\n", i)
+	for i := range MaxPools / 2 {
+		text += fmt.Sprintf("  - {name: l%d, capacity: 100, hold: 10s}\n", i)
 	}
-	Check(parse(t, text, &ps), []Target{{"read", "GET", "/x"}}, &ps)
-	if err := ps.Err(); err == nil || !strings.Contains(err.Error(), "more than 24 limits apply to the same calls") {
-		t.Errorf("25 limits for one call: %v", err)
+	limits := parse(t, text, &ps)
+	if Check(limits, nil, &ps); ps.Len() > 0 {
+		t.Fatal(ps.Err())
+	}
+	b := New(Options{System: "erp", Limits: limits})
+	ticket, err := b.Admit(t.Context(), Call{})
+	if err != nil || len(ticket.admission.Asks) != MaxPools {
+		t.Fatalf("%d pools are asked: %v", len(ticket.admission.Asks), err)
+	}
+	last := limits[len(limits)-1].Name
+	ticket.Settle(Result{Overload: true, RetryAfter: time.Hour, Pool: last})
+	var e *gateway.Error
+	if _, err := b.Admit(t.Context(), Call{}); !errors.As(err, &e) || e.Pool != last {
+		t.Errorf("after a pause of %s: %v", last, err)
 	}
 }
 
@@ -300,7 +339,7 @@ func TestChargesInUnits(t *testing.T) {
 func TestScopes(t *testing.T) {
 	call := Call{App: "shop", Operation: "createOrder", Principal: "anna/b@x y", Account: "acme", Node: "web1"}
 	for template, want := range map[string]string{
-		"{app}": "pool/shop", "app {app}/{operation}": "pool/app shop/createOrder", "{principal}-": "pool/anna%2Fb@x%20y-", "all": "pool/all", "{account}.{node}": "pool/acme.web1",
+		"{app}": "pool/shop", "app {app}/{operation}": "pool/app shop/createOrder", "{principal}-": "pool/anna%2Fb@x%20y-", "{account}.{node}": "pool/acme.web1",
 	} {
 		s := newScope("pool", template)
 		for range 2 { // made, then known

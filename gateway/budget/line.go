@@ -297,7 +297,7 @@ func (l *line) renew(b *Budget) {
 	}
 	for _, w := range all {
 		l.remove(w)
-		w.ticket = b.newTicket(&w.call)
+		w.ticket, w.decision = b.newTicket(&w.call), Decision{}
 	}
 	for _, w := range all {
 		l.add(w)

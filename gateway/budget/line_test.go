@@ -349,13 +349,13 @@ func TestRetryAfterIsHonestAndSpread(t *testing.T) {
 
 func TestTheLineIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(Options{System: "erp", Limits: []Limit{capacity("l", 1, 0)}, MaxWaiting: 3, MaxWaitingBytes: 1000})
+		b := New(Options{System: "erp", Limits: []Limit{capacity("roomy", 100, 0), capacity("l", 1, 0)}, MaxWaiting: 3, MaxWaitingBytes: 1000})
 		c := &crowd{t: t, b: b, work: time.Second}
 		gate := admit(t, b, Call{})
 		for i := range 3 {
 			c.start(t.Context(), fmt.Sprintf("low%d", i), Call{Class: specs.Low, Wait: time.Hour, Bytes: 100})
 		}
-		if e := refused(t, b, Call{Class: specs.Low, Wait: time.Hour}); e.Detail != "too many calls wait for erp" || e.RetryAfter <= 0 {
+		if e := refused(t, b, Call{Class: specs.Low, Wait: time.Hour}); e.Detail != "too many calls wait for erp" || e.Pool != "l" || e.RetryAfter <= 0 {
 			t.Errorf("the refusal is %+v", e)
 		}
 		c.start(t.Context(), "high", Call{Class: specs.High, Wait: time.Hour, Bytes: 900}) // low2 and low1 make room
@@ -367,6 +367,32 @@ func TestTheLineIsBounded(t *testing.T) {
 		gate.Settle(Result{})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"high", "low0"}, c.seen()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// What the store said of the old limits says nothing of the new ones.
+func TestRefusedAfterNewLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(capacity("a", 1, 0), capacity("b", 1, time.Minute))
+		gate := admit(t, b, Call{Timeout: time.Hour})
+		c := &crowd{t: t, b: b, work: time.Second}
+		ended := make(chan error)
+		go func() {
+			_, err := b.Admit(t.Context(), Call{Class: specs.Normal, Wait: 2 * time.Minute})
+			ended <- err
+		}()
+		synctest.Wait()
+		c.start(t.Context(), "high", Call{Class: specs.High, Wait: 2 * time.Hour}) // is asked for first from now on
+		b.Reconfigure([]Limit{capacity("a", 1, 0)})
+		var e *gateway.Error
+		if err := <-ended; !errors.As(err, &e) || e.Problem.Name != gateway.Saturated.Name || e.Pool != "a" {
+			t.Errorf("the call ends with %v", err)
+		}
+		gate.Settle(Result{})
+		time.Sleep(time.Hour)
+		if diff := cmp.Diff([]string{"high"}, c.seen()); diff != "" {
 			t.Error(diff)
 		}
 	})

@@ -52,11 +52,11 @@ func (t *Ticket) soft(refused uint32) bool {
 	return refused != 0
 }
 
-// crowded refuses a call for which the line has no place.
-func (b *Budget) crowded(t *Ticket, c specs.Class) error {
+// crowded refuses a call for which the line has no place; d is why it would wait.
+func (b *Budget) crowded(t *Ticket, c specs.Class, d Decision) error {
 	return &gateway.Error{
-		Problem: gateway.Saturated, System: b.system, Pool: t.admission.Asks[0].Pool.Name,
-		Detail: "too many calls wait for " + b.system, RetryAfter: b.comeBack(t, c, Decision{}),
+		Problem: gateway.Saturated, System: b.system, Pool: t.admission.Asks[max(d.Pool, 0)].Pool.Name,
+		Detail: "too many calls wait for " + b.system, RetryAfter: b.comeBack(t, c, d),
 	}
 }
 

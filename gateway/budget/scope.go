@@ -59,7 +59,7 @@ func splitScope(template string) (text, words []string, err error) {
 		}
 		text = append(text, before)
 		if !ok {
-			return text, words, nil
+			break
 		}
 		word, remaining, ok := strings.Cut(after, "}")
 		if !ok {
@@ -76,6 +76,10 @@ func splitScope(template string) (text, words []string, err error) {
 		words = append(words, word)
 		rest = remaining
 	}
+	if len(words) == 0 && template != "" {
+		return nil, nil, fmt.Errorf("%q is the same for all calls", template)
+	}
+	return text, words, nil
 }
 
 // newScope makes the scope of a pool; nil when the whole system has one pool.

@@ -1,17 +1,11 @@
 package counter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +14,7 @@ import (
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/counter/countertest"
 	"github.com/headrace/headrace/gateway/counter/redistest"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
 
 func eventually(t *testing.T, what string, holds func() bool) {
@@ -317,7 +312,7 @@ func TestPassword(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var log lockedBuffer
+		var log gatewaytest.Log
 		r := NewRedis(c, RedisOptions{Log: slog.New(slog.NewJSONHandler(&log, nil))})
 		_, err = take(r.Quota("n", 100, hour), "a")
 		if got := r.Standing().Mode; got != mode || (err == nil) != (mode == budget.ModeShared) {
@@ -329,23 +324,6 @@ func TestPassword(t *testing.T) {
 			t.Errorf("the password is shown: %s", text)
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestCluster runs the laws on a Cluster of one node, which refuses scripts
@@ -372,8 +350,8 @@ func TestCluster(t *testing.T) {
 // TestSentinel finds the server by asking a Sentinel.
 func TestSentinel(t *testing.T) {
 	s := redistest.Run(t)
-	sentinel := runSentinel(t, s)
-	c, err := Dial(Address{Hosts: []string{sentinel}, Master: "main"})
+	sentinel := redistest.RunSentinel(t, "main", s)
+	c, err := Dial(Address{Hosts: []string{sentinel.Address}, Master: "main"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,32 +363,4 @@ func TestSentinel(t *testing.T) {
 		v, err := take(l, "a")
 		return err == nil && v.OK
 	})
-}
-
-// runSentinel starts a Sentinel that watches a server as main.
-func runSentinel(t *testing.T, s *redistest.Server) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	host, serverPort, _ := net.SplitHostPort(s.Address)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor main %s %s 1\n", port, dir, host, serverPort)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("redis-sentinel", file)
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; on Debian: apt-get install redis-sentinel", err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	return address
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 func noNotifications() *maintnotifications.Config {
@@ -30,8 +31,8 @@ func awaitMode(t testing.TB, s *Shared, mode string) {
 
 func TestSharedAdmits(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	s := open(t, r.client(), patient("one"))
+	r := redistest.Run(t)
+	s := open(t, clientOf(r.Address), patient("one"))
 	warm(s, "erp")
 	pool := &budget.Pool{Name: "window", Capacity: 2000, Hold: 300 * time.Millisecond}
 	call := func(u budget.Units) *budget.Admission {

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // trips counts what is sent to Redis for admissions.
@@ -62,8 +63,8 @@ func BenchmarkAdmitRedis(b *testing.B) {
 	}
 	for _, n := range []int{1, 3, 6} {
 		b.Run(fmt.Sprintf("pools=%d", n), func(b *testing.B) {
-			r := startServer(b)
-			client, watch := r.client(), r.client()
+			r := redistest.Run(b)
+			client, watch := clientOf(r.Address), clientOf(r.Address)
 			defer watch.Close()
 			s := open(b, client, Options{Replica: "one", Beat: time.Second, Missing: 10 * time.Second, Deadline: 5 * time.Second})
 			awaitMode(b, s, budget.ModeShared)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/budget/budgettest"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // The limits that chaos is tried on: short, so that much happens in little time.
@@ -99,8 +100,8 @@ func (c *chaos) progress(n int) {
 
 func TestChaosNone(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
-	one, two := c.join(r.client(), quick("one")), c.join(r.client(), quick("two"))
+	r := redistest.Run(t)
+	one, two := c.join(clientOf(r.Address), quick("one")), c.join(clientOf(r.Address), quick("two"))
 	awaitMode(t, one.Shared, budget.ModeShared)
 	awaitMode(t, two.Shared, budget.ModeShared)
 	c.progress(300)
@@ -111,8 +112,8 @@ func TestChaosNone(t *testing.T) {
 }
 
 // two starts two replicas that share a Redis through networks of their own.
-func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
-	near, far = startProxy(c, r.address), startProxy(c, r.address)
+func two(c *chaos, r *redistest.Server) (one, other *replica, near, far *proxy) {
+	near, far = startProxy(c, r.Address), startProxy(c, r.Address)
 	one, other = c.join(near.client(), quick("one")), c.join(far.client(), quick("two"))
 	soon(c, "both share", func() bool {
 		a, b := one.Standing("erp"), other.Standing("erp")
@@ -124,13 +125,13 @@ func two(c *chaos, r *server) (one, other *replica, near, far *proxy) {
 
 func TestChaosRedisGoes(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	one, other, _, _ := two(c, r)
-	r.kill()
+	r.Kill()
 	awaitMode(t, one.Shared, budget.ModeAlone)
 	awaitMode(t, other.Shared, budget.ModeAlone)
 	c.progress(100)
-	r.start() // empty
+	r.Start() // empty
 	awaitMode(t, one.Shared, budget.ModeShared)
 	awaitMode(t, other.Shared, budget.ModeShared)
 	c.progress(200)
@@ -139,11 +140,11 @@ func TestChaosRedisGoes(t *testing.T) {
 
 func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	two(c, r)
 	for range 3 {
-		r.kill()
-		r.start()
+		r.Kill()
+		r.Start()
 		c.progress(150)
 	}
 	c.verdict()
@@ -151,11 +152,11 @@ func TestChaosRedisRestartsEmptyAtOnce(t *testing.T) {
 
 func TestChaosRedisRestartsWithItsLog(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t, "--appendonly", "yes")
+	r := redistest.Run(t, "--appendonly", "yes")
 	two(c, r)
 	for range 3 {
-		r.kill()
-		r.start()
+		r.Kill()
+		r.Start()
 		c.progress(150)
 	}
 	c.verdict()
@@ -163,18 +164,18 @@ func TestChaosRedisRestartsWithItsLog(t *testing.T) {
 
 func TestChaosRedisPauses(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	one, _, _, _ := two(c, r)
 	for _, d := range []time.Duration{30, 100, 250, 400} {
-		r.stop()
+		r.Pause()
 		time.Sleep(d * time.Millisecond)
-		r.cont()
+		r.Resume()
 		c.progress(100)
 	}
-	r.stop()
+	r.Pause()
 	awaitMode(t, one.Shared, budget.ModeAlone)
 	c.progress(50)
-	r.cont()
+	r.Resume()
 	awaitMode(t, one.Shared, budget.ModeShared)
 	c.progress(100)
 	c.verdict()
@@ -182,10 +183,10 @@ func TestChaosRedisPauses(t *testing.T) {
 
 func TestChaosFlush(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	two(c, r)
 	for range 4 {
-		if err := r.client().FlushAll(t.Context()).Err(); err != nil {
+		if err := clientOf(r.Address).FlushAll(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		c.progress(150)
@@ -195,7 +196,7 @@ func TestChaosFlush(t *testing.T) {
 
 func TestChaosPartition(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	one, other, near, _ := two(c, r)
 	for _, sever := range []func(bool){
 		func(on bool) { near.cut = on },
@@ -219,7 +220,7 @@ func TestChaosPartition(t *testing.T) {
 
 func TestChaosSlowNetwork(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	_, _, near, far := two(c, r)
 	near.set(func() { near.delay = 40 * time.Millisecond })
 	far.set(func() { far.delay = 110 * time.Millisecond }) // now and then too late
@@ -229,13 +230,13 @@ func TestChaosSlowNetwork(t *testing.T) {
 
 func TestChaosReplicaDies(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	one, other, _, _ := two(c, r)
 	other.die()
 	c.progress(200)
-	again := c.join(r.client(), quick("two")) // under its old name
+	again := c.join(clientOf(r.Address), quick("two")) // under its old name
 	awaitMode(t, again.Shared, budget.ModeShared)
-	third := c.join(r.client(), quick("three"))
+	third := c.join(clientOf(r.Address), quick("three"))
 	awaitMode(t, third.Shared, budget.ModeShared)
 	c.progress(200)
 	one.stop()
@@ -273,13 +274,13 @@ func (c *chaos) violated() {
 
 // What chaos finds is worth something only if it finds the mistakes that one makes.
 func TestChaosFindsMistakes(t *testing.T) {
-	cut := func(c *chaos, r *server) {
+	cut := func(c *chaos, r *redistest.Server) {
 		_, _, near, _ := two(c, r)
 		near.set(func() { near.cut = true })
 	}
-	flush := func(c *chaos, r *server) {
+	flush := func(c *chaos, r *redistest.Server) {
 		two(c, r)
-		client := r.client()
+		client := clientOf(r.Address)
 		c.Cleanup(func() { _ = client.Close() })
 		for range 10 {
 			_ = client.FlushAll(context.Background())
@@ -289,9 +290,9 @@ func TestChaosFindsMistakes(t *testing.T) {
 	for name, plant := range map[string]struct {
 		early bool
 		spoil func(*luaScripts)
-		stir  func(*chaos, *server)
+		stir  func(*chaos, *redistest.Server)
 	}{
-		"settled when sent": {true, nil, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
+		"settled when sent": {true, nil, func(c *chaos, r *redistest.Server) { c.join(clientOf(r.Address), quick("one")) }},
 		"nothing left for the missing": {false, func(s *luaScripts) {
 			s.admit = spoiled("admit", "s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
 		}, cut},
@@ -302,12 +303,12 @@ func TestChaosFindsMistakes(t *testing.T) {
 		}, flush},
 		"the hold is forgotten": {false, func(s *luaScripts) {
 			s.settle = spoiled("settle", "return t + a.hold", "return t")
-		}, func(c *chaos, r *server) { c.join(r.client(), quick("one")) }},
+		}, func(c *chaos, r *redistest.Server) { c.join(clientOf(r.Address), quick("one")) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newChaos(t)
 			c.early, c.spoil = plant.early, plant.spoil
-			plant.stir(c, startServer(t))
+			plant.stir(c, redistest.Run(t))
 			c.violated()
 		})
 	}
@@ -322,21 +323,21 @@ func TestChaosByChance(t *testing.T) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
-			r := startServer(t, "--appendonly", []string{"yes", "no"}[random.IntN(2)])
+			r := redistest.Run(t, "--appendonly", []string{"yes", "no"}[random.IntN(2)])
 			c := newChaos(t)
 			var networks []*proxy
 			for i := range 3 {
-				p := startProxy(t, r.address)
+				p := startProxy(t, r.Address)
 				networks = append(networks, p)
 				c.join(p.client(), quick(fmt.Sprint("replica ", i)))
 			}
 			c.progress(100)
 			any := func() *proxy { return networks[random.IntN(len(networks))] }
-			client := r.client()
+			client := clientOf(r.Address)
 			defer client.Close()
 			happenings := []func(){
-				func() { r.kill(); r.start() },
-				func() { r.stop(); time.Sleep(rand.N(400 * time.Millisecond)); r.cont() },
+				func() { r.Kill(); r.Start() },
+				func() { r.Pause(); time.Sleep(rand.N(400 * time.Millisecond)); r.Resume() },
 				func() { _ = client.FlushAll(t.Context()) },
 				func() { shift(t, r, time.Duration(random.IntN(4)-1)*time.Second) },
 				func() { p := any(); p.set(func() { p.cut = !p.cut }) },

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // A call that ends while Redis' clock is ahead, and those after it when the
@@ -16,8 +17,8 @@ func TestSharedCountsWhatEndsUnderAWrongClock(t *testing.T) {
 	} {
 		t.Run(pool.Name, func(t *testing.T) {
 			t.Parallel()
-			r := startServer(t)
-			s := open(t, r.client(), Options{Replica: "one", Beat: 50 * time.Millisecond, Missing: 2 * time.Second, Deadline: time.Second})
+			r := redistest.Run(t)
+			s := open(t, clientOf(r.Address), Options{Replica: "one", Beat: 50 * time.Millisecond, Missing: 2 * time.Second, Deadline: time.Second})
 			warm(s, "erp")
 			take := func() *budget.Admission {
 				a := &budget.Admission{System: "erp", Asks: []budget.Ask{{Pool: pool, Key: pool.Name, Units: 1000}}, Lease: time.Minute}
@@ -54,8 +55,8 @@ func TestSharedCountsWhatEndsUnderAWrongClock(t *testing.T) {
 // it, does not keep what the old one held.
 func TestSharedCalendarTurns(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	s := open(t, r.client(), patient("one"))
+	r := redistest.Run(t)
+	s := open(t, clientOf(r.Address), patient("one"))
 	warm(s, "erp")
 	pool := &budget.Pool{Name: "seconds", Capacity: 10_000, Calendar: &budget.Calendar{Every: time.Second}}
 	admit := func(n budget.Units) *budget.Admission {

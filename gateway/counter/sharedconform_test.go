@@ -7,6 +7,7 @@ import (
 
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/budget/budgettest"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // patient are options for laws that want Redis to be there, however slow it is.
@@ -21,14 +22,14 @@ func TestSharedConforms(t *testing.T) {
 	for _, replicas := range []int{1, 2} {
 		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
 			t.Parallel()
-			r := startServer(t, "--databases", fmt.Sprint(sets+1))
+			r := redistest.Run(t, "--databases", fmt.Sprint(sets+1))
 			// A cold start takes its time: all sets make theirs together.
 			ready := make(chan []budget.Store, sets)
 			for set := range sets {
 				stores := make([]budget.Store, replicas)
 				shared := make([]*Shared, replicas)
 				for i := range stores {
-					o := *r.client().Options()
+					o := *clientOf(r.Address).Options()
 					o.DB = set + 1
 					shared[i] = open(t, newClient(&o), patient(fmt.Sprint("replica ", i)))
 					stores[i] = shared[i]
@@ -56,9 +57,9 @@ func TestSharedConforms(t *testing.T) {
 
 // warm has a system known to Redis, with the lease that calls will have.
 func warm(s *Shared, system string) {
-	gate := &budget.Pool{Name: "gate"}
+	wide := &budget.Pool{Name: "wide", Capacity: 1 << 50} // what no limit holds back asks nobody
 	for range 10_000 {
-		a := budget.Admission{System: system, Asks: []budget.Ask{{Pool: gate, Key: "*"}}, Lease: time.Minute}
+		a := budget.Admission{System: system, Asks: []budget.Ask{{Pool: wide, Key: "wide", Units: 1}}, Lease: time.Minute}
 		if d, err := s.Admit(s.ctx, &a); err == nil && d.Granted {
 			_ = s.Settle(s.ctx, &a, budget.Settlement{Outcome: budget.Unsent})
 			return
@@ -69,8 +70,8 @@ func warm(s *Shared, system string) {
 
 func TestSharedModel(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	one, two := open(t, r.client(), patient("one")), open(t, r.client(), patient("two"))
+	r := redistest.Run(t)
+	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
 	budgettest.Model(t, 20, one, two)

@@ -1,34 +1,24 @@
 package counter
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // The server fails and its replica is promoted, which may have missed the last
 // writes.
 func TestChaosFailover(t *testing.T) {
 	c := newChaos(t)
-	master := startServer(t)
-	slave := startServer(t, "--replicaof", "127.0.0.1", master.port())
-	sentinel := &server{t: t, program: "redis-sentinel", address: freeAddress(t), dir: t.TempDir()}
-	conf := filepath.Join(sentinel.dir, "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor hr 127.0.0.1 %s 1\nsentinel down-after-milliseconds hr 300\nsentinel failover-timeout hr 1000\n", sentinel.port(), sentinel.dir, master.port())
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sentinel.args = []string{conf}
-	t.Cleanup(sentinel.kill)
-	sentinel.start()
-	watch := redis.NewSentinelClient(&redis.Options{Addr: sentinel.address})
+	master := redistest.Run(t)
+	slave := redistest.Run(t, "--replicaof", "127.0.0.1", master.Port())
+	sentinel := redistest.RunSentinel(t, "hr", master, "down-after-milliseconds hr 300", "failover-timeout hr 1000")
+	watch := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Address})
 	defer watch.Close()
 	eventually(t, "the sentinel knows the replica", func() bool {
 		replicas, err := watch.Replicas(t.Context(), "hr").Result()
@@ -37,16 +27,16 @@ func TestChaosFailover(t *testing.T) {
 
 	client := func() redis.UniversalClient {
 		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: "hr", SentinelAddrs: []string{sentinel.address}, ContextTimeoutEnabled: true, MaxRetries: -1, DialTimeout: time.Second,
+			MasterName: "hr", SentinelAddrs: []string{sentinel.Address}, ContextTimeoutEnabled: true, MaxRetries: -1, DialTimeout: time.Second,
 		})
 	}
 	one, other := c.join(client(), quick("one")), c.join(client(), quick("two"))
 	awaitMode(t, one.Shared, budget.ModeShared)
 	awaitMode(t, other.Shared, budget.ModeShared)
 	c.progress(100)
-	master.kill()
+	master.Kill()
 	awaitMode(t, one.Shared, budget.ModeAlone)
-	promoted := slave.client()
+	promoted := clientOf(slave.Address)
 	defer promoted.Close()
 	eventually(t, "the replica is promoted", func() bool {
 		role, err := promoted.Do(t.Context(), "ROLE").Slice()
@@ -63,8 +53,8 @@ func TestSharedOnCluster(t *testing.T) {
 	t.Parallel()
 	var addresses []string
 	for range 3 {
-		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-		addresses = append(addresses, s.address)
+		s := redistest.Run(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		addresses = append(addresses, s.Address)
 	}
 	create := exec.Command("redis-cli", append(append([]string{"--cluster", "create"}, addresses...), "--cluster-yes")...)
 	if out, err := create.CombinedOutput(); err != nil {
@@ -120,15 +110,15 @@ func TestSharedOnCluster(t *testing.T) {
 }
 
 // shift puts Redis' clock forward or back, as far as our scripts can tell.
-func shift(t *testing.T, r *server, d time.Duration) {
+func shift(t *testing.T, r *redistest.Server, d time.Duration) {
 	t.Helper()
-	c := r.client()
+	c := clientOf(r.Address)
 	defer c.Close()
 	const script = `local c = redis.call('HGET', KEYS[1], 'c')
 if not c then return 0 end
 local last, skew = struct.unpack('<dd', c)
 return redis.call('HSET', KEYS[1], 'c', struct.pack('<dd', last, skew + ARGV[1]))`
-	if err := c.Eval(t.Context(), script, []string{"{hr:erp}"}, d.Microseconds()).Err(); err != nil {
+	if err := c.Eval(t.Context(), script, []string{"hr:{erp}"}, d.Microseconds()).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -137,7 +127,7 @@ func TestChaosClock(t *testing.T) {
 	for _, d := range []time.Duration{10 * time.Second, -10 * time.Second, time.Second, 400 * time.Millisecond, -100 * time.Millisecond} {
 		t.Run(d.String(), func(t *testing.T) {
 			c := newChaos(t)
-			r := startServer(t)
+			r := redistest.Run(t)
 			one, other, _, _ := two(c, r)
 			for range 3 {
 				shift(t, r, d)

@@ -106,5 +106,5 @@ func Forget(ctx context.Context, c Client, system, replica string) error {
 // systemKeys is the key of all that is known of a system. What is in braces
 // decides on the slot of a Cluster.
 func systemKeys(system string) []string {
-	return []string{"{hr:" + strings.NewReplacer("{", "(", "}", ")").Replace(system) + "}"}
+	return []string{"hr:{" + strings.NewReplacer("{", "(", "}", ")").Replace(system) + "}"}
 }

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
 // fields counts what Redis keeps of a system under names that begin with a prefix.
-func fields(t *testing.T, r *server, prefix string) int {
+func fields(t *testing.T, r *redistest.Server, prefix string) int {
 	t.Helper()
-	c := r.client()
+	c := clientOf(r.Address)
 	defer c.Close()
 	names, err := c.HKeys(t.Context(), systemKeys("erp")[0]).Result()
 	if err != nil {
@@ -27,22 +28,33 @@ func fields(t *testing.T, r *server, prefix string) int {
 	return n
 }
 
-// skip has everything happen so much earlier: what Redis knows of times is put back.
-func skip(t *testing.T, r *server, s *Shared, d time.Duration) {
+// skip lets time pass for Redis and for the replicas that are there.
+func skip(t *testing.T, r *redistest.Server, d time.Duration, there ...*Shared) {
 	t.Helper()
-	y := s.system("erp")
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.clock.at += float64(d.Microseconds())
+	for _, s := range there {
+		y := s.system("erp")
+		y.mu.Lock()
+		y.clock.at += float64(d.Microseconds())
+		y.mu.Unlock()
+	}
 	shift(t, r, d)
+	since := time.Now()
+	for _, s := range there {
+		soon(t, "it is heard of again", func() bool {
+			y := s.system("erp")
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			return y.beatHeard.After(since) && y.mode == budget.ModeShared
+		})
+	}
 }
 
 // Pools that a scope made are removed when they hold nothing, those that hold
 // anything stay, and the whole ends some day.
 func TestSharedSweepsIdlePools(t *testing.T) {
 	t.Parallel()
-	r := startServer(t)
-	s := open(t, r.client(), patient("one"))
+	r := redistest.Run(t)
+	s := open(t, clientOf(r.Address), patient("one"))
 	warm(s, "erp")
 	day := &budget.Calendar{Every: 24 * time.Hour}
 	pools := []*budget.Pool{
@@ -76,7 +88,7 @@ func TestSharedSweepsIdlePools(t *testing.T) {
 	if n := fields(t, r, "p:"); n < scopes*len(pools) {
 		t.Fatalf("%d pools are known before anything is over", n)
 	}
-	skip(t, r, s, 40*24*time.Hour)
+	skip(t, r, 40*24*time.Hour, s)
 	held := func() {
 		a := &budget.Admission{System: "erp", Lease: time.Hour}
 		for _, p := range pools {
@@ -92,7 +104,7 @@ func TestSharedSweepsIdlePools(t *testing.T) {
 	if f, h := fields(t, r, "f:"), fields(t, r, "h:"); f != len(pools) || h != 0 {
 		t.Errorf("%d slices under way and %d held are left, want %d and none", f, h, len(pools))
 	}
-	c := r.client()
+	c := clientOf(r.Address)
 	defer c.Close()
 	if ttl := c.TTL(t.Context(), systemKeys("erp")[0]).Val(); ttl < 40*24*time.Hour {
 		t.Errorf("all ends in %s", ttl)
@@ -103,7 +115,7 @@ func TestSharedSweepsIdlePools(t *testing.T) {
 // A pool that is removed and made again admits no more than it would have.
 func TestSharedSweepKeepsLimits(t *testing.T) {
 	c := newChaos(t)
-	r := startServer(t)
+	r := redistest.Run(t)
 	c.spoil = func(s *luaScripts) {
 		// Without the rest that a pool has, it is removed whenever it holds nothing.
 		s.beat = spoiled("beat", "now < h[SEEN] + SHORTER_AFTER", "false")

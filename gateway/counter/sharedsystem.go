@@ -210,7 +210,24 @@ func (y *system) beats() {
 		}
 		y.step()
 		timer.Reset(y.pause())
+		if !y.apart() {
+			continue
+		}
+		// What failed is tried again after the pause, however many calls ask for it.
+		select {
+		case <-y.store.ctx.Done():
+			return
+		case <-timer.C:
+			timer.Reset(0)
+		}
 	}
+}
+
+// apart tells that Redis has not answered as it should.
+func (y *system) apart() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.failures > 0
 }
 
 func (y *system) pause() time.Duration {
@@ -285,7 +302,9 @@ func (y *system) beat() (more bool) {
 	heard := time.Now()
 	y.mu.Lock()
 	if err != nil || heard.Sub(sent) > o.Deadline { // one that is late tells little of the clock
-		y.failures++
+		if y.failures++; y.failures == 1 && err != nil {
+			o.Log.Warn("the counts of a system's limits are out of reach", "system", y.name, "error", err.Error())
+		}
 		if refusedByServer(err) {
 			y.beatSent = before
 		}

@@ -121,7 +121,7 @@
 // 429 {error:{code: Application_TooManyRequests, message}} with Retry-After
 // (secondary); the bodies of 503 and 408 are assumed.
 //
-// # fno
+// # dynamics365-fno
 //
 // Dynamics 365 Finance & Operations. Only the limit by resources is in force (vendor),
 // without a number: 12 at once (assumed; Options.Concurrency), and Options.Rate calls a second.
@@ -215,7 +215,7 @@
 //
 // 429 with GW-0010 (secondary), in XML or JSON, without a hint.
 //
-// # quickbooks
+// # quickbooks-online
 //
 // Limits (vendor): 500 a minute for a realm (Options.Requests), 10 a second for a realm and
 // app (Authorization), batches 40 a minute for a realm and app and 120 for a realm, 800 a

@@ -61,8 +61,8 @@ func borders() []border {
 		{kind: "dataverse", limit: "concurrency", path: dvAccounts, fits: 52, under: true, status: 429, sign: `"code":"0x80072326"`},
 		{kind: "business-central", limit: "requests", path: anyPath, fits: 6000, opens: 5 * minute, status: 429, sign: `"code":"Application_TooManyRequests","message":"Too many requests reached. Actual (6001). Maximum (6000)."`, says: map[string]string{"Retry-After": "300"}},
 		{kind: "business-central", limit: "connections", path: anyPath, fits: 100, under: true, status: 429, sign: `Actual (101). Maximum (100).`},
-		{kind: "fno", limit: "resources", path: "/data/CustomersV3", fits: 12, under: true, status: 429, sign: "due to system experiencing high resource utilization.", says: map[string]string{"Retry-After": "30"}},
-		{kind: "fno", limit: "rate", o: Options{Rate: 20, Concurrency: 100}, path: anyPath, fits: 20, opens: time.Second, status: 429, sign: "high resource utilization"},
+		{kind: "dynamics365-fno", limit: "resources", path: "/data/CustomersV3", fits: 12, under: true, status: 429, sign: "due to system experiencing high resource utilization.", says: map[string]string{"Retry-After": "30"}},
+		{kind: "dynamics365-fno", limit: "rate", o: Options{Rate: 20, Concurrency: 100}, path: anyPath, fits: 20, opens: time.Second, status: 429, sign: "high resource utilization"},
 		{
 			kind: "salesforce", limit: "daily", o: Options{Requests: 500}, path: "/services/data/v62.0/query", fits: 500, opens: 24 * hour, status: 403,
 			sign: `[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]`, says: map[string]string{"Sforce-Limit-Info": "api-usage=500/500", "Retry-After": ""},
@@ -72,7 +72,7 @@ func borders() []border {
 		{kind: "sap-api-management", limit: "quota", o: Options{Rate: 1e9, Requests: 7, Latency: time.Microsecond}, path: anyPath, fits: 7, opens: 5 * minute, status: 429, sign: "policies.ratelimit.QuotaViolation", says: none},
 		{kind: "sap-business-one", limit: "node", path: anyPath, fits: 8, under: true, status: 502, sign: "<h1>Proxy Error</h1>", says: map[string]string{"Content-Type": "text/html; charset=iso-8859-1", "Retry-After": ""}},
 		{kind: "acumatica", limit: "processed", o: Options{Concurrency: 16, Requests: 1000}, path: anyPath, fits: 36, under: true, status: 429, sign: "declined", says: none},
-		{kind: "quickbooks", limit: "realm-app-second", path: "/v3/company/42/query", fits: 10, opens: time.Second, status: 429, sign: "message=ThrottleExceeded; errorCode=003001; statusCode=429", says: none},
+		{kind: "quickbooks-online", limit: "realm-app-second", path: "/v3/company/42/query", fits: 10, opens: time.Second, status: 429, sign: "message=ThrottleExceeded; errorCode=003001; statusCode=429", says: none},
 		{kind: "xero", limit: "minute", path: "/api.xro/2.0/Invoices", fits: 60, opens: minute, status: 429, says: map[string]string{"X-Rate-Limit-Problem": "minute", "Retry-After": "60", "X-MinLimit-Remaining": "0", "X-DayLimit-Remaining": "4940", "X-AppMinLimit-Remaining": "9940"}},
 		{kind: "xero", limit: "concurrent", path: anyPath, fits: 5, under: true, status: 429, says: map[string]string{"X-Rate-Limit-Problem": "concurrent", "Retry-After": ""}},
 		{kind: "shopify-rest", limit: "calls", path: "/admin/api/2024-10/products.json", fits: 40, opens: 500 * time.Millisecond, about: time.Millisecond, status: 429, sign: "Exceeded 2 calls per second for api client.", says: map[string]string{"Retry-After": "1.0", "X-Shopify-Shop-Api-Call-Limit": "40/40"}},
@@ -338,7 +338,7 @@ func TestForeignTrafficUsesTheSameLimit(t *testing.T) {
 
 // Calls over a real connection and foreign ones at once: for the race detector.
 func TestForeignTrafficBesideRealCalls(t *testing.T) {
-	for _, kind := range []string{"dataverse", "business-central", "amazon-sp-api", "quickbooks"} {
+	for _, kind := range []string{"dataverse", "business-central", "amazon-sp-api", "quickbooks-online"} {
 		s := start(t, kind, Options{Foreign: 1000, Scale: 100, Latency: 100 * time.Microsecond})
 		server := httptest.NewServer(s)
 		var callers sync.WaitGroup
@@ -490,7 +490,7 @@ func TestSalesforceUpsertHasOneEffect(t *testing.T) {
 
 func TestFinanceAndOperationsPauseGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, "fno", Options{Concurrency: 1, Latency: time.Hour})
+		s := start(t, "dynamics365-fno", Options{Concurrency: 1, Latency: time.Hour})
 		occupy(s, 1, "GET", anyPath)
 		for _, pause := range []string{"30", "60", "120", "240", "300"} {
 			if _, h := want(t, s, 429, "GET", anyPath, ""); h.Get("Retry-After") != pause {
@@ -732,7 +732,7 @@ func TestIntacct(t *testing.T) {
 
 func TestQuickBooksOtherLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, "quickbooks", Options{})
+		s := start(t, "quickbooks-online", Options{})
 		call := func(status int, realm, method, what, body, app string) {
 			t.Helper()
 			if got, text, _ := send(s, method, "/v3/company/"+realm+"/"+what, body, "Authorization", app); got != status {
@@ -902,11 +902,11 @@ func TestOdooWorksOneAfterAnother(t *testing.T) {
 // The shelves of each kind, one reading and one writing call.
 func TestSurfaces(t *testing.T) {
 	for _, c := range []struct{ kind, method, path, body, sign string }{
-		{"fno", "GET", "/data/ReleasedProductsV2", "", `{"value":[{`},
-		{"fno", "POST", "/data/SalesOrderHeadersV2", `{"Ref":"1"}`, `"Ref":"1"`},
+		{"dynamics365-fno", "GET", "/data/ReleasedProductsV2", "", `{"value":[{`},
+		{"dynamics365-fno", "POST", "/data/SalesOrderHeadersV2", `{"Ref":"1"}`, `"Ref":"1"`},
 		{"sap-api-management", "POST", "/orders", `{"Ref":"1"}`, `"Ref":"1"`},
-		{"quickbooks", "GET", "/v3/company/1/query?query=select+*+from+Customer", "", `{"QueryResponse":{"Customer":[`},
-		{"quickbooks", "POST", "/v3/company/1/invoice?requestid=1", `{"DocNumber":"1"}`, `{"Invoice":{"DocNumber":"1"`},
+		{"quickbooks-online", "GET", "/v3/company/1/query?query=select+*+from+Customer", "", `{"QueryResponse":{"Customer":[`},
+		{"quickbooks-online", "POST", "/v3/company/1/invoice?requestid=1", `{"DocNumber":"1"}`, `{"Invoice":{"DocNumber":"1"`},
 		{"shopify-rest", "POST", "/admin/api/2024-10/orders.json", `{"note":"x"}`, `{"order":{`},
 		{"amazon-sp-api", "PUT", "/listings/2021-08-01/items/s/k", `{"productType":"VALVE"}`, `{"payload":{`},
 		{"frappe", "POST", "/api/resource/Sales%20Order", `{"customer":"C0001"}`, `{"data":{"customer":"C0001"`},

@@ -31,6 +31,7 @@ func (b *builder) system(name string, n source.Node) *system {
 	}()
 	source.Decode(n, settings, b.problems)
 	settings.resolve(profile, b.problems)
+	b.idleProbes(settings, profile)
 	s := &system{
 		name: name, settings: settings, fleet: b.fleet, dialect: dialects[settings.Dialect],
 		correlationHeader: http.CanonicalHeaderKey(settings.CorrelationHeader), forwarded: settings.Forwarded, passOn: map[string]bool{},

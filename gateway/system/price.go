@@ -285,3 +285,13 @@ func (o *outgoing) size() int64 {
 	}
 	return int64(len(o.body))
 }
+
+// held is the memory that the bodies of a call take while it waits: the caller's,
+// and the one that was made of it where that is another.
+func (o *outgoing) held(body []byte) int {
+	n := len(body)
+	if len(o.body) > 0 && (n == 0 || &o.body[0] != &body[0]) {
+		n += len(o.body)
+	}
+	return n
+}

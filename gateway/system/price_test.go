@@ -174,3 +174,19 @@ func TestCostsOfOtherCalls(t *testing.T) {
 		t.Errorf("used %g", used)
 	}
 }
+
+func TestHeldBytes(t *testing.T) {
+	body := []byte("12345")
+	for _, c := range []struct {
+		name       string
+		body, sent []byte
+		want       int
+	}{
+		{"nothing", nil, nil, 0}, {"not sent", body, nil, 5}, {"passed on", body, body, 5},
+		{"made of it", body, []byte("1234567"), 12}, {"made of nothing", nil, []byte("123"), 3},
+	} {
+		if got := (&outgoing{body: c.sent}).held(c.body); got != c.want {
+			t.Errorf("%s: %d bytes are held, want %d", c.name, got, c.want)
+		}
+	}
+}

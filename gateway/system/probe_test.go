@@ -1,7 +1,6 @@
 package system
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,29 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
-
-// safeLog is a log that may be read while it is written.
-type safeLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *safeLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *safeLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // eventually waits until something holds; the test fails when it never does.
 func eventually(t *testing.T, what string, holds func() bool) {
@@ -87,7 +69,7 @@ func TestProbes(t *testing.T) {
 	t.Setenv("PROBE_SECRET", "s3cr3t")
 	l := &limited{}
 	l.say(200, `{"max":8,"day":50,"used":20}`)
-	log := &safeLog{}
+	log := &gatewaytest.Log{}
 	p := plan{system: probing, paths: at("GET", "/x", "x", "")}
 	w := open(t, p, l)
 	w.fleet.log = slog.New(slog.NewTextHandler(log, nil))

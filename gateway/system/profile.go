@@ -89,9 +89,28 @@ func (m *merger) lists() map[string]func(mine, theirs source.Node) bool {
 		"reports": func(mine, theirs source.Node) bool {
 			return text(mine, "pool") == text(theirs, "pool") && http.CanonicalHeaderKey(text(mine, "header")) == http.CanonicalHeaderKey(text(theirs, "header"))
 		},
-		"probes": func(mine, theirs source.Node) bool {
-			return text(mine, "get") == text(theirs, "get") && text(mine, "call", "method") == text(theirs, "call", "method") && text(mine, "call", "path") == text(theirs, "call", "path")
-		},
+		"probes": sameProbe,
+	}
+}
+
+// sameProbe tells whether two probes make the same call.
+func sameProbe(a, b source.Node) bool {
+	return text(a, "get") == text(b, "get") && text(a, "call", "method") == text(b, "call", "method") && text(a, "call", "path") == text(b, "call", "path")
+}
+
+// idleProbes reports probes that are off and turn none of the profile off.
+func (b *builder) idleProbes(s *Settings, p *profiles.Profile) {
+	for i := range s.Probes {
+		probe := &s.Probes[i]
+		if !probe.off() || !probe.Node.Get("every").Exists() {
+			continue
+		}
+		at := probe.Node.At("every")
+		if p == nil {
+			b.problems.Add(at, "a probe that is off does nothing", "remove it")
+		} else if !slices.ContainsFunc(p.System.Get("probes").Items(), func(theirs source.Node) bool { return sameProbe(probe.Node, theirs) }) {
+			b.problems.Add(at, fmt.Sprintf("the profile %s has no probe that makes this call", p.Name), "headrace profiles show "+p.Name+" tells its probes")
+		}
 	}
 }
 

@@ -134,18 +134,21 @@ func TestProfileUnderAFile(t *testing.T) {
 // A problem stands in the workspace, at what brings it up.
 func TestProfileProblems(t *testing.T) {
 	for system, want := range map[string]string{
-		"profile: netsuit":                                              `systems/erp.yaml:2:10: profile: there is no profile "netsuit"; did you mean "netsuite"?`,
-		"profile: [netsuite]":                                           `systems/erp.yaml:2:10: profile: expected a string, found a list`,
-		"profile: ../netsuite":                                          `systems/erp.yaml:2:10: profile: there is no profile "../netsuite"`,
-		"profile: netsuite\nfacts: {tier: premum}":                      `systems/erp.yaml:3:15: facts.tier: "premum" is not known here; did you mean "premium"?`,
-		"profile: netsuite\nfacts: {tiers: premium}":                    `systems/erp.yaml:3:9: facts.tiers: the profile netsuite has no fact "tiers"; did you mean "tier"?`,
-		"profile: netsuite\nfacts: {suitecloud_plus: -1}":               `systems/erp.yaml:3:8: facts: limits[0].capacity of the profile: the capacity is -5; it must be between 0.001 and 1e12`,
-		"profile: netsuite\nlimits: [{name: concurrency, headroom: 5}]": `systems/erp.yaml:3:40: limits[0].headroom: the headroom of 5 leaves nothing of the capacity of 5; leave room for at least one call`,
-		"profile: netsuite\nlimits: [{name: concurrency, heedroom: 5}]": `systems/erp.yaml:3:30: limits[0].heedroom: unknown key "heedroom"; did you mean "headroom"?`,
-		"profile: netsuite\nlimits: {name: concurrency}":                `systems/erp.yaml:3:9: limits: expected a list, found a mapping`,
-		"profile: netsuite\noverload: [{status: 429, pool: requests}]":  `systems/erp.yaml:3:32: overload[0].pool: there is no limit "requests"; one of concurrency`,
-		"profile: netsuite\ndialect: jsonrpc":                           `systems/erp.yaml:2:10: profile: probes[0].get of the profile: a call of jsonrpc is no GET; set call with its method`,
-		"facts: {tier: premium}":                                        `systems/erp.yaml:2:15: facts.tier: no limit depends on the fact "tier"; remove it`,
+		"profile: netsuit":                                                                         `systems/erp.yaml:2:10: profile: there is no profile "netsuit"; did you mean "netsuite"?`,
+		"profile: [netsuite]":                                                                      `systems/erp.yaml:2:10: profile: expected a string, found a list`,
+		"profile: ../netsuite":                                                                     `systems/erp.yaml:2:10: profile: there is no profile "../netsuite"`,
+		"profile: netsuite\nfacts: {tier: premum}":                                                 `systems/erp.yaml:3:15: facts.tier: "premum" is not known here; did you mean "premium"?`,
+		"profile: netsuite\nfacts: {tiers: premium}":                                               `systems/erp.yaml:3:9: facts.tiers: the profile netsuite has no fact "tiers"; did you mean "tier"?`,
+		"profile: netsuite\nfacts: {suitecloud_plus: -1}":                                          `systems/erp.yaml:3:8: facts: limits[0].capacity of the profile: the capacity is -5; it must be between 0.001 and 1e12`,
+		"profile: netsuite\nlimits: [{name: concurrency, headroom: 5}]":                            `systems/erp.yaml:3:40: limits[0].headroom: the headroom of 5 leaves nothing of the capacity of 5; leave room for at least one call`,
+		"profile: netsuite\nlimits: [{name: concurrency, heedroom: 5}]":                            `systems/erp.yaml:3:30: limits[0].heedroom: unknown key "heedroom"; did you mean "headroom"?`,
+		"profile: netsuite\nlimits: {name: concurrency}":                                           `systems/erp.yaml:3:9: limits: expected a list, found a mapping`,
+		"profile: netsuite\noverload: [{status: 429, pool: requests}]":                             `systems/erp.yaml:3:32: overload[0].pool: there is no limit "requests"; one of concurrency`,
+		"profile: netsuite\nprobes: [{get: /governanceLimits, every: 0s}]":                         `systems/erp.yaml:3:42: probes[0].every: the profile netsuite has no probe that makes this call; headrace profiles show netsuite tells its probes`,
+		"profile: netsuite\nprobes: [{get: /services/rest/system/v1/governanceLimits, every: 0s}]": "",
+		"probes: [{get: /limits, every: 0s}]":                                                      `systems/erp.yaml:2:32: probes[0].every: a probe that is off does nothing; remove it`,
+		"profile: netsuite\ndialect: jsonrpc":                                                      `systems/erp.yaml:2:10: profile: probes[0].get of the profile: a call of jsonrpc is no GET; set call with its method`,
+		"facts: {tier: premium}":                                                                   `systems/erp.yaml:2:15: facts.tier: no limit depends on the fact "tier"; remove it`,
 	} {
 		call := ""
 		if strings.Contains(system, "jsonrpc") {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/gateway/budget/profiles"
 	"github.com/headrace/headrace/gateway/sim"
 )
 
@@ -34,6 +35,14 @@ func (w *world) fault(text string) {
 	resp.Body.Close()
 	if resp.StatusCode >= 300 {
 		w.t.Fatal(resp.Status)
+	}
+}
+
+func TestEveryProfileHasItsSimulator(t *testing.T) {
+	for _, name := range profiles.Names() {
+		if _, err := sim.New(name, sim.Options{}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

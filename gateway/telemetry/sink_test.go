@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
 
 func openTestSink(t *testing.T, w io.Writer) *sink {
@@ -22,7 +24,7 @@ func openTestSink(t *testing.T, w io.Writer) *sink {
 
 func TestLinesAreWrittenSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &page{}
+		out := &gatewaytest.Log{}
 		s := openTestSink(t, out)
 		for range 3 {
 			time.Sleep(time.Hour)
@@ -39,7 +41,7 @@ func TestLinesAreWrittenSoon(t *testing.T) {
 
 func TestManyLinesAreWrittenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &page{}
+		out := &gatewaytest.Log{}
 		s := openTestSink(t, out)
 		s.Write([]byte(strings.Repeat("x", flushSize-1) + "\n"))
 		synctest.Wait()
@@ -51,7 +53,7 @@ func TestManyLinesAreWrittenAtOnce(t *testing.T) {
 
 func TestCloseWritesWhatIsPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &page{}
+		out := &gatewaytest.Log{}
 		s := openTestSink(t, out)
 		s.Write([]byte("one\n"))
 		s.Write([]byte("two\n"))
@@ -67,13 +69,13 @@ func TestCloseWritesWhatIsPending(t *testing.T) {
 
 // stuck is a writer that waits until it is let go.
 type stuck struct {
-	page
+	gatewaytest.Log
 	free chan struct{}
 }
 
 func (s *stuck) Write(b []byte) (int, error) {
 	<-s.free
-	return s.page.Write(b)
+	return s.Log.Write(b)
 }
 
 func TestASlowWriterLosesLinesAndDelaysNobody(t *testing.T) {

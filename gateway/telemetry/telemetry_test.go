@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -9,35 +8,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 	"github.com/headrace/headrace/specs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// page is a log that can be read while it is written.
-type page struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (p *page) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.Write(b)
-}
-
-func (p *page) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.String()
-}
 
 // quiet takes away what the environment says about exports.
 func quiet(t testing.TB) {
@@ -50,9 +31,9 @@ func quiet(t testing.TB) {
 
 // open opens a Telemetry that is closed with the test. Variables of the
 // environment are set before.
-func open(t testing.TB, level slog.Level) (*Telemetry, *page) {
+func open(t testing.TB, level slog.Level) (*Telemetry, *gatewaytest.Log) {
 	t.Helper()
-	log := &page{}
+	log := &gatewaytest.Log{}
 	tel, err := Open(t.Context(), Options{Version: "1.2.3", LogWriter: log, LogLevel: level})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +100,7 @@ func expectLines(t testing.TB, text string, lines ...string) {
 }
 
 // logged waits for the log and decodes its lines.
-func logged(t testing.TB, tel *Telemetry, log *page) []map[string]any {
+func logged(t testing.TB, tel *Telemetry, log *gatewaytest.Log) []map[string]any {
 	t.Helper()
 	shut(t, tel)
 	var lines []map[string]any
@@ -142,7 +123,7 @@ func TestOpenRefusesVariablesItCannotFollow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			quiet(t)
 			t.Setenv(name, value)
-			tel, err := Open(t.Context(), Options{LogWriter: &page{}})
+			tel, err := Open(t.Context(), Options{LogWriter: &gatewaytest.Log{}})
 			if err == nil {
 				shut(t, tel)
 				t.Fatal("accepted")

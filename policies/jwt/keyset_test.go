@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 	"github.com/headrace/headrace/policies/policytest"
 )
 
@@ -138,29 +139,11 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// lockedLog is written to by fetches aside.
-type lockedLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 func TestOutage(t *testing.T) {
 	es := freshES256(t, "key")
 	i := newIDP(t, es)
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedLog
+		var log gatewaytest.Log
 		s := newState(slog.New(slog.NewTextHandler(&log, nil)))
 		call := caller(t, s, i.URL, ", refresh: 10m, max_stale: 1h")
 		token := func() string {

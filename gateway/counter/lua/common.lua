@@ -422,6 +422,8 @@ local function pool(stored, s, a, by, lease, now)
       advance(h, s, a, now)
       local _, reshape = seldom()
       reshape(h, s, a, by, now)
+    else
+      h[SEEN] = now
     end
     if h[HOLD] > a.hold then a.hold = h[HOLD] end
   else

@@ -25,6 +25,8 @@ type Server struct {
 	dir  string
 	args []string
 	cmd  *exec.Cmd
+	// sentinel servers are configured by a file alone.
+	sentinel bool
 }
 
 // Run starts a server without persistence. args are further words of its
@@ -40,27 +42,64 @@ func Run(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// free finds a loopback port that nobody listens on.
-func free(t testing.TB) string {
+// RunSentinel starts a Sentinel that watches a server by a name. settings are further
+// lines of its configuration, each after the word sentinel.
+func RunSentinel(t testing.TB, name string, watched *Server, settings ...string) *Server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	s := &Server{Address: free(t), t: t, dir: t.TempDir(), sentinel: true}
+	host, _, _ := net.SplitHostPort(watched.Address)
+	text := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %s %s %s 1\n", s.Port(), s.dir, name, host, watched.Port())
+	for _, line := range settings {
+		text += "sentinel " + line + "\n"
+	}
+	if err := os.WriteFile(s.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(s.Kill)
+	s.Start()
+	return s
 }
 
-// Start starts the server, empty, and waits until it answers.
+func (s *Server) config() string { return filepath.Join(s.dir, "sentinel.conf") }
+
+// Port is the port of Address.
+func (s *Server) Port() string {
+	_, port, _ := net.SplitHostPort(s.Address)
+	return port
+}
+
+// free finds a loopback port that nobody listens on, and low enough for the second
+// one of a Cluster's node, ten thousand higher.
+func free(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		if l.Addr().(*net.TCPAddr).Port < 55_000 {
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// Start starts the server and waits until it answers. It is empty, unless its
+// arguments have it keep its data.
 func (s *Server) Start() {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(s.Address)
 	log := filepath.Join(s.dir, "log")
 	s.cmd = exec.Command("redis-server", append([]string{
-		"--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no", "--logfile", log,
+		"--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no", "--appendfsync", "always", "--logfile", log,
 	}, s.args...)...)
+	if s.sentinel {
+		s.cmd = exec.Command("redis-sentinel", s.config(), "--logfile", log)
+	}
 	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("%v; on Debian: apt-get install redis-server redis-sentinel redis-tools", err)
 	}
 	var err error
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -69,7 +108,7 @@ func (s *Server) Start() {
 		}
 	}
 	text, _ := os.ReadFile(log)
-	s.t.Fatalf("redis-server does not answer: %v\n%s", err, text)
+	s.t.Fatalf("the server does not answer: %v\n%s", err, text)
 }
 
 // ping waits for any answer, a refusal for want of a password included.
