@@ -32,6 +32,7 @@ var owners = map[string][]string{
 var siblings = map[string][]string{
 	"gateway/system":  {"gateway/budget", "gateway/mapping"},
 	"gateway/counter": {"gateway/budget"},
+	"gateway/buffer":  {"gateway/ledger", "gateway/system"},
 }
 
 // wrongArrow says why a package must not import another; it is empty when it

@@ -34,6 +34,7 @@ var (
 	NotSubscribed      = Problem{"not-subscribed", 403, "The app has no approved subscription to this API"}
 	AddressRefused     = Problem{"address-refused", 403, "Calls from this address are not accepted"}
 	NotFound           = Problem{"not-found", 404, "There is no such operation"}
+	NoSuchWrite        = Problem{"no-such-write", 404, "The app has no such write"}
 	MethodNotAllowed   = Problem{"method-not-allowed", 405, "The operation does not exist with this method"}
 	NotAcceptable      = Problem{"not-acceptable", 406, "The answer is not available in this form"}
 	Conflict           = Problem{"conflict", 409, "The system's state does not allow this"}
@@ -42,6 +43,7 @@ var (
 	URLTooLong         = Problem{"url-too-long", 414, "The request's URL is too long"}
 	UnsupportedMedia   = Problem{"unsupported-media-type", 415, "The request body is of a type that is not accepted"}
 	InvalidBody        = Problem{"invalid-body", 422, "The request body does not keep to the API's contract"}
+	KeyReused          = Problem{"idempotency-key-reused", 422, "The Idempotency-Key belongs to another request"}
 	SystemRefused      = Problem{"system-refused", 422, "The system refused the request"}
 	Throttled          = Problem{"throttled", 429, "The app calls too fast"}
 	QuotaExceeded      = Problem{"quota-exceeded", 429, "The app's quota is used up"}
@@ -52,6 +54,8 @@ var (
 	InvalidResponse    = Problem{"invalid-response", 502, "The system's answer does not keep to the API's contract"}
 	Saturated          = Problem{"saturated", 503, "The system's limits leave no room now"}
 	SystemUnavailable  = Problem{"system-unavailable", 503, "The system cannot be reached"}
+	BufferFull         = Problem{"buffer-full", 503, "No more writes are held for the system"}
+	LedgerUnavailable  = Problem{"ledger-unavailable", 503, "Writes cannot be kept at the moment"}
 	NotReady           = Problem{"not-ready", 503, "The gateway is not ready"}
 	SystemTimeout      = Problem{"system-timeout", 504, "The system did not answer in time"}
 	CallerLeft         = Problem{"caller-left", 499, "The caller left before the answer"}

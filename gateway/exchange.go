@@ -228,6 +228,9 @@ type Response struct {
 	// Body is passed on as it arrives, and closed after. Length is its length, -1 when unknown.
 	Body   io.ReadCloser
 	Length int64
+	// Own tells that the gateway answers by itself, in a way that the API's
+	// document need not describe.
+	Own bool
 }
 
 // Content reads the whole body into Bytes, at most limit bytes, and returns it.

@@ -74,12 +74,17 @@ func (e Expression) String() string {
 	if e.In != "body" {
 		return "$request." + e.In + "." + e.Name
 	}
-	text := "$request.body"
-	for i, t := range e.Pointer {
-		if i == 0 {
-			text += "#"
-		}
-		text += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(t)
+	if len(e.Pointer) == 0 {
+		return "$request.body"
 	}
-	return text
+	return "$request.body#" + e.JSONPointer()
+}
+
+// JSONPointer is Pointer as RFC 6901 writes it; empty for the body as a whole.
+func (e Expression) JSONPointer() string {
+	var b strings.Builder
+	for _, t := range e.Pointer {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(t))
+	}
+	return b.String()
 }

@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/specs/source"
@@ -129,4 +130,15 @@ type Violation struct {
 // String gives the violation on one line.
 func (v Violation) String() string {
 	return strings.TrimSpace(v.In+" "+v.Name) + v.Pointer + ": " + v.Detail
+}
+
+// ParameterIn tells where a declared parameter stands: path, header or query.
+func (o *Operation) ParameterIn(name string) string {
+	switch {
+	case strings.Contains(o.Path, "{"+name+"}"):
+		return "path"
+	case o.request != nil && slices.ContainsFunc(o.request.header, func(p *paramChecker) bool { return strings.EqualFold(p.name, name) }):
+		return "header"
+	}
+	return "query"
 }

@@ -14,7 +14,9 @@ import (
 
 	"github.com/headrace/headrace/admin"
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/buffer"
 	"github.com/headrace/headrace/gateway/counter"
+	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/telemetry"
 	"github.com/headrace/headrace/gateway/workspace"
@@ -27,6 +29,8 @@ type parts struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry // nil for commands that only look at files
 	fleet     *system.Fleet
+	ledger    *ledger.DB     // nil for commands that only look at files
+	buffer    *buffer.Buffer // only compiles without a ledger
 	kinds     []gateway.Kind
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
@@ -39,13 +43,14 @@ func newParts(log *slog.Logger) *parts {
 	return &parts{
 		log:     log,
 		fleet:   system.Open(system.Options{Log: log}),
+		buffer:  buffer.New(buffer.Options{Log: log}),
 		kinds:   policies.All(policies.Options{Counters: counter.New(), Log: log}),
 		started: time.Now(),
 	}
 }
 
-// openParts makes the parts of a server.
-func openParts(ctx context.Context, config *workspace.Config, log io.Writer) (*parts, error) {
+// openParts makes the parts of a server on a workspace.
+func openParts(ctx context.Context, dir string, config *workspace.Config, log io.Writer) (*parts, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(config.Telemetry.Level)); err != nil {
 		return nil, err
@@ -59,10 +64,50 @@ func openParts(ctx context.Context, config *workspace.Config, log io.Writer) (*p
 	p.fleet.Close()
 	p.fleet = system.Open(system.Options{Log: t.Logger(), Tracer: t.Tracer(), Observer: t})
 	p.telemetry = t
+	if p.ledger, err = openLedger(ctx, dir, config, t.Logger()); err != nil {
+		p.close()
+		return nil, err
+	}
+	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
 	return p, nil
 }
 
+// openLedger opens what keeps the writes.
+func openLedger(ctx context.Context, dir string, config *workspace.Config, log *slog.Logger) (*ledger.DB, error) {
+	state, err := workspace.StateDirectory(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the state directory: %w; set STATE_DIRECTORY, or an absolute path in stores.ledger", err)
+	}
+	url, err := config.Stores.Ledger.Resolve(state)
+	if err != nil {
+		return nil, fmt.Errorf("stores.ledger: %w", err)
+	}
+	db, err := ledger.Open(ctx, url, ledger.Options{Replica: config.Stores.Replica, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("stores.ledger %s: %w", config.Stores.Ledger, err)
+	}
+	return db, nil
+}
+
+// bufferSettings puts the workspace's words into the buffer's.
+func bufferSettings(c *workspace.Config) buffer.Settings {
+	w := &c.Writes
+	return buffer.Settings{
+		Writes: int64(w.Most), Bytes: int64(w.Bytes), Share: float64(w.Share) / 100, KeyLifetime: w.Keys.Std(), Attempts: w.Attempts,
+		Expiry: w.Expiry.Std(), Gap: w.Gap.Std(),
+		Retention: ledger.Retention{Settled: w.Keep.Std(), Dead: w.KeepDead.Std(), Audit: w.KeepAudit.Std()},
+	}
+}
+
 func (p *parts) close() {
+	ending, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	p.buffer.Close(ending) // has been closed before, with more time, where anything was sent
+	if p.ledger != nil {
+		if err := p.ledger.Close(); err != nil {
+			p.log.Warn("closing the ledger", "error", err)
+		}
+	}
 	p.fleet.Close()
 	if p.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -73,18 +118,20 @@ func (p *parts) close() {
 
 // options tell how a workspace becomes a table.
 func (p *parts) options() workspace.Options {
+	files, dir := buffer.Document()
 	return workspace.Options{
 		Kinds: p.kinds,
 		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
-			set := p.fleet.Build(fsys, systems, ps)
+			set := p.buffer.Build(p.fleet.Build(fsys, systems, ps))
 			return layer{Set: set, bind: p.observe(set)}
 		},
+		Own: []workspace.Own{{Files: files, Dir: dir, Layer: p.buffer.Resource()}},
 	}
 }
 
-// layer is the system layer, with a span for the policies before it.
+// layer is the system layer behind the buffer, with a span for the policies before it.
 type layer struct {
-	*system.Set
+	*buffer.Set
 	bind gateway.Layer
 }
 
@@ -121,6 +168,7 @@ func (s *server) watch() error {
 	return s.parts.telemetry.Watch(telemetry.Sources{
 		Table:   s.gateway.Table,
 		Systems: s.parts.systemUse,
+		Writes:  s.parts.writeUse,
 		Reloads: func() (int, int) {
 			last := s.live.Last()
 			return last.Count, last.Failed

@@ -57,7 +57,7 @@ type server struct {
 func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) {
 	config := workspace.ReadConfig(dir)
 	tuneMemory()
-	parts, err := openParts(ctx, config, log)
+	parts, err := openParts(ctx, dir, config, log)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,9 @@ func (s *server) start() error {
 // served takes over what headrace.yaml says now, and names what has to wait.
 func (s *server) served(l *workspace.Loaded) {
 	if set, ok := l.Systems.(layer); ok {
-		s.parts.served.Store(set.Set)
+		s.parts.served.Store(set.System())
+		s.parts.buffer.Configure(bufferSettings(&l.Workspace.Config))
+		s.parts.buffer.Use(set.Set)
 	}
 	now := &l.Workspace.Config
 	var level slog.Level
@@ -165,6 +167,7 @@ func (s *server) run(ctx context.Context) error {
 		<-running.Done()
 		s.draining.Store(true)
 		time.Sleep(s.config.Shutdown.Delay.Std())
+		s.parts.buffer.Drain()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Shutdown.Drain.Std())
 		defer cancel()
 		err := front.Shutdown(drain)
@@ -172,6 +175,7 @@ func (s *server) run(ctx context.Context) error {
 			front.Close()
 			err = fmt.Errorf("requests were still under way after %s: %w", s.config.Shutdown.Drain, err)
 		}
+		s.parts.buffer.Close(drain)
 		quick, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer done()
 		if back.Shutdown(quick) != nil {

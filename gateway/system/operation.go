@@ -32,6 +32,8 @@ type operation struct {
 	priced []price
 
 	call call
+	// confirm is how to find out whether a request arrived; nil where nothing is said.
+	confirm *confirmation
 	// needsBody tells that the body is read whole, sendsBody that it is passed on.
 	needsBody, sendsBody bool
 	tellsCaller          bool
@@ -77,7 +79,7 @@ func (b *builder) operation(s *system, bind *gateway.Binding) *operation {
 	}
 	b.costs(o, g)
 	if c := g.Confirm; c != nil {
-		b.library.Get(mapping.Source{Node: c.Node.At("when")}, b.problems)
+		o.confirm = b.confirm(bind, c)
 	}
 	o.call = s.dialect.operation(b, o)
 	if o.call == nil || b.problems.Len() > before {

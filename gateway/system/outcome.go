@@ -61,6 +61,7 @@ type Result struct {
 	fault   bool   // counts against the system, whatever the outcome
 	unsent  bool   // nothing has left
 	unknown bool   // the system may still be at it
+	locked  bool   // the system does not accept the gateway's credentials
 	unheard bool   // a kept connection ended before anything of an answer came
 	value   any    // the result of a call that another one follows
 }
@@ -78,3 +79,13 @@ func (r *Result) after(earlier *Result) *Result {
 	r.Attempts += earlier.Attempts
 	return r
 }
+
+// Running tells that no answer came, so that the system may still be at it.
+func (r *Result) Running() bool { return r.unknown }
+
+// Sent tells that something has left for the system.
+func (r *Result) Sent() bool { return !r.unsent }
+
+// Locked tells that the system does not accept the gateway's own credentials:
+// the request is not at fault, and nothing was done.
+func (r *Result) Locked() bool { return r.locked }

@@ -38,6 +38,9 @@ type Request struct {
 	Caller   Caller    `json:"caller"`
 	// Wait is how long the request may stand in line for the budget.
 	Wait time.Duration `json:"-"`
+	// Admitted is asked when the budget has let a call of the request through;
+	// false gives the admission back, and nothing is sent. It may be nil.
+	Admitted func() bool `json:"-"`
 
 	operation *operation
 	upload    *upload // the body while it still arrives

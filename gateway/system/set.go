@@ -97,6 +97,24 @@ func (s *Set) start() {
 // Operation tells whether an operation answers, by its key API/vMAJOR/operationId.
 func (s *Set) Operation(key string) bool { return s.operations[key] != nil }
 
+// Timeout is how long a call of an operation may take, by its key; zero when
+// there is no such operation.
+func (s *Set) Timeout(key string) time.Duration {
+	if o := s.operations[key]; o != nil {
+		return o.timeout
+	}
+	return 0
+}
+
+// Connections is how many calls may be at a system at a time, by its
+// connections alone; zero when there is no such system.
+func (s *Set) Connections(system string) int {
+	if sys := s.systems[system]; sys != nil {
+		return sys.settings.Connections.Max
+	}
+	return 0
+}
+
 // Request makes the request of an exchange a value that can be kept. It reads
 // the whole body.
 func (s *Set) Request(x *gateway.Exchange) (*Request, error) {
@@ -151,4 +169,15 @@ func (s *Set) Status(ctx context.Context) []Status {
 		})
 	}
 	return all
+}
+
+// SendsKey tells whether the calls of an operation carry Request.IdempotencyKey
+// under the header that the operation names.
+func (s *Set) SendsKey(key string) bool {
+	o := s.operations[key]
+	if o == nil {
+		return false
+	}
+	_, ok := o.call.(*restCall)
+	return ok
 }

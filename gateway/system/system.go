@@ -83,12 +83,12 @@ func (t *task) do(ctx context.Context, s step) *Result {
 		return r
 	}
 	if t.grant != nil || !t.system.credential.renewable() || !t.request.replayable() {
-		r.Outcome = Refused
+		r.Outcome, r.locked = Refused, true
 		return r
 	}
 	again := t.try(ctx, s)
 	if again.Outcome == expired {
-		again.Outcome = Refused
+		again.Outcome, again.locked = Refused, true
 	}
 	return again.after(r)
 }
@@ -116,6 +116,10 @@ func (t *task) try(ctx context.Context, s step) *Result {
 		r := notAdmitted(gateway.AsError(err))
 		r.Wait = time.Since(asked)
 		return r
+	}
+	if t.request.Admitted != nil && !t.request.Admitted() {
+		ticket.Settle(budget.Result{Unsent: true})
+		return unsent(Abandoned, &gateway.Error{Problem: gateway.CallerLeft, System: sys.name})
 	}
 	f := &flight{task: t, ticket: ticket}
 	r := f.run(ctx, s, g, out)

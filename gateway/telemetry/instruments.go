@@ -16,6 +16,7 @@ var buckets = metric.WithExplicitBucketBoundaries(0.0005, 0.001, 0.0025, 0.005, 
 type instruments struct {
 	duration, callDuration, wait  metric.Float64Histogram
 	violations, requestViolations metric.Int64Counter
+	writes                        writeInstruments
 }
 
 // openInstruments makes the instruments that need nothing but Telemetry.
@@ -27,6 +28,7 @@ func (t *Telemetry) openInstruments() error {
 		wait:              m.histogram("headrace.budget.wait", "Time that an exchange waited for its system's budget, over all its calls."),
 		violations:        m.counter("headrace.response.violations", "{violation}", "Faults of systems' answers against the API's contract."),
 		requestViolations: m.counter("headrace.request.violations", "{violation}", "Faults of requests against the API's contract that were let through."),
+		writes:            m.writes(),
 	}
 	requests := m.counted("headrace.requests", "{request}", "Exchanges that have ended.")
 	calls := m.counted("headrace.system.calls", "{call}", "Calls to systems that have ended.")

@@ -36,6 +36,8 @@ type Sources struct {
 	// Table is the current table; it may give nil.
 	Table   func() *gateway.Table
 	Systems func() []SystemUse
+	// Writes is what the write buffer holds.
+	Writes func() []WriteUse
 	// Reloads counts the attempts to load a table since the start, and those
 	// among them that were refused.
 	Reloads func() (attempts, refused int)
@@ -43,7 +45,7 @@ type Sources struct {
 
 // Watch adds what sources know to the metrics. It is called once.
 func (t *Telemetry) Watch(s Sources) error {
-	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchReloads} {
+	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchWrites, watchReloads} {
 		if err := watch(t.meters.Meter(scope), s); err != nil {
 			return err
 		}

@@ -31,6 +31,8 @@ type Options struct {
 	Kinds []gateway.Kind
 	// Systems builds the system layer from the files of systems/.
 	Systems func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) SystemLayer
+	// Own are the APIs of the gateway itself.
+	Own []Own
 	// Served is told what serves after a swap; it may be nil.
 	Served func(*Loaded)
 }
@@ -52,7 +54,11 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	systems := o.Systems(w.FS, w.Systems, ps)
 	b.table.Close = systems.Close
 	for _, api := range apis {
+		b.reserve(api)
 		b.addOperations(api, systems)
+	}
+	for _, own := range o.Own {
+		b.addOwn(own)
 	}
 	if !slices.ContainsFunc(ps.List(), func(p source.Problem) bool { return strings.HasPrefix(p.File, APIsDir+"/") }) {
 		systems.CheckUse(ps) // operations that have faults of their own would be missed

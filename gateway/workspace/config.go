@@ -14,13 +14,14 @@ import (
 )
 
 // Config is headrace.yaml: what concerns the process rather than its APIs.
-// limits.body, telemetry.level and the files of tls take effect at once, the
+// limits.body, writes, telemetry.level and the files of tls take effect at once, the
 // rest at the next start.
 type Config struct {
 	Listen    Listen      `yaml:"listen" doc:"Addresses to listen on, as HOST:PORT."`
 	TLS       *TLS        `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
 	Limits    Limits      `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
 	Stores    Stores      `yaml:"stores" doc:"Where counts are kept."`
+	Writes    Writes      `yaml:"writes" doc:"What the write buffer holds, and for how long."`
 	Admin     Admin       `yaml:"admin" doc:"The admin API."`
 	Telemetry Telemetry   `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
 	Shutdown  Shutdown    `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
@@ -55,6 +56,8 @@ type Limits struct {
 // Stores name the stores by one string each.
 type Stores struct {
 	Counters string `yaml:"counters" enum:"memory:" default:"memory:" doc:"Rates, quotas and calls under way: memory:"`
+	Ledger   Ledger `yaml:"ledger" default:"sqlite:headrace.db" doc:"Writes: sqlite:FILE for one process, or postgres://[USER[:${env:NAME}]@]HOST[:PORT]/DATABASE for several together. A relative FILE stands in STATE_DIRECTORY, or else in the folder .headrace of the workspace. Passwords are references, ${env:NAME} or ${file:/path}."`
+	Replica  string `yaml:"replica" doc:"Name of this process among the replicas, the same after a restart; what it had begun is then found at once. Without one, it is found when its lease is over."`
 }
 
 // Admin is the admin API's access.
@@ -106,6 +109,8 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("limits.read", c.Limits.Read, now.Limits.Read)
 	differ("limits.write", c.Limits.Write, now.Limits.Write)
 	differ("limits.idle", c.Limits.Idle, now.Limits.Idle)
+	differ("stores.ledger", c.Stores.Ledger.String(), now.Stores.Ledger.String())
+	differ("stores.replica", c.Stores.Replica, now.Stores.Replica)
 	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
 	differ("shutdown", c.Shutdown, now.Shutdown)
 	return keys
@@ -124,6 +129,7 @@ func (c *Config) check(ps *source.Problems) {
 	if c.Listen.Gateway == c.Listen.Admin && c.Listen.Admin != "" && !strings.HasSuffix(c.Listen.Gateway, ":0") {
 		ps.Add(c.Node.At("listen"), "the gateway and the admin API cannot share an address", "")
 	}
+	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	if c.Admin.Token.IsZero() {
 		if !loopback(c.Listen.Admin) {
 			ps.Add(c.Node.At("listen", "admin"), "the admin API would be open to the network without a token", "listen on 127.0.0.1, or set admin.token to ${env:NAME}")

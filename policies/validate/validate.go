@@ -111,8 +111,8 @@ func problemOf(status int) gateway.Problem {
 }
 
 func (p *policy) checkResponse(x *gateway.Exchange, resp *gateway.Response) (*gateway.Response, error) {
-	if x.Request.Method == http.MethodHead || resp.Status == http.StatusNotModified {
-		return resp, nil // the body stayed with the system
+	if resp.Own || x.Request.Method == http.MethodHead || resp.Status == http.StatusNotModified {
+		return resp, nil // the body stayed with the system, or is the gateway's own
 	}
 	violations, err := p.violations(resp)
 	switch {

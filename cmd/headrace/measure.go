@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/telemetry"
+	"github.com/headrace/headrace/specs"
+)
+
+// measured has the telemetry measure writes.
+type measured struct{ *telemetry.Telemetry }
+
+func (m measured) WriteEnded(system string, class specs.Class, e buffer.Ended) {
+	state := e.State
+	if e.Dead {
+		state = "dead"
+	}
+	m.Telemetry.WriteEnded(telemetry.WriteEnd{System: system, Class: class, State: state, Attempts: e.Attempts, Waited: e.Waited, Astray: e.Astray})
+}
+
+// writeUse says what the buffer holds, for the metrics.
+func (p *parts) writeUse() []telemetry.WriteUse {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var all []telemetry.WriteUse
+	now := time.Now()
+	for _, name := range p.buffer.Systems() {
+		stats, err := p.ledger.Stats(ctx, name)
+		if err != nil {
+			return all
+		}
+		for _, class := range specs.Classes {
+			c := stats.Class[class]
+			u := telemetry.WriteUse{System: name, Class: class, Writes: c.Writes, Bytes: c.Bytes, Doubtful: c.Doubtful, Dead: c.Dead}
+			if !c.Oldest.IsZero() {
+				u.Oldest = now.Sub(c.Oldest)
+			}
+			all = append(all, u)
+		}
+	}
+	return all
+}

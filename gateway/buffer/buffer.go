@@ -1,0 +1,294 @@
+package buffer
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/specs"
+)
+
+// Settings bound the buffer. They may change while it runs.
+type Settings struct {
+	// Writes and Bytes are what a system's buffer may hold, Share the part of
+	// it, from 0 to 1, that one app may fill.
+	Writes, Bytes int64
+	Share         float64
+	// KeyLifetime is how long idempotency keys are kept.
+	KeyLifetime time.Duration
+	// Attempts is how often a write is sent whose fate stays open.
+	Attempts int
+	// Expiry is how long a write may be held; zero means for ever.
+	Expiry time.Duration
+	// Gap is how long a sequence waits for a missing number.
+	Gap time.Duration
+	// Retention says how long settled writes are kept.
+	Retention ledger.Retention
+}
+
+// DefaultSettings hold where nothing is configured.
+var DefaultSettings = Settings{
+	Writes: 1_000_000, Bytes: 4 << 30, Share: 0.5, KeyLifetime: 24 * time.Hour, Attempts: 8, Expiry: 7 * 24 * time.Hour, Gap: time.Minute,
+	Retention: ledger.Retention{Settled: 30 * 24 * time.Hour, Dead: 90 * 24 * time.Hour, Audit: 365 * 24 * time.Hour},
+}
+
+// Observer measures what becomes of writes.
+type Observer interface {
+	// WriteAccepted tells of a write that was appended.
+	WriteAccepted(system string, class specs.Class)
+	// WriteEnded tells of a write that this process has settled for good, or
+	// given up. Waited is the time from its acceptance to its first sending,
+	// astray how far the estimate that its caller was given was from the end;
+	// negative when there was none.
+	WriteEnded(system string, class specs.Class, e Ended)
+	// WriteDoubtful tells of a write whose answer was lost.
+	WriteDoubtful(system string, class specs.Class)
+}
+
+// Ended is how a write ended.
+type Ended struct {
+	// State is a state of the ledger; Dead tells that a person is needed.
+	State    string
+	Dead     bool
+	Waited   time.Duration
+	Astray   time.Duration
+	Attempts int
+}
+
+// Options set up a Buffer.
+type Options struct {
+	// Ledger keeps the writes. Without one the buffer only compiles: that is
+	// enough to check a workspace.
+	Ledger   *ledger.DB
+	Settings Settings
+	Log      *slog.Logger
+	Observer Observer
+	// Lease is how long a claim is valid without being renewed; two minutes
+	// when zero.
+	Lease time.Duration
+	// Grace is how much longer than its timeout a request without an answer
+	// counts as running; 10 s when zero.
+	Grace time.Duration
+	// Line is how many writes of each class stand in a budget's line at a time;
+	// 16 when zero. LineWait is how long they stand there; 10 s when zero.
+	Line     int
+	LineWait time.Duration
+	// Backoff is the first pause after a failure, which doubles up to MaxBackoff;
+	// 1 s and 1 min when zero.
+	Backoff, MaxBackoff time.Duration
+	// Look is how often the dispatchers look without being woken; 5 s when zero.
+	Look time.Duration
+}
+
+// Buffer sends the writes of a ledger. It lives as long as the process; every
+// table gets a Set of it. It is safe for concurrent use.
+type Buffer struct {
+	options  Options
+	ledger   *ledger.DB
+	log      *slog.Logger
+	settings atomic.Pointer[Settings]
+	current  atomic.Pointer[Set]
+	epoch    time.Time // what the ends of leases are counted from, by the monotonic clock
+
+	mu      sync.Mutex
+	gates   map[string]*gate
+	claims  map[*claim]struct{}
+	waiters map[string][]*waiter
+
+	start     sync.Once
+	stopWatch func()
+	// draining ends long waits; ctx ends with it, so that nothing new is begun.
+	ctx      context.Context
+	drain    context.CancelFunc
+	running  sync.WaitGroup // dispatchers and maintenance
+	carrying sync.WaitGroup // writes under way
+	carried  sync.Mutex     // guards adding to carrying against waiting for it
+	closed   bool
+	// given ends what still tries to settle when the time for it is over.
+	given  context.Context
+	giveUp context.CancelFunc
+}
+
+// New makes a buffer. Nothing is sent before Use.
+func New(o Options) *Buffer {
+	set := func(d *time.Duration, otherwise time.Duration) {
+		if *d == 0 {
+			*d = otherwise
+		}
+	}
+	set(&o.Lease, 2*time.Minute)
+	set(&o.Grace, 10*time.Second)
+	set(&o.LineWait, 10*time.Second)
+	set(&o.Backoff, time.Second)
+	set(&o.MaxBackoff, time.Minute)
+	set(&o.Look, 5*time.Second)
+	if o.Line == 0 {
+		o.Line = 16
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Settings.Writes == 0 {
+		o.Settings = DefaultSettings
+	}
+	b := &Buffer{
+		options: o, ledger: o.Ledger, log: o.Log, epoch: time.Now(),
+		gates: map[string]*gate{}, claims: map[*claim]struct{}{}, waiters: map[string][]*waiter{},
+	}
+	b.settings.Store(&o.Settings)
+	b.ctx, b.drain = context.WithCancel(context.Background())
+	b.given, b.giveUp = context.WithCancel(context.Background())
+	return b
+}
+
+// Configure changes the settings.
+func (b *Buffer) Configure(s Settings) { b.settings.Store(&s) }
+
+// Ledger is where the writes are kept.
+func (b *Buffer) Ledger() *ledger.DB { return b.ledger }
+
+// Use makes writes go by a table from now on. The first call begins the
+// sending: what was under way when the process ended becomes doubtful first.
+func (b *Buffer) Use(s *Set) {
+	b.current.Store(s)
+	if b.ledger == nil {
+		return
+	}
+	b.start.Do(b.begin)
+	b.wakeAll()
+}
+
+func (b *Buffer) begin() {
+	b.stopWatch = b.ledger.Watch(func(system string) { b.gate(system).wakeUp() })
+	b.running.Go(func() {
+		b.recover()
+		b.running.Go(b.maintain)
+		b.running.Go(b.renew)
+		b.running.Go(b.discover)
+	})
+}
+
+// discover starts the dispatchers of all systems that have writes, also those
+// that other replicas have accepted.
+func (b *Buffer) discover() {
+	for b.ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+		systems, err := b.ledger.Systems(ctx)
+		cancel()
+		if err != nil && b.ctx.Err() == nil {
+			b.log.Warn("the ledger cannot be read", "error", err)
+		}
+		for _, name := range systems {
+			b.gate(name).wakeUp()
+		}
+		if !b.sleep(30 * time.Second) {
+			return
+		}
+	}
+}
+
+// sleep waits, and tells whether the buffer goes on.
+func (b *Buffer) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-b.ctx.Done():
+		return false
+	}
+}
+
+// gate gives a system's gate, with its dispatcher.
+func (b *Buffer) gate(system string) *gate {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.gates[system]
+	if g == nil {
+		g = newGate(b, system)
+		b.gates[system] = g
+		if b.ctx.Err() == nil {
+			b.running.Go(g.dispatch)
+		}
+	}
+	return g
+}
+
+// Systems lists the systems that this process has had writes for, sorted.
+func (b *Buffer) Systems() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.gates))
+}
+
+func (b *Buffer) wakeAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, g := range b.gates {
+		g.wakeUp()
+	}
+}
+
+// acquire gives the set that writes go by; it must be released. It is nil when
+// there is none any more.
+func (b *Buffer) acquire() *Set {
+	for {
+		s := b.current.Load()
+		if s == nil || s.acquire() {
+			return s
+		}
+		if b.current.Load() == s {
+			return nil
+		}
+	}
+}
+
+// Drain begins the end: nothing new is claimed, what stands in line goes back,
+// and long waits are answered with what is known.
+func (b *Buffer) Drain() { b.drain() }
+
+// Close waits for what is at the systems, until ctx ends; what has no answer
+// by then is doubtful at the next start. The ledger stays open.
+func (b *Buffer) Close(ctx context.Context) {
+	b.drain()
+	if b.ledger == nil {
+		return
+	}
+	if b.stopWatch != nil {
+		b.stopWatch()
+	}
+	stop := context.AfterFunc(ctx, b.giveUp)
+	defer stop()
+	b.carried.Lock()
+	b.closed = true
+	b.carried.Unlock()
+	done := make(chan struct{})
+	go func() {
+		b.carrying.Wait()
+		b.giveUp()
+		b.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		b.log.Warn("writes are still at their systems; they are doubtful at the next start")
+	}
+	b.giveUp()
+}
+
+// carry runs f, which carries a write; false when the buffer has ended.
+func (b *Buffer) carry(f func()) bool {
+	b.carried.Lock()
+	defer b.carried.Unlock()
+	if b.closed {
+		return false
+	}
+	b.carrying.Go(f)
+	return true
+}

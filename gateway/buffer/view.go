@@ -1,0 +1,109 @@
+package buffer
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/specs"
+)
+
+// view is a write as its app sees it.
+type view struct {
+	ID             string       `json:"id"`
+	Location       string       `json:"location"`
+	State          ledger.State `json:"state"`
+	NeedsAttention bool         `json:"needsAttention,omitempty"`
+	Reason         string       `json:"reason,omitempty"`
+	Operation      string       `json:"operation"`
+	Class          specs.Class  `json:"class"`
+	Keys           []string     `json:"keys,omitempty"`
+	IdempotencyKey string       `json:"idempotencyKey,omitempty"`
+	Correlation    string       `json:"correlation,omitempty"`
+	Accepted       time.Time    `json:"accepted"`
+	FirstSent      time.Time    `json:"firstSent,omitzero"`
+	NotBefore      time.Time    `json:"notBefore,omitzero"`
+	Expires        time.Time    `json:"expires,omitzero"`
+	Settled        time.Time    `json:"settled,omitzero"`
+	Attempts       int          `json:"attempts"`
+	Place          int64        `json:"place,omitempty"`
+	ETA            time.Time    `json:"eta,omitzero"`
+	Outcome        *outcomeView `json:"outcome,omitempty"`
+	Replaces       string       `json:"replaces,omitempty"`
+	ReplacedBy     string       `json:"replacedBy,omitempty"`
+	Timeline       []stepView   `json:"timeline,omitempty"`
+}
+
+type outcomeView struct {
+	Status    int             `json:"status"`
+	Headers   http.Header     `json:"headers,omitempty"`
+	Body      json.RawMessage `json:"body,omitempty"`
+	Problem   string          `json:"problem,omitempty"`
+	Confirmed bool            `json:"confirmed,omitempty"`
+}
+
+type stepView struct {
+	At      time.Time    `json:"at"`
+	State   ledger.State `json:"state"`
+	Attempt int          `json:"attempt,omitempty"`
+	Status  int          `json:"status,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
+}
+
+func viewOf(r *ledger.Record) view {
+	v := view{
+		ID: r.ID, Location: Path + "/" + r.ID, State: r.State, NeedsAttention: r.Dead, Reason: r.Reason, Operation: r.Operation, Class: r.Class,
+		Keys: r.Lanes, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: utc(r.Accepted), FirstSent: utc(r.FirstSent),
+		Settled: utc(r.Settled), Attempts: r.Attempts, Replaces: link(r.Replaces), ReplacedBy: link(r.ReplacedBy),
+	}
+	if !r.State.Final() {
+		v.NotBefore, v.Expires = utc(r.NotBefore), utc(r.Expires)
+	}
+	for _, s := range r.Timeline {
+		v.Timeline = append(v.Timeline, stepView{At: utc(s.At), State: s.State, Attempt: s.Attempt, Status: s.Status, Reason: s.Reason})
+	}
+	if a, err := decodeAnswer(r.Response); err == nil {
+		v.Outcome = a.view()
+	}
+	return v
+}
+
+func (a *answer) view() *outcomeView {
+	return &outcomeView{Status: a.Status, Headers: a.Header, Body: bodyView(a.body, a.Header), Problem: a.Problem, Confirmed: a.Confirmed}
+}
+
+// bodyView shows a body as JSON where it is JSON, else as a text.
+func bodyView(body []byte, h http.Header) json.RawMessage {
+	if len(body) == 0 {
+		return nil
+	}
+	if strings.Contains(h.Get("Content-Type"), "json") && json.Valid(body) {
+		return body
+	}
+	text := string(body)
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "�")
+	}
+	data, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // texts always have a JSON form
+	}
+	return data
+}
+
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}
+
+func link(id string) string {
+	if id == "" {
+		return ""
+	}
+	return Path + "/" + id
+}

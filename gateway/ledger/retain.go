@@ -1,0 +1,135 @@
+package ledger
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// Retention says how long what is over is kept. Zero keeps for ever.
+type Retention struct {
+	// Settled is for final writes, from when they became final; those that are
+	// dead, or whose idempotency key is still kept, stay. Dead is for dead
+	// writes that are final and block nothing.
+	Settled, Dead time.Duration
+	// Audit is for audit rows.
+	Audit time.Duration
+	// Archive is given what is about to be deleted, with requests, responses
+	// and timelines, oldest first. An error keeps it. A write may be given a
+	// second time after a crash. nil archives nothing.
+	Archive func([]*Record) error
+	// Step is how many writes one call deletes at most; 500 when zero.
+	Step int
+}
+
+// Retain does one small step and returns how many writes it deleted; call it
+// again, after a pause, while that is not zero. Idempotency keys go with their
+// writes.
+func (db *DB) Retain(ctx context.Context, r Retention) (int, error) {
+	n := r.Step
+	if n <= 0 {
+		n = 500
+	}
+	now := db.now()
+	var seqs []int64
+	var list []*Record
+	err := db.engine.read(ctx, func(t tx) error {
+		var err error
+		seqs, err = over(t, r, now, n)
+		if err == nil && r.Archive != nil {
+			list, err = db.records(t, seqs, true)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if len(list) > 0 {
+		if err := r.Archive(list); err != nil {
+			return 0, err
+		}
+	}
+	deleted := 0
+	err = db.alone(ctx, func(w *work) error {
+		if r.Audit > 0 {
+			if err := w.do("DELETE FROM audit WHERE at < ?1", now-r.Audit.Microseconds()); err != nil {
+				return err
+			}
+		}
+		kept, err := w.load(seqs, false)
+		if err != nil {
+			return err
+		}
+		var gone []int64
+		for _, h := range kept {
+			if h.state.Final() && !h.laned { // nobody has retried it meanwhile
+				gone = append(gone, h.seq)
+			}
+		}
+		deleted = len(gone)
+		return w.forget(gone)
+	})
+	return deleted, err
+}
+
+// over finds the writes that need not be kept, the oldest first.
+func over(t tx, r Retention, now int64, n int) (seqs []int64, err error) {
+	for _, kind := range []struct {
+		dead int64
+		age  time.Duration
+	}{{0, r.Settled}, {1, r.Dead}} {
+		if kind.age <= 0 {
+			continue
+		}
+		err := t.query(func(r row) error {
+			var seq int64
+			err := r.Scan(&seq)
+			seqs = append(seqs, seq)
+			return err
+		}, `SELECT w.seq FROM writes w JOIN requests r ON r.seq = w.seq
+WHERE w.settled > 0 AND w.settled < ?1 AND w.dead = ?2 AND w.laned = 0 AND r.key_until < ?3 ORDER BY w.settled, w.seq LIMIT ?4`,
+			now-kind.age.Microseconds(), kind.dead, now, int64(n-len(seqs)))
+		if err != nil || len(seqs) == n {
+			return seqs, err
+		}
+	}
+	return seqs, nil
+}
+
+// forget deletes writes with all that belongs to them. The newest number of a
+// sequence stays: what comes after it is measured by it.
+func (w *work) forget(seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	for _, text := range []string{
+		`DELETE FROM keys WHERE seq {in ?1}`,
+		`DELETE FROM numbers WHERE seq {in ?1} AND EXISTS (SELECT 1 FROM numbers m WHERE m.lane = numbers.lane AND m.number > numbers.number AND m.gone = 1)`,
+		`DELETE FROM timeline WHERE seq {in ?1}`,
+		`DELETE FROM lanes_past WHERE seq {in ?1}`,
+		`DELETE FROM responses WHERE seq {in ?1}`,
+		`DELETE FROM requests WHERE seq {in ?1}`,
+		`DELETE FROM writes WHERE seq {in ?1}`,
+	} {
+		if err := w.do(text, seqs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Backup writes a consistent copy of a SQLite ledger to a file that must not
+// exist, while it is in use; the copy is opened like any ledger, and is synced
+// before Backup returns. ErrUnsupported on Postgres: use pg_dump or its
+// continuous archiving.
+func (db *DB) Backup(ctx context.Context, path string) error { return db.engine.backup(ctx, path) }
+
+// Backup copies a ledger like DB.Backup, by its url. Another process may have
+// it in use.
+func Backup(ctx context.Context, url, path string) error {
+	from, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok {
+		return (*post)(nil).backup(ctx, path)
+	}
+	return backupLite(ctx, from, path)
+}
