@@ -68,7 +68,8 @@ type result struct {
 	faults   []string
 	complain []string // what gateways said of themselves
 	dead     map[string]int
-	strays   int // writes in the ledger that no client knows of and that are not final
+	open     []string // how some of those stand that are not settled
+	strays   int      // writes in the ledger that no client knows of and that are not final
 }
 
 // bad tells that a promise was broken.
@@ -237,6 +238,7 @@ func (c *campaign) calm(ctx context.Context, r *result) error {
 		time.Sleep(500 * time.Millisecond)
 	}
 	r.drained = time.Since(began)
+	r.open = c.client.explain(ctx, writes)
 	var err error
 	if r.strays, err = c.strays(ctx, writes, began.Add(c.plan.drain)); err != nil {
 		return err
@@ -270,17 +272,11 @@ func (c *campaign) strays(ctx context.Context, writes []*sent, until time.Time) 
 	for {
 		n := 0
 		for _, state := range []string{"held", "sending", "doubtful"} {
-			var list struct {
-				Writes []struct {
-					ID   string `json:"id"`
-					Dead bool   `json:"dead"`
-				} `json:"writes"`
+			list, err := c.client.list(ctx, state)
+			if err != nil {
+				return 0, err
 			}
-			status, err := c.client.get(ctx, c.client.addresses[0], "/writes?state="+state, &list)
-			if err != nil || status != http.StatusOK {
-				return 0, fmt.Errorf("the list of writes cannot be read: status %d, %w", status, err)
-			}
-			for _, w := range list.Writes {
+			for _, w := range list {
 				if !w.Dead && !known[w.ID] {
 					n++
 				}

@@ -38,7 +38,7 @@ func (r *result) print() {
 		fmt.Printf("| %s | %v |\n", row.what, row.count)
 	}
 	fmt.Println()
-	for _, list := range [][]string{v.examples, r.faults, r.complain} {
+	for _, list := range [][]string{v.examples, r.open, r.faults, r.complain} {
 		for _, line := range list {
 			fmt.Println(line)
 		}

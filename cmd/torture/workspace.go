@@ -78,7 +78,7 @@ func document() string {
 	var paths strings.Builder
 	for _, o := range []struct{ operation, path, method, parameters, class, idempotency, more string }{
 		{byHeader, "/header", "post", "", "critical", "class: header, header: Idempotency-Key", ""},
-		{byNature, "/natural-key/{id}", "put", "parameters: [{name: id, in: path, required: true, schema: {type: string}}], ", "high", "class: natural-key", ""},
+		{byNature, "/natural-key/{id}", "put", "parameters: [{name: id, in: path, required: true, schema: {type: string}}]\n      ", "high", "class: natural-key", ""},
 		{byConfirm, "/confirm", "post", "", "normal", "class: confirm", `, confirm: {operation: find, with: {ref: "$request.body#/id"}, when: .found}`},
 		{byNothing, "/none", "post", "", "low", "class: none", ""},
 	} {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -202,19 +203,63 @@ func (c *client) states(ctx context.Context, writes []*sent) (open int) {
 	return open
 }
 
+// view is what the status resource tells, as far as it matters here.
+type view struct {
+	ID    string `json:"id"`
+	State string `json:"state"`
+	Dead  bool   `json:"needsAttention"`
+}
+
 func (c *client) state(ctx context.Context, address string, s *sent) {
-	var status struct {
-		State string `json:"state"`
-		Dead  bool   `json:"dead"`
-	}
-	code, err := c.get(ctx, address, "/writes/"+s.write, &status)
+	var v view
+	code, err := c.get(ctx, address, "/writes/"+s.write, &v)
 	switch {
 	case err != nil:
 	case code == http.StatusOK:
-		s.state, s.dead, s.missing = status.State, status.Dead, false
+		s.state, s.dead, s.missing = v.State, v.Dead, false
 	case code == http.StatusNotFound, code == http.StatusGone:
 		s.missing = true
 	}
+}
+
+// list reads all writes of a state, page by page.
+func (c *client) list(ctx context.Context, state string) ([]view, error) {
+	var all []view
+	for after := ""; ; {
+		var page struct {
+			Items []view `json:"items"`
+			Next  string `json:"next"`
+		}
+		path := "/writes?limit=200&state=" + state
+		if after != "" {
+			path += "&after=" + url.QueryEscape(after)
+		}
+		status, err := c.get(ctx, c.addresses[0], path, &page)
+		if err != nil || status != http.StatusOK {
+			return nil, fmt.Errorf("the list of writes cannot be read: status %d, %v", status, err)
+		}
+		all = append(all, page.Items...)
+		if after = page.Next; after == "" {
+			return all, nil
+		}
+	}
+}
+
+// explain reads how a few of the writes stand that are not settled.
+func (c *client) explain(ctx context.Context, writes []*sent) (texts []string) {
+	for _, s := range writes {
+		if len(texts) == 3 {
+			break
+		}
+		if s.acknowledged.IsZero() || s.settled() || s.missing {
+			continue
+		}
+		var raw json.RawMessage
+		if _, err := c.get(ctx, c.addresses[0], "/writes/"+s.write, &raw); err == nil {
+			texts = append(texts, string(raw))
+		}
+	}
+	return texts
 }
 
 // get reads a JSON page of a gateway.
