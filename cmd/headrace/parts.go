@@ -82,7 +82,7 @@ func openLedger(ctx context.Context, dir string, config *workspace.Config, log *
 	if err != nil {
 		return nil, fmt.Errorf("stores.ledger: %w", err)
 	}
-	db, err := ledger.Open(ctx, url, ledger.Options{Replica: config.Stores.Replica, Log: log})
+	db, err := ledger.Open(ctx, url, ledger.Options{Replica: config.Stores.Replica, Lease: buffer.DefaultLease, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("stores.ledger %s: %w", config.Stores.Ledger, err)
 	}

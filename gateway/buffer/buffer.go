@@ -68,8 +68,8 @@ type Options struct {
 	Settings Settings
 	Log      *slog.Logger
 	Observer Observer
-	// Lease is how long a claim is valid without being renewed; two minutes
-	// when zero.
+	// Lease is how long a claim is valid without being renewed; DefaultLease
+	// when zero. The ledger must be opened with the same.
 	Lease time.Duration
 	// Grace is how much longer than its timeout a request without an answer
 	// counts as running; 10 s when zero.
@@ -84,6 +84,10 @@ type Options struct {
 	// Look is how often the dispatchers look without being woken; 5 s when zero.
 	Look time.Duration
 }
+
+// DefaultLease is how long a claim is valid without being renewed. A replica
+// that is lost keeps others from its writes as long.
+const DefaultLease = 30 * time.Second
 
 // Buffer sends the writes of a ledger. It lives as long as the process; every
 // table gets a Set of it. It is safe for concurrent use.
@@ -121,7 +125,7 @@ func New(o Options) *Buffer {
 			*d = otherwise
 		}
 	}
-	set(&o.Lease, 2*time.Minute)
+	set(&o.Lease, DefaultLease)
 	set(&o.Grace, 10*time.Second)
 	set(&o.LineWait, 10*time.Second)
 	set(&o.Backoff, time.Second)

@@ -394,3 +394,15 @@ func (w *world) eventually(what string, holds func() bool, last ...func() string
 	}
 	w.t.Fatal("never: " + what)
 }
+
+// crash ends the world as a killed process would: nothing is settled any more.
+func (w *world) crash() {
+	w.t.Helper()
+	w.ledger.Close() // what tries to settle later fails
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	w.buffer.Close(ended)
+	w.front.CloseClientConnections()
+	w.front.Close()
+	w.gate.Stop()
+}

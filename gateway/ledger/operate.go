@@ -74,10 +74,12 @@ func (w *work) rerank(h *hot) error {
 		return err
 	}
 	for lane, first := range heads {
+		to := h.rank
 		if first.seq == h.seq {
-			if err := w.inherit(lane, first, first.urgent, 0); err != nil {
-				return err
-			}
+			to = first.urgent
+		}
+		if err := w.inherit(lane, first, to, 0); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -232,7 +232,7 @@ func backupLite(ctx context.Context, from, to string) error {
 	if _, err := os.Stat(from); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(from, "query_only(true)"))
+	db, err := sql.Open("sqlite", dsn(from))
 	if err != nil {
 		return err
 	}

@@ -421,11 +421,11 @@ func (w *work) rewrite(c *change, leaves bool) error {
 	if h.notBefore <= w.now && c.to == Held {
 		h.notBefore = 0
 	}
-	return w.do(`UPDATE writes SET state = ?2, dead = ?3, cause = ?4, reason = ?5, not_before = ?6, open = ?7, attempts = ?8, version = ?9,
-	laned = ?10, settled = ?11, status = CASE WHEN ?12 = 0 THEN status ELSE ?12 END, replaced_by = CASE WHEN ?13 = '' THEN replaced_by ELSE ?13 END,
+	return w.do(`UPDATE writes SET state = CAST(?2 AS text), dead = ?3, cause = ?4, reason = ?5, not_before = CAST(?6 AS bigint), open = ?7, attempts = ?8, version = ?9,
+	laned = CAST(?10 AS smallint), settled = ?11, status = CASE WHEN CAST(?12 AS integer) = 0 THEN status ELSE CAST(?12 AS integer) END, replaced_by = CASE WHEN CAST(?13 AS text) = '' THEN replaced_by ELSE CAST(?13 AS text) END,
 	rank = ?14, gap = 0, owner = '', lease = 0, started = 0,
-	blockers = CASE WHEN ?10 = 0 THEN 0 ELSE blockers END,
-	ready = CASE WHEN ?2 = 'held' AND ?6 = 0 AND (?10 = 0 OR blockers = 0) THEN 1 ELSE 0 END
+	blockers = CASE WHEN CAST(?10 AS smallint) = 0 THEN 0 ELSE blockers END,
+	ready = CASE WHEN CAST(?2 AS text) = 'held' AND CAST(?6 AS bigint) = 0 AND (CAST(?10 AS smallint) = 0 OR blockers = 0) THEN 1 ELSE 0 END
 WHERE seq = ?1`, h.seq, string(c.to), flag(c.dead), c.cause, c.reason, h.notBefore, flag(h.open), h.attempts, h.version,
 		flag(h.laned), settled, c.status, c.replaced, h.rank)
 }

@@ -1,0 +1,161 @@
+package buffer_test
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// once lets the first call lose its answer and the others pass.
+func once() func(http.ResponseWriter, *http.Request, string) bool {
+	var n atomic.Int32
+	return func(http.ResponseWriter, *http.Request, string) bool {
+		if n.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+}
+
+func TestDoubtBySystemsKey(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(nil, once())
+	r := w.post("/keyed", `{"id":"1"}`, "Idempotency-Key: mine")
+	w.want(r, 201, `{"number":1}`)
+	if e := w.erp.effects(); len(e) != 1 || w.erp.seen != 2 {
+		t.Errorf("%d calls, effects %v", w.erp.seen, e)
+	}
+	if v := w.read("/writes/" + r.Header.Get("Headrace-Write")); v.Attempts != 2 {
+		t.Errorf("%d attempts", v.Attempts)
+	}
+}
+
+// A system that forgets its keys is not trusted with them, and nothing else
+// tells: a person has to.
+func TestDoubtAfterSystemsKeyExpired(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(nil, once())
+	r := w.post("/forgetful", `{"id":"1"}`, "Prefer: respond-async")
+	var v write
+	w.eventually("it is dead", func() bool { v = w.read(r.Header.Get("Location")); return v.NeedsAttention })
+	if v.State != "doubtful" || len(w.erp.effects()) != 1 || w.erp.seen != 1 {
+		t.Errorf("%d calls, %+v", w.erp.seen, v)
+	}
+}
+
+func TestDoubtByNature(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(func(http.ResponseWriter, *http.Request, string) bool { return once1(w) }, nil)
+	r := w.post("/natural", `{"id":"1"}`, "Idempotency-Key: k")
+	w.want(r, 201)
+	if len(w.erp.effects()) != 1 || w.erp.seen != 2 {
+		t.Errorf("%d calls, effects %v", w.erp.seen, w.erp.effects())
+	}
+}
+
+// once1 drops the first request before it takes effect.
+func once1(w *world) bool {
+	w.erp.mu.Lock()
+	first := w.erp.seen == 1
+	w.erp.mu.Unlock()
+	if first {
+		panic(http.ErrAbortHandler)
+	}
+	return true
+}
+
+// The answer was lost after the effect: asking finds it, and nothing is sent again.
+func TestConfirmFindsIt(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(nil, func(rw http.ResponseWriter, r *http.Request, _ string) bool { panic(http.ErrAbortHandler) })
+	r := w.post("/confirmed", `{"id":"77"}`)
+	w.want(r, 200, `"count":1`)
+	v := w.read("/writes/" + r.Header.Get("Headrace-Write"))
+	if v.State != "delivered" || !v.Outcome.Confirmed || len(w.erp.effects()) != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// The request was lost before the effect: asking does not find it, and it is sent again.
+func TestConfirmMissesIt(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		return r.Method == http.MethodGet || once1(w)
+	}, nil)
+	r := w.post("/confirmed", `{"id":"78"}`)
+	w.want(r, 201)
+	if v := w.read("/writes/" + r.Header.Get("Headrace-Write")); v.Attempts != 2 || len(w.erp.effects()) != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// While the lost request may still be running, nobody asks: its effect could
+// come after the answer.
+func TestConfirmWaitsForTheLostRequest(t *testing.T) {
+	w := newWorld(t, nil)
+	var asked, ended atomic.Int64
+	w.erp.behave(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		if r.Method == http.MethodGet {
+			asked.CompareAndSwap(0, time.Now().UnixNano())
+			return true
+		}
+		time.Sleep(420 * time.Millisecond) // beyond the timeout of 400 ms, within the grace
+		ended.Store(time.Now().UnixNano())
+		return true
+	}, nil)
+	r := w.post("/confirmed", `{"id":"79"}`)
+	w.want(r, 200, `"count":1`)
+	if asked.Load() < ended.Load() || len(w.erp.effects()) != 1 {
+		t.Errorf("asked %d ms before the end, effects %v", (ended.Load()-asked.Load())/1e6, w.erp.effects())
+	}
+}
+
+// A write whose answer is lost each time is given to a person in the end.
+func TestAttemptsAreBounded(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.o.Settings.Attempts = 3 })
+	w.erp.behave(nil, vanish)
+	r := w.post("/keyed", `{"id":"1"}`, "Prefer: respond-async")
+	var v write
+	w.eventually("it is dead", func() bool { v = w.read(r.Header.Get("Location")); return v.NeedsAttention })
+	if v.State != "doubtful" || w.erp.seen != 3 || v.Attempts != 3 {
+		t.Errorf("%d calls, %+v", w.erp.seen, v)
+	}
+}
+
+// An answer of 500 says nothing about the effect, but the request is over:
+// nothing is waited for.
+func TestServerError(t *testing.T) {
+	w := newWorld(t, nil)
+	var n atomic.Int32
+	w.erp.behave(nil, func(rw http.ResponseWriter, _ *http.Request, _ string) bool {
+		if n.Add(1) == 1 {
+			rw.WriteHeader(500)
+			return false
+		}
+		return true
+	})
+	w.want(w.post("/keyed", `{"id":"1"}`), 201)
+	if len(w.erp.effects()) != 1 {
+		t.Errorf("effects %v", w.erp.effects())
+	}
+}
+
+// What was under way when the process ended is in doubt at the next start.
+func TestCrashWhileSending(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.o.Lease = time.Second })
+	release := make(chan struct{})
+	reached := make(chan struct{}, 9)
+	w.erp.behave(nil, func(http.ResponseWriter, *http.Request, string) bool { reached <- struct{}{}; <-release; return true })
+	r := w.post("/confirmed", `{"id":"5"}`, "Prefer: respond-async")
+	w.want(r, 202)
+	<-reached
+	w.crash()
+	close(release)
+	w.erp.behave(nil, nil)
+	w.start()
+	v := w.becomes(r.Header.Get("Location"), "delivered")
+	if !v.Outcome.Confirmed || len(w.erp.effects()) != 1 {
+		t.Errorf("effects %v, %+v", w.erp.effects(), v)
+	}
+}

@@ -1,0 +1,5 @@
+package ledger_test
+
+const childURL = "HEADRACE_LEDGER_CHILD"
+
+func child() {}

@@ -1,0 +1,158 @@
+package ledgertest
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Postgres is a server of its own, in a temporary directory, reached by a Unix
+// socket. It is as durable as a server is by default.
+type Postgres struct {
+	dir, bin string
+	settings []string
+	process  *exec.Cmd
+	log      bytes.Buffer
+	made     atomic.Int64
+}
+
+// StartPostgres starts a server with settings of the form name=value, from
+// Debian's package postgresql. It has to be stopped.
+func StartPostgres(settings ...string) (*Postgres, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no Postgres server is installed: .ci/install postgresql")
+	}
+	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
+	dir, err := os.MkdirTemp("/tmp", "headrace-pg-") // a socket's path must be short
+	if err != nil {
+		return nil, err
+	}
+	s := &Postgres{dir: dir, bin: found[len(found)-1], settings: settings}
+	if err := s.prepare(); err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	if err := s.Start(); err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return s, nil
+}
+
+func version(bin string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(bin)))
+	return n
+}
+
+func (s *Postgres) prepare() error {
+	if os.Geteuid() == 0 { // the server does not run as root
+		uid, gid, err := postgresUser()
+		if err != nil {
+			return err
+		}
+		if err := os.Chown(s.dir, uid, gid); err != nil {
+			return err
+		}
+	}
+	out, err := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func postgresUser() (uid, gid int, err error) {
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return 0, 0, err
+	}
+	if uid, err = strconv.Atoi(u.Uid); err != nil {
+		return 0, 0, err
+	}
+	gid, err = strconv.Atoi(u.Gid)
+	return uid, gid, err
+}
+
+func (s *Postgres) data() string { return filepath.Join(s.dir, "data") }
+
+// command is a program of the server, run by its user.
+func (s *Postgres) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(s.bin, name), args...)
+	c.Dir = s.dir
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	if os.Geteuid() == 0 {
+		uid, gid, err := postgresUser()
+		if err == nil {
+			c.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		}
+	}
+	return c
+}
+
+// Start starts a server that was killed. It returns when it can be used.
+func (s *Postgres) Start() error {
+	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=100"}
+	for _, setting := range s.settings {
+		args = append(args, "-c", setting)
+	}
+	s.log.Reset()
+	s.process = s.command("postgres", args...)
+	s.process.Stdout, s.process.Stderr = &s.log, &s.log
+	if err := s.process.Start(); err != nil {
+		return err
+	}
+	for range 300 {
+		if s.command("pg_isready", "-q", "-h", s.dir).Run() == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.Kill()
+	return fmt.Errorf("the Postgres server did not start:\n%s", s.log.String())
+}
+
+// Kill ends the server as a crash of its machine's kernel would: at once, all
+// its processes. What it had not synced is still there, in the page cache.
+func (s *Postgres) Kill() {
+	// The children notice the death of the postmaster and quit by themselves.
+	s.process.Process.Kill()
+	s.process.Wait()
+	for range 100 { // the next start waits for them
+		if _, err := os.Stat(filepath.Join(s.data(), "postmaster.pid")); err != nil {
+			break
+		}
+		if s.command("pg_isready", "-q", "-h", s.dir).Run() != nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Stop ends the server and removes its data.
+func (s *Postgres) Stop() {
+	s.process.Process.Signal(syscall.SIGQUIT)
+	s.process.Wait()
+	os.RemoveAll(s.dir)
+}
+
+// Database makes an empty database and returns its url.
+func (s *Postgres) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("ledger%d", s.made.Add(1))
+	if out, err := s.command("createdb", "-h", s.dir, "-U", "postgres", name).CombinedOutput(); err != nil {
+		t.Fatalf("createdb: %v\n%s", err, out)
+	}
+	q := url.Values{"host": {s.dir}, "user": {"postgres"}}
+	return "postgres:///" + name + "?" + q.Encode()
+}
