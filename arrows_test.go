@@ -45,7 +45,7 @@ func wrongArrow(from, to string, test bool) string {
 		}
 	}
 	to, ok := strings.CutPrefix(to, module+"/")
-	test = test || support(from)
+	test = test || support(from) || instrument(from)
 	switch {
 	case !ok || from == to:
 		return ""
@@ -104,6 +104,10 @@ func support(folder string) bool {
 	return strings.HasSuffix(path.Base(folder), "test")
 }
 
+// instrument tells of programs that measure and torment the product: they
+// stand on what tests stand on.
+func instrument(folder string) bool { return folder == "cmd/bench" || folder == "cmd/torture" }
+
 func TestWrongArrows(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
@@ -113,6 +117,8 @@ func TestWrongArrows(t *testing.T) {
 		{"cmd/headrace", module + "/gateway/system", false, ""},
 		{"cmd/headrace", module + "/cmd/bench", false, "nothing imports cmd"},
 		{"admin", module + "/cmd/headrace", true, "nothing imports cmd"},
+		{"cmd/torture", module + "/gateway/ledger/ledgertest", false, ""},
+		{"cmd/headrace", module + "/gateway/ledger/ledgertest", false, "only tests"},
 		{"gateway", module + "/specs/source", false, ""},
 		{"gateway", module + "/gateway/budget", false, "specs alone"},
 		{"gateway", module + "/policies/throttle", false, "specs alone"},

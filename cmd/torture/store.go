@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+
+	"github.com/headrace/headrace/gateway/ledger/ledgertest"
 )
 
 // store is where the ledger is kept.
@@ -17,6 +19,17 @@ func openStore(engine, dir string) (*store, error) {
 	switch engine {
 	case "sqlite":
 		return &store{url: "sqlite:" + filepath.Join(dir, "ledger.db"), stop: func() {}}, nil
+	case "postgres":
+		server, err := ledgertest.StartPostgres()
+		if err != nil {
+			return nil, err
+		}
+		url, err := server.Create()
+		if err != nil {
+			server.Stop()
+			return nil, err
+		}
+		return &store{url: url, stop: server.Stop}, nil
 	}
 	return nil, fmt.Errorf("there is no engine %q: sqlite or postgres", engine)
 }
