@@ -31,6 +31,20 @@ bench: build ## measure the request path beside a bare reverse proxy
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench -headrace ./bin/headrace
 
+KILLS ?= 200
+
+.PHONY: torture
+torture: build ## kill gateways while writes go through them, and compare promises with effects (KILLS=20 for a short run; installs postgresql)
+	sh .ci/install /usr/lib/postgresql/15/bin/postgres=postgresql
+	$(GO) build -o bin/torture ./cmd/torture
+	./bin/torture -headrace ./bin/headrace -kills $(KILLS)
+
+.PHONY: bench-buffer
+bench-buffer: build ## measure the ledger beside bare insert loops, and writes held by the million (installs postgresql)
+	sh .ci/install /usr/lib/postgresql/15/bin/postgres=postgresql
+	$(GO) build -o bin/bench ./cmd/bench
+	./bin/bench buffer -headrace ./bin/headrace
+
 .PHONY: e2e-tryton
 e2e-tryton: build ## drive a real Tryton server through Headrace (installs Debian's packages)
 	sh deploy/tryton/e2e.sh

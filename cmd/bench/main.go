@@ -25,6 +25,11 @@ func main() {
 			log.Fatal(upstream(os.Args[2]))
 		case "proxy":
 			log.Fatal(proxy(os.Args[2], os.Args[3]))
+		case "buffer":
+			if err := bufferMain(os.Args[2:]); err != nil {
+				log.Fatal(err)
+			}
+			return
 		}
 	}
 	headrace := flag.String("headrace", "bin/headrace", "the binary to measure")

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/gateway/ledger/ledgertest"
+)
+
+// bufferBench measures the write buffer: its ledger beside bare insert loops,
+// its claims at depth, and what it costs a write that is answered at once.
+type bufferBench struct {
+	headrace string
+	engines  []string
+	rounds   int
+	each     time.Duration
+	depths   []int
+	claims   time.Duration
+	snapshot time.Duration
+
+	dir      string
+	postgres *ledgertest.Postgres
+}
+
+func bufferMain(args []string) error {
+	var b bufferBench
+	var engines string
+	f := flag.NewFlagSet("buffer", flag.ExitOnError)
+	f.StringVar(&b.headrace, "headrace", "bin/headrace", "the binary to measure")
+	f.StringVar(&engines, "engines", "sqlite,postgres", "stores of the ledger")
+	f.IntVar(&b.rounds, "rounds", 5, "rounds of appends; every subject runs in each, and the median of the ratios counts")
+	f.DurationVar(&b.each, "each", time.Second, "time for each subject, number of callers and round")
+	most := f.Int("held", 1_000_000, "the greatest number of held writes")
+	f.DurationVar(&b.claims, "claims", 5*time.Second, "time of claiming at each depth")
+	f.DurationVar(&b.snapshot, "snapshot", 30*time.Second, "how long a snapshot is held open on Postgres")
+	f.Parse(args)
+	b.engines = strings.Split(engines, ",")
+	for _, depth := range []int{1000, 100_000, 1_000_000} {
+		b.depths = append(b.depths, min(depth, *most))
+	}
+	b.depths = slices.Compact(b.depths)
+	return b.run(context.Background())
+}
+
+func (b *bufferBench) run(ctx context.Context) error {
+	var err error
+	if b.dir, err = os.MkdirTemp("", "headrace-buffer-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if slices.Contains(b.engines, "postgres") {
+		if b.postgres, err = ledgertest.StartPostgres(); err != nil {
+			return err
+		}
+		defer b.postgres.Stop()
+	}
+	var figures []string
+	figure := func(format string, args ...any) { figures = append(figures, fmt.Sprintf("figure: "+format, args...)) }
+	for _, engine := range b.engines {
+		ratio, err := b.appends(ctx, engine)
+		if err != nil {
+			return fmt.Errorf("%s: appends: %w", engine, err)
+		}
+		figure("%s-append-ratio %.2f x", engine, ratio)
+	}
+	worst := 0.0
+	for _, engine := range b.engines {
+		ratio, err := b.depth(ctx, engine)
+		if err != nil {
+			return fmt.Errorf("%s: claims: %w", engine, err)
+		}
+		figure("%s-claim-depth-ratio %.2f x", engine, ratio)
+		worst = max(worst, ratio)
+	}
+	figure("claim-depth-ratio %.2f x", worst)
+	if b.postgres != nil && b.snapshot > 0 {
+		ratio, err := b.heldSnapshot(ctx)
+		if err != nil {
+			return fmt.Errorf("a snapshot held open: %w", err)
+		}
+		figure("snapshot-rate-ratio %.2f x", ratio)
+	}
+	overhead, err := b.overhead(ctx)
+	if err != nil {
+		return fmt.Errorf("overhead: %w", err)
+	}
+	figure("sync-overhead-ms %.2f ms", overhead)
+	few, many, err := b.memory(ctx)
+	if err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
+	figure("held-thousand-mb %.0f MB", few)
+	figure("held-million-mb %.0f MB", many)
+	fmt.Printf("\n%s\n", strings.Join(figures, "\n"))
+	return nil
+}
+
+// url is a fresh place for a ledger.
+func (b *bufferBench) url(engine, name string) (string, error) {
+	switch engine {
+	case "sqlite":
+		return "sqlite:" + filepath.Join(b.dir, name+".db"), nil
+	case "postgres":
+		return b.postgres.Create()
+	}
+	return "", errors.New("there is no engine " + engine + ": sqlite or postgres")
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
