@@ -93,22 +93,22 @@ func (h *heap) claim(ctx context.Context, d time.Duration) (claimed, error) {
 			return c, fmt.Errorf("nothing can be claimed after %d writes", c.writes)
 		}
 		c.claims = append(c.claims, time.Since(from))
-		if err := each(len(list), func(i int) error {
+		if err := all(len(list), func(i int) error {
 			return h.db.Settle(ctx, list[i], ledger.Settlement{State: ledger.Delivered, Attempt: true, Status: 201, Response: []byte("{}")})
 		}); err != nil {
 			return c, err
 		}
 		c.spent += time.Since(from)
 		c.writes += len(list)
-		if err := each(len(list), func(int) error { return h.appendOne(ctx, rand.IntN(h.lanes)) }); err != nil {
+		if err := all(len(list), func(int) error { return h.appendOne(ctx, rand.IntN(h.lanes)) }); err != nil {
 			return c, err
 		}
 	}
 	return c, nil
 }
 
-// each does something n times at once.
-func each(n int, do func(i int) error) error {
+// all does something n times at once.
+func all(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var wait sync.WaitGroup
 	for i := range n {
