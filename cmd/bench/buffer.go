@@ -5,12 +5,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/ledger/ledgertest"
 )
 
@@ -35,8 +37,8 @@ func bufferMain(args []string) error {
 	f := flag.NewFlagSet("buffer", flag.ExitOnError)
 	f.StringVar(&b.headrace, "headrace", "bin/headrace", "the binary to measure")
 	f.StringVar(&engines, "engines", "sqlite,postgres", "stores of the ledger")
-	f.IntVar(&b.rounds, "rounds", 5, "rounds of appends; every subject runs in each, and the median of the ratios counts")
-	f.DurationVar(&b.each, "each", time.Second, "time for each subject, number of callers and round")
+	f.IntVar(&b.rounds, "rounds", 9, "rounds of appends; every subject runs in each, and the median of the ratios counts")
+	f.DurationVar(&b.each, "each", 500*time.Millisecond, "time for each subject, number of callers and round")
 	most := f.Int("held", 1_000_000, "the greatest number of held writes")
 	f.DurationVar(&b.claims, "claims", 5*time.Second, "time of claiming at each depth")
 	f.DurationVar(&b.snapshot, "snapshot", 30*time.Second, "how long a snapshot is held open on Postgres")
@@ -114,3 +116,7 @@ func (b *bufferBench) url(engine, name string) (string, error) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// quiet are the settings of the ledgers; what a server lacks in durability
+// against the loss of its machine is not at issue here.
+var quiet = ledger.Options{Replica: "bench", Log: slog.New(slog.DiscardHandler)}

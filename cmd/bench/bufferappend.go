@@ -33,7 +33,7 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 	if err != nil {
 		return 0, err
 	}
-	db, err := ledger.Open(ctx, url, ledger.Options{Replica: "bench"})
+	db, err := ledger.Open(ctx, url, quiet)
 	if err != nil {
 		return 0, err
 	}

@@ -134,7 +134,7 @@ func (b *bufferBench) depth(ctx context.Context, engine string) (ratio float64, 
 	if err != nil {
 		return 0, err
 	}
-	db, err := ledger.Open(ctx, url, ledger.Options{Replica: "bench"})
+	db, err := ledger.Open(ctx, url, quiet)
 	if err != nil {
 		return 0, err
 	}
@@ -173,7 +173,7 @@ func (b *bufferBench) heldSnapshot(ctx context.Context) (ratio float64, err erro
 	if err != nil {
 		return 0, err
 	}
-	db, err := ledger.Open(ctx, url, ledger.Options{Replica: "bench"})
+	db, err := ledger.Open(ctx, url, quiet)
 	if err != nil {
 		return 0, err
 	}

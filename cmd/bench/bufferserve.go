@@ -128,7 +128,7 @@ func (b *bufferBench) template() ([]byte, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	db, err := ledger.Open(ctx, "sqlite:"+file, ledger.Options{Replica: "bench"})
+	db, err := ledger.Open(ctx, "sqlite:"+file, quiet)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func (b *bufferBench) memory(ctx context.Context) (few, many float64, err error)
 	if err != nil {
 		return 0, 0, err
 	}
-	db, err := ledger.Open(ctx, url, ledger.Options{Replica: "bench"})
+	db, err := ledger.Open(ctx, url, quiet)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -254,7 +254,7 @@ func (b *bufferBench) peak(ctx context.Context, url string, held int) (float64, 
 	if err != nil {
 		return 0, fmt.Errorf("%w\n%s", err, g.log.String())
 	}
-	db, err := ledger.Open(ctx, url, ledger.Options{Replica: "bench"})
+	db, err := ledger.Open(ctx, url, quiet)
 	if err != nil {
 		return 0, err
 	}

@@ -22,6 +22,7 @@ type plan struct {
 	// least and most bound the time between two kills.
 	least, most time.Duration
 	writers     int
+	orders      int           // of each writer: lanes of its own
 	pause       time.Duration // of a writer between two writes, on average
 	drain       time.Duration // for the last write to be settled
 	limits      limits
@@ -60,6 +61,7 @@ type result struct {
 	took     time.Duration
 	kills    int
 	drained  time.Duration
+	stopped  time.Duration // until all gateways had ended that were asked to
 	verdict  *verdict
 	erp      erpReport
 	writes   int
@@ -196,7 +198,7 @@ func (c *campaign) torture(ctx context.Context) (kills int, err error) {
 	defer end()
 	var wait sync.WaitGroup
 	for i := range c.plan.writers {
-		w := newWriter(c.client, fmt.Sprintf("w%d", i+1), c.plan.seed)
+		w := newWriter(c.client, fmt.Sprintf("w%d", i+1), c.plan.orders, c.plan.seed)
 		c.writers = append(c.writers, w)
 		wait.Go(func() { w.run(writing, trying, c.plan.pause) })
 	}
@@ -243,9 +245,11 @@ func (c *campaign) calm(ctx context.Context, r *result) error {
 	if r.strays, err = c.strays(ctx, writes, began.Add(c.plan.drain)); err != nil {
 		return err
 	}
+	asked := time.Now()
 	for _, g := range c.replicas {
-		g.process.stop(30 * time.Second)
+		g.process.stop(time.Minute)
 	}
+	r.stopped = time.Since(asked)
 	if err := c.askERP(ctx, http.MethodGet, "/report", &r.erp); err != nil {
 		return err
 	}

@@ -59,6 +59,8 @@ const (
 	bugLose   = "lose"   // some writes are answered and not done
 	bugDouble = "double" // some writes are done twice
 	bugLate   = "late"   // some writes are answered first and done much later
+	bugRefuse = "refuse" // some writes are refused and done
+	bugTight  = "tight"  // its limits are half of what the gateways are told
 	bugGone   = "gone"   // it goes away for good
 )
 
@@ -94,13 +96,15 @@ type erp struct {
 // erpCounts is what an ERP saw, and how it misbehaved.
 type erpCounts struct {
 	Calls, Reads, Replays                                            int
-	Dropped, Unanswered, Broken, Overloads, Slow, Refused, Resting   int
+	Dropped, Unanswered, Broken, Overloads, Slow, Resting            int
 	MostUnder, MostInWindow, ConcurrencyViolations, WindowViolations int
 	Away                                                             int
-	Lost, Doubled, Late                                              int // by its bugs
 }
 
 func newERP(s erpSettings) *erp {
+	if slices.Contains(s.Bugs, bugTight) {
+		s.Concurrency, s.Calls = s.Concurrency/2, s.Calls/2
+	}
 	return &erp{settings: s, random: rand.New(rand.NewPCG(s.Seed, 1)), keys: map[string]bool{}, done: map[string]bool{}}
 }
 
@@ -244,10 +248,10 @@ func (e *erp) write(w http.ResponseWriter, r *http.Request, o *order, m mishap, 
 		return
 	}
 	time.Sleep(takes)
-	if o.Poison {
-		e.mu.Lock()
-		e.counts.Refused++
-		e.mu.Unlock()
+	if o.Poison || e.refusesWrongly() {
+		if !o.Poison {
+			e.perform(operation, r.Header.Get("Idempotency-Key"), o)
+		}
 		answer(w, http.StatusUnprocessableEntity, map[string]any{"error": "the order is wrong"})
 		return
 	}
@@ -260,6 +264,13 @@ func (e *erp) write(w http.ResponseWriter, r *http.Request, o *order, m mishap, 
 	default:
 		answer(w, http.StatusCreated, map[string]any{"id": o.ID, "state": "booked"})
 	}
+}
+
+// refusesWrongly tells that the next write is refused although it is done.
+func (e *erp) refusesWrongly() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.has(bugRefuse) && e.random.Float64() < 0.05
 }
 
 // perform does what a write asks for, unless it is known by its key.
@@ -277,14 +288,11 @@ func (e *erp) perform(operation, key string, o *order) {
 	f.Repeat = operation == byNature && e.done[o.ID]
 	switch p := e.random.Float64(); {
 	case e.has(bugLose) && p < 0.05:
-		e.counts.Lost++
 		return
 	case e.has(bugDouble) && p < 0.1:
-		e.counts.Doubled++
 		e.do(f)
 		f.Repeat = false
 	case e.has(bugLate) && p < 0.15:
-		e.counts.Late++
 		e.pending.Add(1)
 		time.AfterFunc(3*time.Second, func() {
 			defer e.pending.Done()

@@ -35,6 +35,7 @@ func main() {
 	flag.IntVar(&o.killsPostgres, "kills-postgres", -1, "kills on Postgres; a quarter of -kills when negative")
 	flag.IntVar(&o.replicas, "replicas", 3, "gateways that share a ledger on Postgres")
 	flag.IntVar(&o.writers, "writers", 24, "concurrent writers")
+	flag.IntVar(&o.orders, "orders", 60, "orders of each writer, each a lane of its own")
 	flag.DurationVar(&o.pause, "pause", 250*time.Millisecond, "pause of a writer between two writes, on average")
 	flag.DurationVar(&o.drain, "drain", 3*time.Minute, "longest time for the last write to be settled after the last kill")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of what is random in the harness; from the clock when 0")
@@ -52,15 +53,15 @@ func main() {
 
 // options are the flags.
 type options struct {
-	headrace, engines, bugs string
-	kills, killsPostgres    int
-	replicas, writers       int
-	pause, drain            time.Duration
-	seed                    uint64
-	keep                    bool
+	headrace, engines, bugs   string
+	kills, killsPostgres      int
+	replicas, writers, orders int
+	pause, drain              time.Duration
+	seed                      uint64
+	keep                      bool
 }
 
-var allBugs = []string{bugLose, bugDouble, bugLate, bugGone}
+var allBugs = []string{bugLose, bugDouble, bugLate, bugRefuse, bugTight, bugGone}
 
 // errBroken is the error of a run that found something.
 var errBroken = errors.New("a promise was broken")
@@ -108,7 +109,7 @@ func (o *options) campaign(ctx context.Context, engine string, bugs []string) (*
 	}
 	p := plan{
 		engine: engine, replicas: 1, kills: o.kills, least: 50 * time.Millisecond, most: 2 * time.Second,
-		writers: o.writers, pause: o.pause, drain: o.drain, seed: o.seed, bugs: bugs,
+		writers: o.writers, orders: o.orders, pause: o.pause, drain: o.drain, seed: o.seed, bugs: bugs,
 		limits: limits{concurrency: 12, calls: 150, window: 500 * time.Millisecond},
 	}
 	if engine == "postgres" {

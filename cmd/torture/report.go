@@ -33,6 +33,7 @@ func (r *result) print() {
 		{"**wrong outcomes**", v.wrong},
 		{"**limit violations**, concurrency / window", fmt.Sprintf("%d / %d", c.ConcurrencyViolations, c.WindowViolations)},
 		{"until the last was settled", r.drained.Round(100 * time.Millisecond)},
+		{"until the gateways had ended", r.stopped.Round(100 * time.Millisecond)},
 		{"whole campaign", r.took.Round(time.Second)},
 	} {
 		fmt.Printf("| %s | %v |\n", row.what, row.count)

@@ -20,13 +20,11 @@ const apiKey = "hr_tortured_0123456789abcdefghijklmnopqrstuv"
 // writeHeader names the write on every answer to one.
 const writeHeader = "Headrace-Write"
 
-// The business keys: orders belong to one writer, so that it knows their order;
-// customers and locations are shared by all.
+// The business keys that all writers share. Orders belong to one writer, so
+// that it knows their order.
 const (
-	ordersEach = 60
-	hotOrders  = 12
-	customers  = 300
-	locations  = 200
+	customers = 300
+	locations = 200
 )
 
 // client sends requests to any of the gateways.
@@ -46,6 +44,7 @@ func newClient(addresses []string, connections int) *client {
 type writer struct {
 	*client
 	name   string
+	orders int // of its own
 	random *rand.Rand
 	number map[string]int // of the last write, by order
 	count  int
@@ -54,12 +53,12 @@ type writer struct {
 	faults []string // answers that no client should get
 }
 
-func newWriter(c *client, name string, seed uint64) *writer {
+func newWriter(c *client, name string, orders int, seed uint64) *writer {
 	h := uint64(14695981039346656037)
 	for _, b := range []byte(name) {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
-	return &writer{client: c, name: name, random: rand.New(rand.NewPCG(seed, h)), number: map[string]int{}}
+	return &writer{client: c, name: name, orders: orders, random: rand.New(rand.NewPCG(seed, h)), number: map[string]int{}}
 }
 
 // run writes until stop ends; what it has begun then, it goes on trying until
@@ -82,9 +81,9 @@ func (w *writer) run(stop, end context.Context, pause time.Duration) {
 // next makes up a write. A third of them stand in three lanes.
 func (w *writer) next() *sent {
 	w.count++
-	n := w.random.IntN(ordersEach)
+	n := w.random.IntN(w.orders)
 	if w.random.IntN(5) < 2 {
-		n = w.random.IntN(hotOrders)
+		n = w.random.IntN(max(1, w.orders/5)) // some are busier than others
 	}
 	o := order{ID: fmt.Sprintf("%s-%d", w.name, w.count), Order: fmt.Sprintf("%s-o%d", w.name, n), Filler: strings.Repeat("x", 200+w.random.IntN(1000))}
 	w.number[o.Order]++
