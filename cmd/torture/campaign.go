@@ -70,8 +70,11 @@ type result struct {
 	faults   []string
 	complain []string // what gateways said of themselves
 	dead     map[string]int
-	open     []string // how some of those stand that are not settled
-	strays   int      // writes in the ledger that no client knows of and that are not final
+	// unexpected are dead letters that neither the ERP's refusal nor the
+	// operation's class explains; a person is asked although nobody need be.
+	unexpected []string
+	open       []string // how some of those stand that are not settled
+	strays     int      // writes in the ledger that no client knows of and that are not final
 }
 
 // bad tells that a promise was broken.
@@ -259,6 +262,9 @@ func (c *campaign) calm(ctx context.Context, r *result) error {
 		r.tries += s.tries
 		if s.dead {
 			r.dead[s.operation+" "+s.state]++
+			if !s.expectedDead() {
+				r.unexpected = append(r.unexpected, fmt.Sprintf("dead letter: %s (%s, %s) is %s: %s", s.order.ID, s.operation, s.write, s.state, s.reason))
+			}
 		}
 	}
 	r.verdict.unsettled += r.strays

@@ -25,12 +25,19 @@ type sent struct {
 	state   string
 	dead    bool
 	missing bool
+	reason  string
 }
 
 // The states that are final, besides dead ones.
 var finalStates = []string{"delivered", "refused", "cancelled", "expired", "superseded"}
 
 func (s *sent) settled() bool { return s.dead || slices.Contains(finalStates, s.state) }
+
+// expectedDead tells that a dead letter is what had to become of it: the ERP
+// refuses it, or nothing can tell whether it was done.
+func (s *sent) expectedDead() bool {
+	return s.order.Poison && s.state == "refused" || s.operation == byNothing && s.state == "doubtful"
+}
 
 // succeeded tells that the client was told that it was done, or can see it.
 func (s *sent) succeeded() bool {

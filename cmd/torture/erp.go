@@ -174,7 +174,7 @@ func (e *erp) mishap() (m mishap, takes time.Duration, sort int) {
 		count *int
 	}{
 		{0.02, dropped, &e.counts.Dropped}, {0.04, unanswered, &e.counts.Unanswered}, {0.01, brokenBefore, &e.counts.Broken},
-		{0.01, brokenAfter, &e.counts.Broken}, {0.003, overloaded, &e.counts.Overloads}, {0.002, slow, &e.counts.Slow},
+		{0.01, brokenAfter, &e.counts.Broken}, {0.003, overloaded, &e.counts.Overloads}, {0.006, slow, &e.counts.Slow},
 	} {
 		if p -= c.share; p < 0 {
 			*c.count++

@@ -21,6 +21,7 @@ func (r *result) print() {
 		{"not acknowledged before the end", v.unacknowledged},
 		{"delivered", v.delivered},
 		{"dead letters", fmt.Sprintf("%d %s", v.deadLetters, listing(r.dead))},
+		{"dead letters that need not be", len(r.unexpected)},
 		{"calls at the ERP, of them reads and repetitions under a known key", fmt.Sprintf("%d, %d, %d", c.Calls, c.Reads, c.Replays)},
 		{"effects", len(r.erp.Effects)},
 		{"requests dropped / answers lost / 500 / overload / slower than the timeout", fmt.Sprintf("%d / %d / %d / %d / %d", c.Dropped, c.Unanswered, c.Broken, c.Overloads, c.Slow)},
@@ -39,7 +40,7 @@ func (r *result) print() {
 		fmt.Printf("| %s | %v |\n", row.what, row.count)
 	}
 	fmt.Println()
-	for _, list := range [][]string{v.examples, r.open, r.faults, r.complain} {
+	for _, list := range [][]string{v.examples, r.open, r.faults, r.unexpected[:min(10, len(r.unexpected))], r.complain} {
 		for _, line := range list {
 			fmt.Println(line)
 		}
@@ -64,7 +65,7 @@ func printFigures(results []*result) {
 	}
 	var sum verdict
 	kills := map[string]int{}
-	effects, dead, violations := 0, 0, 0
+	effects, dead, unexpected, violations := 0, 0, 0, 0
 	for _, r := range results {
 		v := r.verdict
 		sum.lost += v.lost
@@ -77,6 +78,7 @@ func printFigures(results []*result) {
 		kills[r.plan.engine] += r.kills
 		effects += len(r.erp.Effects)
 		dead += v.deadLetters
+		unexpected += len(r.unexpected)
 		violations += r.violations()
 	}
 	fmt.Println()
@@ -88,7 +90,7 @@ func printFigures(results []*result) {
 		{"lost-writes", sum.lost, "writes"}, {"doubled-effects", sum.doubled, "effects"}, {"lane-inversions", sum.inversions, "writes"},
 		{"unsettled-writes", sum.unsettled, "writes"}, {"wrong-outcomes", sum.wrong, "writes"}, {"limit-violations", violations, "calls"},
 		{"acknowledged-writes", sum.acknowledged, "writes"}, {"held-writes", sum.held, "writes"}, {"erp-effects", effects, "effects"},
-		{"dead-letters", dead, "writes"}, {"kills-sqlite", kills["sqlite"], "kills"}, {"kills-postgres", kills["postgres"], "kills"},
+		{"dead-letters", dead, "writes"}, {"unneeded-dead-letters", unexpected, "writes"}, {"kills-sqlite", kills["sqlite"], "kills"}, {"kills-postgres", kills["postgres"], "kills"},
 	} {
 		fmt.Printf("figure: %s %d %s\n", f.name, f.value, f.unit)
 	}

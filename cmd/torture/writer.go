@@ -207,6 +207,8 @@ type view struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
 	Dead  bool   `json:"needsAttention"`
+	// Reason is why it is as it is, for people.
+	Reason string `json:"reason"`
 }
 
 func (c *client) state(ctx context.Context, address string, s *sent) {
@@ -215,7 +217,7 @@ func (c *client) state(ctx context.Context, address string, s *sent) {
 	switch {
 	case err != nil:
 	case code == http.StatusOK:
-		s.state, s.dead, s.missing = v.State, v.Dead, false
+		s.state, s.dead, s.missing, s.reason = v.State, v.Dead, false, v.Reason
 	case code == http.StatusNotFound, code == http.StatusGone:
 		s.missing = true
 	}
