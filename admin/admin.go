@@ -1,5 +1,6 @@
 // Package admin is the operators' side: health, metrics, the admin API and a
-// page that shows the state of the gateway. It only reads.
+// page that shows the state of the gateway. Only what is below /admin/v1/writes
+// changes anything.
 package admin
 
 import (
@@ -27,6 +28,8 @@ type Options struct {
 	Tables  Tables
 	// Systems gives the state of all systems, sorted by name; nil stands for none.
 	Systems func() []SystemStatus
+	// Writes answers below /admin/v1/writes; nil means that there is no buffer.
+	Writes http.Handler
 	// Reload tells how the last attempt to load a table ended.
 	Reload func() Reload
 	// Draining tells that the process is about to end.

@@ -1,13 +1,18 @@
 package admin
 
 import (
+	"strings"
+
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 )
 
 // routes lists everything that the application answers.
 func (a *admin) routes(e *echo.Echo) {
-	e.Use(a.identify, a.protect, middleware.BodyLimit("64K"))
+	e.Use(a.identify, a.protect, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{
+		Limit:   "64K",
+		Skipper: func(c echo.Context) bool { return strings.HasPrefix(c.Path(), "/admin/v1/writes") }, // an edited body may be long
+	}))
 
 	both := []string{"GET", "HEAD"}
 	e.Match(both, "/healthz", a.healthz)
@@ -22,4 +27,8 @@ func (a *admin) routes(e *echo.Echo) {
 	v1.GET("/operations", a.operations, a.program)
 	v1.GET("/systems", a.systems, a.program)
 	v1.GET("/problems", a.problems, a.program)
+	if a.options.Writes != nil {
+		v1.Any("/writes", echo.WrapHandler(a.options.Writes), a.program)
+		v1.Any("/writes/*", echo.WrapHandler(a.options.Writes), a.program)
+	}
 }

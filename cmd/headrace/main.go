@@ -50,7 +50,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand())
+	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), writesCommand())
 	return cmd
 }
 

@@ -156,6 +156,7 @@ func (s *server) admin() (http.Handler, error) {
 	return admin.New(admin.Options{
 		Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
 		Tables: s.gateway, Systems: s.parts.systemStatus, Draining: s.draining.Load, Log: s.parts.log,
+		Writes: s.parts.buffer.Operator(),
 		Reload: func() admin.Reload {
 			r := s.live.Last()
 			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed}

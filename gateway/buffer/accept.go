@@ -63,7 +63,11 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 // follow sees a write that was appended to its outcome.
 func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledger.Receipt, k *kept) (*gateway.Response, error) {
 	x.SetHeader(WriteHeader, receipt.ID)
-	waiter := b.join(receipt.ID, false)
+	patience := o.patience(x)
+	var waiter *waiter
+	if patience > 0 {
+		waiter = b.join(receipt.ID, false)
+	}
 	local := false
 	if c := receipt.Claimed; c != nil {
 		ctx := context.WithoutCancel(x.Context())
@@ -75,10 +79,15 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 		g.wakeUp()
 	}
 	if receipt.Late {
-		b.quit(receipt.ID, waiter, true)
+		if waiter != nil {
+			b.quit(receipt.ID, waiter, true)
+		}
 		return nil, &gateway.Error{Problem: gateway.Conflict, Detail: "the request came after a later one of its sequence was done; see " + Path + "/" + receipt.ID}
 	}
-	out, err := b.await(x.Context(), receipt.ID, waiter, o.patience(x), local)
+	if waiter == nil {
+		return b.accepted(x, receipt.ID, ledger.Held, receipt.Ahead+1, k.Estimate), nil
+	}
+	out, err := b.await(x.Context(), receipt.ID, waiter, patience, local)
 	if err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func (r resource) list(x *gateway.Exchange) (*gateway.Response, error) {
 		return nil, err
 	}
 	f.App = x.App.Name
-	p, err := r.buffer.ledger.List(x.Context(), f)
+	p, err := r.buffer.List(x.Context(), f)
 	if err != nil {
 		return nil, listRefusal(err)
 	}
