@@ -18,7 +18,8 @@ run: build ## start the demo: gateway, admin and simulated systems in one proces
 	./bin/headrace demo
 
 .PHONY: test
-test: ## run all tests, also those against a real ERP
+test: ## run all tests, also those against a real ERP (installs postgresql)
+	sh .ci/install postgresql
 	$(GO) test ./...
 	$(MAKE) e2e-tryton
 
@@ -35,13 +36,13 @@ KILLS ?= 200
 
 .PHONY: torture
 torture: build ## kill gateways while writes go through them, and compare promises with effects (KILLS=20 for a short run; installs postgresql)
-	sh .ci/install /usr/lib/postgresql/15/bin/postgres=postgresql
+	sh .ci/install pg_ctlcluster=postgresql
 	$(GO) build -o bin/torture ./cmd/torture
 	./bin/torture -headrace ./bin/headrace -kills $(KILLS)
 
 .PHONY: bench-buffer
 bench-buffer: build ## measure the ledger beside bare insert loops, and writes held by the million (installs postgresql)
-	sh .ci/install /usr/lib/postgresql/15/bin/postgres=postgresql
+	sh .ci/install pg_ctlcluster=postgresql
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench buffer -headrace ./bin/headrace
 

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
-	"github.com/headrace/headrace/gateway/ledger/ledgertest"
+	"github.com/headrace/headrace/gateway/ledger/postgrestest"
 )
 
 // bufferBench measures the write buffer: its ledger beside bare insert loops,
@@ -28,7 +28,7 @@ type bufferBench struct {
 	snapshot time.Duration
 
 	dir      string
-	postgres *ledgertest.Postgres
+	postgres *postgrestest.Server
 }
 
 func bufferMain(args []string) error {
@@ -58,7 +58,7 @@ func (b *bufferBench) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(b.dir)
 	if slices.Contains(b.engines, "postgres") {
-		if b.postgres, err = ledgertest.StartPostgres(); err != nil {
+		if b.postgres, err = postgrestest.Start(); err != nil {
 			return err
 		}
 		defer b.postgres.Stop()

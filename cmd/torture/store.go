@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/headrace/headrace/gateway/ledger/ledgertest"
+	"github.com/headrace/headrace/gateway/ledger/postgrestest"
 )
 
 // store is where the ledger is kept.
@@ -20,7 +20,7 @@ func openStore(engine, dir string) (*store, error) {
 	case "sqlite":
 		return &store{url: "sqlite:" + filepath.Join(dir, "ledger.db"), stop: func() {}}, nil
 	case "postgres":
-		server, err := ledgertest.StartPostgres()
+		server, err := postgrestest.Start()
 		if err != nil {
 			return nil, err
 		}

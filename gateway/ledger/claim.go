@@ -234,28 +234,27 @@ func (w *work) doubts(c *claiming) (seqs []int64, err error) {
 
 // Recover makes doubtful what is sending under a lease that has run out, or
 // under a claim of this replica's name from before this DB was opened; on
-// SQLite any claim from before is such. wait says how long the lost requests
-// may still run. It returns how many there were, a few hundred at most: call
-// it again while that is not zero, after Open, and every few seconds where
-// replicas share a ledger.
+// SQLite any claim from before is such. Doubtful writes that such a process
+// has claimed can be claimed again. wait says how long the lost requests may
+// still run from now. It returns how many became doubtful, a few hundred at
+// most: call it again while that is not zero, after Open, and every few
+// seconds where replicas share a ledger.
 func (db *DB) Recover(ctx context.Context, wait time.Duration) (int, error) {
 	var n int
 	err := db.alone(ctx, func(w *work) error {
-		var seqs []int64
-		err := w.query(func(r row) error {
-			var seq int64
-			var owner string
-			var lease int64
-			err := r.Scan(&seq, &owner, &lease)
-			if lease < w.now || owner != db.owner && (!db.engine.shared() || strings.HasPrefix(owner, db.options.Replica+" ")) {
-				seqs = append(seqs, seq)
-			}
-			return err
-		}, "SELECT seq, owner, lease FROM writes WHERE state = 'sending' AND (lease < ?1 OR owner <> ?2) ORDER BY seq LIMIT 10000 {skip}", w.now, db.owner)
+		asked, err := w.orphans("state = 'doubtful' AND dead = 0", false)
 		if err != nil {
 			return err
 		}
-		seqs = seqs[:min(step, len(seqs))]
+		if len(asked) > 0 {
+			if err := w.do("UPDATE writes SET owner = '', lease = 0 WHERE seq {in ?1} AND state = 'doubtful'", asked); err != nil {
+				return err
+			}
+		}
+		seqs, err := w.orphans("state = 'sending'", true)
+		if err != nil {
+			return err
+		}
 		n = len(seqs)
 		list, err := w.load(seqs, false)
 		if err != nil {
@@ -263,12 +262,32 @@ func (db *DB) Recover(ctx context.Context, wait time.Duration) (int, error) {
 		}
 		var changes []*change
 		for _, h := range list {
-			changes = append(changes, &change{row: h, to: Doubtful, notBefore: max(h.lease, w.now) + wait.Microseconds(), attempt: true,
-				reason: "its replica was lost while it was sending"})
+			if h.state == Sending { // it has not just been settled
+				changes = append(changes, &change{row: h, to: Doubtful, notBefore: w.now + wait.Microseconds(), attempt: true,
+					reason: "its replica was lost while it was sending"})
+			}
 		}
 		return w.change(changes)
 	})
 	return n, err
+}
+
+// orphans finds the writes of a kind whose claims are those of processes that
+// are gone, or, if expired, whose lease has run out.
+func (w *work) orphans(kind string, expired bool) (seqs []int64, err error) {
+	db := w.db
+	err = w.query(func(r row) error {
+		var seq, lease int64
+		var owner string
+		err := r.Scan(&seq, &owner, &lease)
+		gone := owner != db.owner && (!db.engine.shared() || strings.HasPrefix(owner, db.options.Replica+" "))
+		if gone || expired && lease < w.now {
+			seqs = append(seqs, seq)
+		}
+		return err
+	}, "SELECT seq, owner, lease FROM writes WHERE owner <> '' AND owner > '' AND "+kind+" AND (lease < ?1 OR owner <> ?2) LIMIT 10000 {skip}", w.now, db.owner)
+	slices.Sort(seqs)
+	return seqs[:min(step, len(seqs))], err
 }
 
 // Renew makes claims valid for lease from now, and returns those that are not
@@ -320,7 +339,7 @@ func (db *DB) Sweep(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
-		gaps, err := w.seqs("SELECT seq FROM writes WHERE state = 'held' AND gap = 1 AND not_before <= ?1 ORDER BY not_before, seq LIMIT 256 {skip}", w.now)
+		gaps, err := w.seqs("SELECT seq FROM writes WHERE gap = 1 AND not_before <= ?1 ORDER BY not_before, seq LIMIT 256 {skip}", w.now)
 		if err != nil {
 			return err
 		}

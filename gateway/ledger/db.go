@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -232,14 +233,18 @@ func (db *DB) commit() {
 	}
 }
 
+// gather takes what waits. The callers of the last commit have just been
+// answered: they get a chance to come back, so that they share this one, too.
 func (db *DB) gather(first *op) []*op {
 	ops := []*op{first}
-	for len(ops) < batchSize {
+	for idle := 0; len(ops) < batchSize && idle < 2; {
 		select {
 		case o := <-db.queue:
 			ops = append(ops, o)
+			idle = 0
 		default:
-			return ops
+			runtime.Gosched()
+			idle++
 		}
 	}
 	return ops

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/headrace/headrace/gateway/ledger/ledgertest"
+	"github.com/headrace/headrace/gateway/ledger/postgrestest"
 )
 
 // used tells whether server has been started.
@@ -15,7 +16,7 @@ var used atomic.Bool
 
 // server is the Postgres server of all tests of the package, started when the
 // first one needs it. Nothing here cuts its power, so it need not sync.
-var server = sync.OnceValues(func() (*ledgertest.Postgres, error) { return ledgertest.StartPostgres("fsync=off") })
+var server = sync.OnceValues(func() (*postgrestest.Server, error) { return postgrestest.Start("fsync=off") })
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childURL) != "" {

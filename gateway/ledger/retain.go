@@ -60,10 +60,10 @@ func (db *DB) Retain(ctx context.Context, r Retention) (int, error) {
 		if err != nil {
 			return err
 		}
-		var gone []int64
+		var gone []*hot
 		for _, h := range kept {
 			if h.state.Final() && !h.laned { // nobody has retried it meanwhile
-				gone = append(gone, h.seq)
+				gone = append(gone, h)
 			}
 		}
 		deleted = len(gone)
@@ -96,26 +96,45 @@ WHERE w.settled > 0 AND w.settled < ?1 AND w.dead = ?2 AND w.laned = 0 AND r.key
 	return seqs, nil
 }
 
-// forget deletes writes with all that belongs to them. The newest number of a
-// sequence stays: what comes after it is measured by it.
-func (w *work) forget(seqs []int64) error {
-	if len(seqs) == 0 {
+// forget deletes writes with all that belongs to them.
+func (w *work) forget(list []*hot) error {
+	if len(list) == 0 {
 		return nil
 	}
-	for _, text := range []string{
-		`DELETE FROM keys WHERE seq {in ?1}`,
-		`DELETE FROM numbers WHERE seq {in ?1} AND EXISTS (SELECT 1 FROM numbers m WHERE m.lane = numbers.lane AND m.number > numbers.number AND m.gone = 1)`,
-		`DELETE FROM timeline WHERE seq {in ?1}`,
-		`DELETE FROM lanes_past WHERE seq {in ?1}`,
-		`DELETE FROM responses WHERE seq {in ?1}`,
-		`DELETE FROM requests WHERE seq {in ?1}`,
-		`DELETE FROM writes WHERE seq {in ?1}`,
-	} {
-		if err := w.do(text, seqs); err != nil {
+	var seqs []int64
+	for _, h := range list {
+		seqs = append(seqs, h.seq)
+		if err := w.unname(h); err != nil {
+			return err
+		}
+		for _, lane := range h.lanes() {
+			if err := w.do("DELETE FROM lanes_past WHERE lane = ?1 AND seq = ?2", lane, h.seq); err != nil {
+				return err
+			}
+		}
+	}
+	for _, table := range []string{"timeline", "responses", "requests", "writes"} {
+		if err := w.do("DELETE FROM "+table+" WHERE seq {in ?1}", seqs); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unname frees a write's idempotency key and number. The newest number of a
+// sequence stays: what comes after it is measured by it.
+func (w *work) unname(h *hot) error {
+	if h.key != "" {
+		err := w.do("DELETE FROM keys WHERE app = ?1 AND operation = ?2 AND key = ?3 AND seq = ?4", h.app, h.operation, h.key, h.seq)
+		if err != nil {
+			return err
+		}
+	}
+	if !h.numbered {
+		return nil
+	}
+	return w.do(`DELETE FROM numbers WHERE lane = ?1 AND number = ?2 AND seq = ?3
+AND EXISTS (SELECT 1 FROM numbers m WHERE m.lane = ?1 AND m.number > ?2 AND m.gone = 1)`, h.lanes()[0], h.number, h.seq)
 }
 
 // Backup writes a consistent copy of a SQLite ledger to a file that must not

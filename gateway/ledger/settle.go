@@ -143,12 +143,7 @@ func (w *work) takeBack(batch []*op) error {
 			continue
 		}
 		changes = append(changes, &change{row: h, to: Cancelled, reason: "the ledger failed before it was acknowledged"})
-	}
-	if len(appended) > 0 {
-		if err := w.do("DELETE FROM keys WHERE seq {in ?1}", appended); err != nil {
-			return err
-		}
-		if err := w.do("DELETE FROM numbers WHERE seq {in ?1}", appended); err != nil {
+		if err := w.disown(h); err != nil {
 			return err
 		}
 	}
@@ -162,4 +157,19 @@ func (w *work) takeBack(batch []*op) error {
 		}
 	}
 	return w.change(changes)
+}
+
+// disown frees the idempotency key and the number of a write that its caller
+// does not know of: when it comes again it is new.
+func (w *work) disown(h *hot) error {
+	if h.key != "" {
+		err := w.do("DELETE FROM keys WHERE app = ?1 AND operation = ?2 AND key = ?3 AND seq = ?4", h.app, h.operation, h.key, h.seq)
+		if err != nil {
+			return err
+		}
+	}
+	if !h.numbered {
+		return nil
+	}
+	return w.do("DELETE FROM numbers WHERE lane = ?1 AND number = ?2 AND seq = ?3", h.lanes()[0], h.number, h.seq)
 }

@@ -343,14 +343,13 @@ func (m *model) recovers(rt *rapid.T) {
 		}
 	}
 	for _, e := range m.list {
-		if e.state == ledger.Sending && (e.orphan || e.lease.Before(m.now())) {
-			until := e.lease
-			if until.Before(m.now()) {
-				until = m.now()
-			}
+		switch {
+		case e.state == ledger.Sending && (e.orphan || e.lease.Before(m.now())):
 			e.attempts++
 			e.open = false
-			m.become(e, ledger.Settlement{State: ledger.Doubtful, NotBefore: until.Add(10500 * time.Millisecond)})
+			m.become(e, ledger.Settlement{State: ledger.Doubtful, NotBefore: m.in(10500 * time.Millisecond)})
+		case e.state == ledger.Doubtful && !e.dead && e.orphan:
+			e.lease = time.Time{}
 		}
 	}
 }

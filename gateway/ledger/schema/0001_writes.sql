@@ -47,7 +47,8 @@ CREATE TABLE writes (
 CREATE INDEX writes_ready ON writes (system, rank, place) WHERE ready = 1;
 CREATE INDEX writes_due ON writes (system, not_before) WHERE state = 'held' AND not_before > 0;
 CREATE INDEX writes_doubt ON writes (system, not_before) WHERE state = 'doubtful' AND dead = 0;
-CREATE INDEX writes_sending ON writes (lease) WHERE state = 'sending';
+CREATE INDEX writes_claimed ON writes (owner) WHERE owner <> '';
+CREATE INDEX writes_gap ON writes (not_before) WHERE gap = 1;
 CREATE INDEX writes_expire ON writes (expires) WHERE state = 'held' AND expires > 0 AND open = 0;
 CREATE INDEX writes_dead ON writes (system, seq) WHERE dead = 1;
 CREATE INDEX writes_coalesce ON writes (coalesce) WHERE coalesce IS NOT NULL AND state = 'held' AND open = 0;

@@ -1,4 +1,5 @@
-package ledgertest
+// Package postgrestest starts Postgres servers for tests.
+package postgrestest
 
 import (
 	"bytes"
@@ -16,9 +17,9 @@ import (
 	"time"
 )
 
-// Postgres is a server of its own, in a temporary directory, reached by a Unix
+// Server is a Postgres server of its own, in a temporary directory, reached by a Unix
 // socket. It is as durable as a server is by default.
-type Postgres struct {
+type Server struct {
 	dir, bin string
 	settings []string
 	process  *exec.Cmd
@@ -26,9 +27,9 @@ type Postgres struct {
 	made     atomic.Int64
 }
 
-// StartPostgres starts a server with settings of the form name=value, from
+// Start starts a server with settings of the form name=value, from
 // Debian's package postgresql. It has to be stopped.
-func StartPostgres(settings ...string) (*Postgres, error) {
+func Start(settings ...string) (*Server, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if len(found) == 0 {
 		return nil, fmt.Errorf("no Postgres server is installed: .ci/install postgresql")
@@ -38,12 +39,12 @@ func StartPostgres(settings ...string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Postgres{dir: dir, bin: found[len(found)-1], settings: settings}
+	s := &Server{dir: dir, bin: found[len(found)-1], settings: settings}
 	if err := s.prepare(); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	if err := s.Start(); err != nil {
+	if err := s.Restart(); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func version(bin string) int {
 	return n
 }
 
-func (s *Postgres) prepare() error {
+func (s *Server) prepare() error {
 	if os.Geteuid() == 0 { // the server does not run as root
 		uid, gid, err := postgresUser()
 		if err != nil {
@@ -84,10 +85,10 @@ func postgresUser() (uid, gid int, err error) {
 	return uid, gid, err
 }
 
-func (s *Postgres) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // command is a program of the server, run by its user.
-func (s *Postgres) command(name string, args ...string) *exec.Cmd {
+func (s *Server) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(s.bin, name), args...)
 	c.Dir = s.dir
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
@@ -100,8 +101,8 @@ func (s *Postgres) command(name string, args ...string) *exec.Cmd {
 	return c
 }
 
-// Start starts a server that was killed. It returns when it can be used.
-func (s *Postgres) Start() error {
+// Restart starts a server that was killed. It returns when it can be used.
+func (s *Server) Restart() error {
 	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=100"}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
@@ -124,7 +125,7 @@ func (s *Postgres) Start() error {
 
 // Kill ends the server as a crash of its machine's kernel would: at once, all
 // its processes. What it had not synced is still there, in the page cache.
-func (s *Postgres) Kill() {
+func (s *Server) Kill() {
 	// The children notice the death of the postmaster and quit by themselves.
 	s.process.Process.Kill()
 	s.process.Wait()
@@ -140,14 +141,14 @@ func (s *Postgres) Kill() {
 }
 
 // Stop ends the server and removes its data.
-func (s *Postgres) Stop() {
+func (s *Server) Stop() {
 	s.process.Process.Signal(syscall.SIGQUIT)
 	s.process.Wait()
 	os.RemoveAll(s.dir)
 }
 
 // Database makes an empty database and returns its url.
-func (s *Postgres) Database(t testing.TB) string {
+func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 	url, err := s.Create()
 	if err != nil {
@@ -157,7 +158,7 @@ func (s *Postgres) Database(t testing.TB) string {
 }
 
 // Create makes an empty database and returns its url.
-func (s *Postgres) Create() (string, error) {
+func (s *Server) Create() (string, error) {
 	name := fmt.Sprintf("ledger%d", s.made.Add(1))
 	if out, err := s.command("createdb", "-h", s.dir, "-U", "postgres", name).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("createdb: %w\n%s", err, out)

@@ -1,0 +1,182 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/headrace/headrace/gateway/ledger/postgrestest"
+	"github.com/headrace/headrace/specs"
+)
+
+// spy runs transactions and keeps the texts that went through them.
+type spy struct {
+	engine
+	mu    sync.Mutex
+	texts map[string][]any
+}
+
+type spyTx struct {
+	tx
+	spy *spy
+}
+
+func (s *spy) transact(ctx context.Context, f func(tx) error) error {
+	return s.engine.transact(ctx, func(t tx) error { return f(&spyTx{t, s}) })
+}
+
+func (s *spy) note(text string, args []any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.texts[text]; !ok {
+		s.texts[text] = append([]any{}, args...)
+	}
+}
+
+func (t *spyTx) do(text string, args ...any) error {
+	t.spy.note(text, args)
+	return t.tx.do(text, args...)
+}
+
+func (t *spyTx) query(scan func(row) error, text string, args ...any) error {
+	t.spy.note(text, args)
+	return t.tx.query(scan, text, args...)
+}
+
+// TestPlans reads how the engines find rows for the statements of appends,
+// claims, settlements and sweeps, with some thousand writes in the tables:
+// none goes through a table.
+func TestPlans(t *testing.T) {
+	server, err := postgrestest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	for _, url := range []string{"sqlite:" + filepath.Join(t.TempDir(), "plans.db"), server.Database(t)} {
+		ctx := t.Context()
+		db, err := Open(ctx, url, Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				for n := range 40 {
+					if _, err := db.Append(ctx, busy(i*40+n)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		// The committer is at rest, and nobody else reads engine.
+		s := &spy{engine: db.engine, texts: map[string][]any{}}
+		db.engine = s
+		exercise(t, db)
+		if len(s.texts) < 20 {
+			t.Fatalf("only %d statements were seen", len(s.texts))
+		}
+		for text, args := range s.texts {
+			if plan := explain(t, s.engine, text, args); wasteful(plan) {
+				t.Errorf("%s\n%s", text, plan)
+			}
+		}
+	}
+}
+
+func busy(n int) *Write {
+	number := int64(n)
+	w := &Write{System: "erp", App: fmt.Sprint("app", n%3), Operation: "create", Class: specs.Class(n % 4), Lanes: []string{fmt.Sprint("l", n%500)}, Request: []byte("x")}
+	switch n % 5 {
+	case 0:
+		w.Key = fmt.Sprint(n)
+	case 1:
+		w.Lanes, w.Sequence = []string{fmt.Sprint("s", n)}, &number
+	case 2:
+		w.Lanes, w.Coalesce = []string{fmt.Sprint("c", n%100)}, true
+	}
+	return w
+}
+
+// exercise goes through all statements of the committer that a caller's or a
+// dispatcher's work takes.
+func exercise(t *testing.T, db *DB) {
+	ctx := t.Context()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 10 {
+		_, err := db.Append(ctx, busy(n))
+		ok(err)
+	}
+	critical := busy(3)
+	critical.Class = specs.Critical
+	_, err := db.Append(ctx, critical)
+	ok(err)
+	list, err := db.Claim(ctx, "erp", Room{Max: 4})
+	ok(err)
+	for i, s := range []Settlement{{State: Delivered, Response: []byte("x")}, {State: Held}, {State: Doubtful}, {State: Refused, Dead: true}} {
+		ok(db.Settle(ctx, list[i], s))
+	}
+	_, err = db.ClaimDoubtful(ctx, "erp", 4, 0)
+	ok(err)
+	_, err = db.Sweep(ctx)
+	ok(err)
+	_, err = db.Recover(ctx, 0)
+	ok(err)
+	ok(db.RetryNow(ctx, list[3].ID, By{}))
+	_, err = db.Retain(ctx, Retention{Settled: 1})
+	ok(err)
+}
+
+func explain(t *testing.T, e engine, text string, args []any) string {
+	t.Helper()
+	var plan strings.Builder
+	prefix := "EXPLAIN "
+	if !e.shared() {
+		prefix = "EXPLAIN QUERY PLAN "
+	}
+	err := e.transact(t.Context(), func(tx tx) error {
+		return tx.query(func(r row) error {
+			var line string
+			var a, b, c int64
+			err := error(nil)
+			if e.shared() {
+				err = r.Scan(&line)
+			} else {
+				err = r.Scan(&a, &b, &c, &line)
+			}
+			plan.WriteString(line + "\n")
+			return err
+		}, prefix+text, args...)
+	})
+	if err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return plan.String()
+}
+
+// short are scans of a parameter, of a bounded subquery, and of the pauses.
+var short = regexp.MustCompile(`SCAN (v|json_each|c\d|f|\(subquery)\b|pauses`)
+
+// wasteful tells of a plan that reads a whole table, an index from end to end,
+// or hashes one.
+func wasteful(plan string) bool {
+	for line := range strings.Lines(plan) {
+		switch {
+		case short.MatchString(line):
+		case strings.Contains(line, "SCAN "), strings.Contains(line, "Seq Scan on"), strings.Contains(line, "Hash Join"), strings.Contains(line, "hashed SubPlan"):
+			return true
+		}
+	}
+	return false
+}
