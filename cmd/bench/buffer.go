@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
@@ -113,6 +114,27 @@ func (b *bufferBench) url(engine, name string) (string, error) {
 		return b.postgres.Create()
 	}
 	return "", errors.New("there is no engine " + engine + ": sqlite or postgres")
+}
+
+// syncs is how often a second the disk makes 1 KiB durable, at the moment: it
+// differs from minute to minute on a shared machine.
+func (b *bufferBench) syncs() (float64, error) {
+	f, err := os.Create(filepath.Join(b.dir, "probe"))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n, started, block := 0, time.Now(), make([]byte, 1024)
+	for time.Since(started) < time.Second/2 {
+		if _, err := f.WriteAt(block, 0); err != nil {
+			return 0, err
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return float64(n) / time.Since(started).Seconds(), nil
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -66,7 +66,13 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 			return bare.insert(fmt.Sprintf("key-%d", i), fmt.Sprintf("order=%d", i), body)
 		}, map[int]*appendRun{}},
 	}
+	var disk []float64
 	for round := range b.rounds + 1 {
+		syncs, err := b.syncs()
+		if err != nil {
+			return 0, err
+		}
+		disk = append(disk, syncs)
 		for _, c := range callers {
 			for _, s := range subjects {
 				perSecond, latencies, err := together(c, b.each, s.do)
@@ -83,6 +89,7 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 			}
 		}
 	}
+	fmt.Printf("\ndisk: %.0f syncs/s, from %.0f to %.0f\n", median(disk), slices.Min(disk), slices.Max(disk))
 	fmt.Printf("\n| %s, %d bytes | callers | appends/s | p50 ms | p99 ms | ratio to the bare loop |\n|---|---|---|---|---|---|\n", engine, benchBody)
 	for _, c := range callers {
 		for _, s := range subjects {

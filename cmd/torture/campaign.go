@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,13 +22,17 @@ type plan struct {
 	kills    int
 	// least and most bound the time between two kills.
 	least, most time.Duration
-	writers     int
-	orders      int           // of each writer: lanes of its own
-	pause       time.Duration // of a writer between two writes, on average
-	drain       time.Duration // for the last write to be settled
-	limits      limits
-	seed        uint64
-	bugs        []string
+	// stalls is how often a gateway stands still for the time of stall, longer
+	// than its leases, and goes on then as if nothing had been.
+	stalls  int
+	stall   time.Duration
+	writers int
+	orders  int           // of each writer: lanes of its own
+	pause   time.Duration // of a writer between two writes, on average
+	drain   time.Duration // for the last write to be settled
+	limits  limits
+	seed    uint64
+	bugs    []string
 }
 
 // campaign is one run on one store.
@@ -47,12 +52,22 @@ type campaign struct {
 // replica is a gateway that is killed and started again in the same place.
 type replica struct {
 	headrace, dir, log, listen string
-	process                    *process
+	// busy is held by who kills the process and starts it again, or stops it.
+	busy    sync.Mutex
+	process *process
 }
 
 func (r *replica) start() (err error) {
 	r.process, err = launch(r.log, r.headrace, "serve", r.dir)
 	return err
+}
+
+// restart kills the gateway and starts it again.
+func (r *replica) restart() error {
+	if !r.process.kill() {
+		return fmt.Errorf("a gateway ended by itself; see %s", r.log)
+	}
+	return r.start()
 }
 
 // result is what came out of a campaign.
@@ -205,24 +220,50 @@ func (c *campaign) torture(ctx context.Context) (kills int, err error) {
 		c.writers = append(c.writers, w)
 		wait.Go(func() { w.run(writing, trying, c.plan.pause) })
 	}
+	stalls := make(chan struct{})
+	go func() {
+		defer close(stalls)
+		c.stalls(trying)
+	}()
 	for kills < c.plan.kills && ctx.Err() == nil {
 		time.Sleep(c.plan.least + time.Duration(random.Float64()*float64(c.plan.most-c.plan.least)))
 		r := c.replicas[random.IntN(len(c.replicas))]
-		if !r.process.kill() {
-			err = fmt.Errorf("a gateway ended by itself; see %s", r.log)
+		if !r.busy.TryLock() {
+			continue // it stands still
+		}
+		err = r.restart()
+		r.busy.Unlock()
+		if err != nil {
 			break
 		}
 		kills++
-		if err = r.start(); err != nil {
-			break
-		}
 	}
+	if err != nil {
+		end()
+	}
+	<-stalls
 	time.Sleep(time.Second)
 	stop()
 	timer := time.AfterFunc(time.Minute, end)
 	wait.Wait()
 	timer.Stop()
 	return kills, errors.Join(err, ctx.Err())
+}
+
+// stalls stops one gateway after the other in the middle of what it does.
+func (c *campaign) stalls(ctx context.Context) {
+	for i := range c.plan.stalls {
+		r := c.replicas[i%len(c.replicas)]
+		time.Sleep(c.plan.most) // in the middle of what it does, and not at its start
+		r.busy.Lock()
+		r.process.cmd.Process.Signal(syscall.SIGSTOP)
+		select {
+		case <-ctx.Done():
+		case <-time.After(c.plan.stall):
+		}
+		r.process.cmd.Process.Signal(syscall.SIGCONT)
+		r.busy.Unlock()
+	}
 }
 
 // calm ends the misbehaving, waits for the last write, and judges.

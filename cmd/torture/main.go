@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 200, "kills on SQLite")
 	flag.IntVar(&o.killsPostgres, "kills-postgres", -1, "kills on Postgres; a quarter of -kills when negative")
 	flag.IntVar(&o.replicas, "replicas", 3, "gateways that share a ledger on Postgres")
+	flag.IntVar(&o.stalls, "stalls", 2, "how often a gateway on Postgres stands still for longer than its leases, and then goes on")
 	flag.IntVar(&o.writers, "writers", 24, "concurrent writers")
 	flag.IntVar(&o.orders, "orders", 60, "orders of each writer, each a lane of its own")
 	flag.DurationVar(&o.pause, "pause", 250*time.Millisecond, "pause of a writer between two writes, on average")
@@ -53,13 +54,17 @@ func main() {
 
 // options are the flags.
 type options struct {
-	headrace, engines, bugs   string
-	kills, killsPostgres      int
-	replicas, writers, orders int
-	pause, drain              time.Duration
-	seed                      uint64
-	keep                      bool
+	headrace, engines, bugs string
+	kills, killsPostgres    int
+	replicas, stalls        int
+	writers, orders         int
+	pause, drain            time.Duration
+	seed                    uint64
+	keep                    bool
 }
+
+// stall is longer than the lease of a claim, which is 30 s.
+const stall = 40 * time.Second
 
 var allBugs = []string{bugLose, bugDouble, bugLate, bugRefuse, bugTight, bugGone}
 
@@ -109,11 +114,11 @@ func (o *options) campaign(ctx context.Context, engine string, bugs []string) (*
 	}
 	p := plan{
 		engine: engine, replicas: 1, kills: o.kills, least: 50 * time.Millisecond, most: 2 * time.Second,
-		writers: o.writers, orders: o.orders, pause: o.pause, drain: o.drain, seed: o.seed, bugs: bugs,
+		stall: stall, writers: o.writers, orders: o.orders, pause: o.pause, drain: o.drain, seed: o.seed, bugs: bugs,
 		limits: limits{concurrency: 12, calls: 150, window: 500 * time.Millisecond},
 	}
 	if engine == "postgres" {
-		p.replicas, p.kills = o.replicas, o.killsPostgres
+		p.replicas, p.kills, p.stalls = o.replicas, o.killsPostgres, o.stalls
 	}
 	fmt.Printf("%s: %d kills, %d gateways, %d writers, seed %d\n", engine, p.kills, p.replicas, p.writers, p.seed)
 	r, err := run(ctx, o.headrace, dir, p)
