@@ -81,7 +81,6 @@ type result struct {
 	erp      erpReport
 	writes   int
 	tries    int
-	replays  int
 	faults   []string
 	complain []string // what gateways said of themselves
 	dead     map[string]int
