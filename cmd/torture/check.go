@@ -34,9 +34,10 @@ var finalStates = []string{"delivered", "refused", "cancelled", "expired", "supe
 func (s *sent) settled() bool { return s.dead || slices.Contains(finalStates, s.state) }
 
 // expectedDead tells that a dead letter is what had to become of it: the ERP
-// refuses it, or nothing can tell whether it was done.
+// refuses it, or nothing can tell whether it was done. One that was sent twice
+// and refused the second time may be doubtful, too: the first may have been done.
 func (s *sent) expectedDead() bool {
-	return s.order.Poison && s.state == "refused" || s.operation == byNothing && s.state == "doubtful"
+	return s.order.Poison || s.operation == byNothing && s.state == "doubtful"
 }
 
 // succeeded tells that the client was told that it was done, or can see it.
