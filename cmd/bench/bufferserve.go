@@ -44,7 +44,7 @@ func (b *bufferBench) gatewayOn(ledgerURL, erp string) (*process, error) {
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {default: {description: an answer}}`
 	files := map[string]string{
-		"headrace.yaml":    fmt.Sprintf("listen: {gateway: %q, admin: %q}\nstores: {ledger: %q}\nwrites: {most: 2000000}\ntelemetry: {level: warn}\n", addresses[0], addresses[1], ledgerURL),
+		"headrace.yaml":    fmt.Sprintf("listen: {gateway: %q, admin: %q}\nstores: {ledger: %q}\nwrites: {most: 4000000, bytes: 64GiB, share: 100}\ntelemetry: {level: warn}\n", addresses[0], addresses[1], ledgerURL),
 		"systems/erp.yaml": fmt.Sprintf("url: http://%s\nconnections: {max: 64}\nlimits: [{name: concurrency, capacity: 64}]\n", erp),
 		"apis/orders/1.0.0/openapi.yaml": "openapi: 3.0.3\ninfo: {title: Orders, version: 1.0.0}\nx-headrace: {system: erp, policies: {validate: {request: \"off\"}}}\npaths:" +
 			fmt.Sprintf(operation, "orders", "createOrder", `lane: "$request.body#/reference", idempotency: {class: natural-key}`) +

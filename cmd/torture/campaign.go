@@ -29,6 +29,7 @@ type plan struct {
 	writers int
 	orders  int           // of each writer: lanes of its own
 	pause   time.Duration // of a writer between two writes, on average
+	peace   time.Duration // writing without kills at the end
 	drain   time.Duration // for the last write to be settled
 	limits  limits
 	seed    uint64
@@ -241,7 +242,10 @@ func (c *campaign) torture(ctx context.Context) (kills int, err error) {
 		end()
 	}
 	<-stalls
-	time.Sleep(time.Second)
+	select { // kills leave calls little time to run into their timeouts
+	case <-trying.Done():
+	case <-time.After(c.plan.peace):
+	}
 	stop()
 	timer := time.AfterFunc(time.Minute, end)
 	wait.Wait()

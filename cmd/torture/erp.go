@@ -178,13 +178,30 @@ func (e *erp) mishap() (m mishap, takes time.Duration, sort int) {
 	} {
 		if p -= c.share; p < 0 {
 			*c.count++
-			if c.m == slow { // it is done up to 3 s after the gateway has given up
-				takes = e.settings.Timeout + time.Duration(e.random.Float64()*float64(3*time.Second))
+			if c.m == slow {
+				takes = e.overdue()
 			}
 			return c.m, takes, sort
 		}
 	}
 	return fine, takes, sort
+}
+
+// linger makes some more of those calls slow that nobody can ask about: their
+// lanes must not go on while they may still be done.
+func (e *erp) linger(takes time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.calm || e.random.Float64() >= 0.05 {
+		return takes
+	}
+	e.counts.Slow++
+	return e.overdue()
+}
+
+// overdue is a time after which the gateway has given up, by up to 3 s.
+func (e *erp) overdue() time.Duration {
+	return e.settings.Timeout + time.Duration(e.random.Float64()*float64(3*time.Second))
 }
 
 // ServeHTTP is the ERP's face. A request that has come is carried out also when
@@ -246,6 +263,9 @@ func (e *erp) write(w http.ResponseWriter, r *http.Request, o *order, m mishap, 
 	case brokenBefore:
 		answer(w, http.StatusInternalServerError, map[string]any{"error": "broken"})
 		return
+	}
+	if m == fine && operation == byNothing {
+		takes = e.linger(takes)
 	}
 	time.Sleep(takes)
 	if o.Poison || e.refusesWrongly() {

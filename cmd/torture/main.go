@@ -38,6 +38,7 @@ func main() {
 	flag.IntVar(&o.writers, "writers", 24, "concurrent writers")
 	flag.IntVar(&o.orders, "orders", 60, "orders of each writer, each a lane of its own")
 	flag.DurationVar(&o.pause, "pause", 250*time.Millisecond, "pause of a writer between two writes, on average")
+	flag.DurationVar(&o.peace, "peace", 15*time.Second, "time of writing without kills at the end, in which calls run into their timeouts")
 	flag.DurationVar(&o.drain, "drain", 3*time.Minute, "longest time for the last write to be settled after the last kill")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of what is random in the harness; from the clock when 0")
 	flag.StringVar(&o.bugs, "bugs", "", "make the ERP break its word, to see that it is found: "+strings.Join(allBugs, ","))
@@ -58,7 +59,7 @@ type options struct {
 	kills, killsPostgres    int
 	replicas, stalls        int
 	writers, orders         int
-	pause, drain            time.Duration
+	pause, peace, drain     time.Duration
 	seed                    uint64
 	keep                    bool
 }
@@ -114,8 +115,8 @@ func (o *options) campaign(ctx context.Context, engine string, bugs []string) (*
 	}
 	p := plan{
 		engine: engine, replicas: 1, kills: o.kills, least: 50 * time.Millisecond, most: 2 * time.Second,
-		stall: stall, writers: o.writers, orders: o.orders, pause: o.pause, drain: o.drain, seed: o.seed, bugs: bugs,
-		limits: limits{concurrency: 12, calls: 150, window: 500 * time.Millisecond},
+		stall: stall, writers: o.writers, orders: o.orders, pause: o.pause, peace: o.peace, drain: o.drain, seed: o.seed, bugs: bugs,
+		limits: limits{concurrency: 24, calls: 150, window: 500 * time.Millisecond},
 	}
 	if engine == "postgres" {
 		p.replicas, p.kills, p.stalls = o.replicas, o.killsPostgres, o.stalls
