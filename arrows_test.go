@@ -174,6 +174,9 @@ func TestWrongArrows(t *testing.T) {
 		{"gateway/ledger/ledgertest", module + "/gateway/ledger", false, ""},
 		{"gateway/buffer", "database/sql", false, "only gateway/ledger"},
 		{"cmd/headrace", "database/sql", false, "only gateway/ledger"},
+		{"gateway/buffer", module + "/gateway/ledger", false, ""},
+		{"gateway/buffer", module + "/gateway/budget", false, "not on each other"},
+		{"gateway/ledger", module + "/gateway/buffer", false, "specs alone"},
 		{"gateway/counter", "net/http", false, ""},
 		{"policies/jwt", "github.com/golang-jwt/jwt/v5", false, ""},
 	} {

@@ -44,6 +44,7 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	w.Hand = g.reserve(w.Class)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Context()), appending)
 	defer cancel()
+	asked := time.Now()
 	receipt, err := b.ledger.Append(ctx, w)
 	if w.Hand && receipt.Claimed == nil {
 		g.release(w.Class)
@@ -57,11 +58,11 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	if b.options.Observer != nil {
 		b.options.Observer.WriteAccepted(o.system, w.Class)
 	}
-	return b.follow(x, o, g, receipt, k)
+	return b.follow(x, o, g, receipt, k, asked)
 }
 
 // follow sees a write that was appended to its outcome.
-func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledger.Receipt, k *kept) (*gateway.Response, error) {
+func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledger.Receipt, k *kept, asked time.Time) (*gateway.Response, error) {
 	x.SetHeader(WriteHeader, receipt.ID)
 	patience := o.patience(x)
 	var waiter *waiter
@@ -71,7 +72,7 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 	local := false
 	if c := receipt.Claimed; c != nil {
 		ctx := context.WithoutCancel(x.Context())
-		local = b.carry(func() { b.send(g, c, k, ctx) })
+		local = b.carry(func() { b.send(ctx, g, c, k, asked) })
 		if !local {
 			g.leave(c.Rank, false)
 		}

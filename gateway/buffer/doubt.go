@@ -38,10 +38,14 @@ func (b *Buffer) undecidable(s ledger.Settlement, group, reason string, out *out
 
 // resolve settles a doubt: by sending again where the idempotency class makes
 // that safe, by asking, or by giving it to a person.
-func (b *Buffer) resolve(g *gate, c *ledger.Claimed) {
-	ctx, cl := b.hold(context.Background(), g, c)
+func (b *Buffer) resolve(g *gate, c *ledger.Claimed, asked time.Time) {
+	ctx, cl := b.hold(context.Background(), g, c, asked)
 	defer b.letGo(cl)
-	s, out := b.decide(ctx, cl)
+	var s ledger.Settlement
+	var out *outcome
+	if !b.survive(cl, func() { s, out = b.decide(ctx, cl) }) {
+		s, out = b.stillDoubtful(time.Now().Add(b.options.MaxBackoff), "the gateway failed while it was asking"), nil
+	}
 	b.settle(cl, s, out)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type gate struct {
 	buffer *Buffer
 	system string
 	wake   chan struct{}
+	asked  time.Time // when doubts were last looked for; only the dispatcher touches it
 
 	mu     sync.Mutex
 	line   [len(specs.Classes)]int // claimed and not admitted yet, by class
@@ -164,8 +166,11 @@ func (g *gate) leave(c specs.Class, admitted bool) {
 	} else {
 		g.line[c]--
 	}
+	behind := slices.Contains(g.behind[:], true)
 	g.mu.Unlock()
-	g.wakeUp()
+	if behind {
+		g.wakeUp()
+	}
 }
 
 // answered notes that the system is there.
@@ -210,6 +215,10 @@ func (b *Buffer) pause(n int) time.Duration {
 	return most/10 + rand.N(most-most/10)
 }
 
+// askEvery is how often doubts are looked for at most: they are rare, and come
+// of age rather than suddenly.
+const askEvery = 100 * time.Millisecond
+
 // maxAsking is how many doubts of a system are settled at a time.
 const maxAsking = 4
 
@@ -237,13 +246,14 @@ func (g *gate) serve() time.Duration {
 		return b.options.Look
 	}
 	if room := g.room(time.Now()); room.Max > 0 {
+		asked := time.Now()
 		claims, err := b.ledger.Claim(ctx, g.system, room)
 		if err != nil {
 			return g.trouble(err)
 		}
 		g.took(room, claims)
 		for _, c := range claims {
-			if !b.carry(func() { b.send(g, c, nil, context.Background()) }) {
+			if !b.carry(func() { b.send(context.Background(), g, c, nil, asked) }) {
 				g.leave(c.Rank, false)
 			}
 		}
@@ -267,9 +277,10 @@ func (g *gate) ask(ctx context.Context) error {
 		n = 0
 	}
 	g.mu.Unlock()
-	if n <= 0 {
+	if n <= 0 || time.Since(g.asked) < askEvery {
 		return nil
 	}
+	g.asked = time.Now()
 	claims, err := b.ledger.ClaimDoubtful(ctx, g.system, n, b.options.Lease)
 	if err != nil {
 		return err
@@ -284,7 +295,7 @@ func (g *gate) ask(ctx context.Context) error {
 			g.mu.Unlock()
 			g.wakeUp()
 		}
-		if !b.carry(func() { defer done(); b.resolve(g, c) }) {
+		if !b.carry(func() { defer done(); b.resolve(g, c, g.asked) }) {
 			done()
 		}
 	}
@@ -309,7 +320,7 @@ func (g *gate) again(due time.Time) time.Duration {
 	}
 	if !due.IsZero() {
 		if !due.After(now) {
-			due = now.Add(50 * time.Millisecond)
+			due = now.Add(askEvery)
 		}
 		consider(due)
 	}

@@ -184,7 +184,7 @@ func TestUrgentFirst(t *testing.T) {
 		w.files["systems/erp.yaml"].Data = append(w.files["systems/erp.yaml"].Data, "limits: [{name: one, capacity: 1}]\n"...)
 		text := strings.Replace(document, "  /going-on:\n    post:\n      operationId: goingOn\n      x-headrace: {", "  /going-on:\n    post:\n      operationId: goingOn\n      x-headrace: {class: critical, ", 1)
 		w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(text)
-		w.o.Line = 2
+		w.o.Line, w.o.LineWait = 5, time.Minute
 	})
 	gate := make(chan struct{})
 	w.erp.behave(func(http.ResponseWriter, *http.Request, string) bool { <-gate; return true }, nil)
@@ -196,6 +196,7 @@ func TestUrgentFirst(t *testing.T) {
 		r := w.post("/going-on", fmt.Sprintf(`{"id":"c%d"}`, n), "Prefer: respond-async")
 		w.want(r, 202)
 		last = r.Header.Get("Location")
+		w.becomes(last, "sending") // it stands in line
 	}
 	close(gate)
 	w.becomes(last, "delivered")

@@ -9,10 +9,7 @@ import (
 
 // recover makes doubtful what was under way when a replica ended.
 func (b *Buffer) recover() {
-	wait := b.options.Grace
-	if s := b.current.Load(); s != nil {
-		wait += s.longest()
-	}
+	wait := b.options.Grace + b.longest()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
 	n, err := 0, error(nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -31,13 +32,13 @@ func (c *claim) renewed(from time.Time, lease time.Duration) {
 	c.until.Store(from.Add(lease).Sub(c.gate.buffer.epoch).Nanoseconds())
 }
 
-// hold notes a claim, so that it is renewed. ctx ends when it is lost or the
-// buffer drains.
-func (b *Buffer) hold(ctx context.Context, g *gate, c *ledger.Claimed) (context.Context, *claim) {
+// hold notes a claim that was asked for at a time, so that it is renewed. ctx
+// ends when it is lost or the buffer drains. The claim's own end is not looked
+// at: the server's clock may be another.
+func (b *Buffer) hold(ctx context.Context, g *gate, c *ledger.Claimed, asked time.Time) (context.Context, *claim) {
 	cl := &claim{Claimed: c, gate: g}
 	ctx, cl.cancel = context.WithCancel(ctx)
-	left := max(0, time.Until(c.Lease))
-	cl.renewed(time.Now(), min(left, b.options.Lease))
+	cl.renewed(asked, b.options.Lease)
 	stop := context.AfterFunc(b.ctx, cl.cancel)
 	cancel := cl.cancel
 	cl.cancel = func() { stop(); cancel() }
@@ -55,14 +56,38 @@ func (b *Buffer) letGo(c *claim) {
 }
 
 // send carries a claimed write to its system and settles it. k is its request
-// where it is at hand.
-func (b *Buffer) send(g *gate, c *ledger.Claimed, k *kept, ctx context.Context) {
-	ctx, cl := b.hold(ctx, g, c)
+// where it is at hand, asked when it was claimed.
+func (b *Buffer) send(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, asked time.Time) {
+	ctx, cl := b.hold(ctx, g, c, asked)
 	defer b.letGo(cl)
 	class := c.Rank
 	defer func() { g.leave(class, cl.admitted) }()
-	s, o := b.try(ctx, cl, k)
+	var s ledger.Settlement
+	var o *outcome
+	if !b.survive(cl, func() { s, o = b.try(ctx, cl, k) }) {
+		s, o = b.stillDoubtful(time.Now().Add(b.longest()+b.options.Grace), "the gateway failed while it was sending"), nil
+		s.Attempt = true
+	}
 	b.settle(cl, s, o)
+}
+
+// survive runs what may panic; false when it did.
+func (b *Buffer) survive(cl *claim, f func()) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.log.Error("sending a write failed", "write", cl.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+	return true
+}
+
+// longest is the longest time that a request may be under way.
+func (b *Buffer) longest() time.Duration {
+	if s := b.current.Load(); s != nil {
+		return s.longest()
+	}
+	return 0
 }
 
 // try sends a write, unless something speaks against it, and tells what became of it.

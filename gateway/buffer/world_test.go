@@ -110,7 +110,7 @@ func vanish(http.ResponseWriter, *http.Request, string) bool { panic(http.ErrAbo
 
 const document = `openapi: 3.0.3
 info: {title: Orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 400ms, wait: 2s}
+x-headrace: {system: erp, timeout: 5s, wait: 2s}
 paths:
   /orders:
     get:
@@ -125,19 +125,19 @@ paths:
   /keyed:
     post:
       operationId: keyed
-      x-headrace: {idempotency: {class: header, header: X-Once, ttl: 10m}, lane: $request.body#/id}
+      x-headrace: {timeout: 400ms, idempotency: {class: header, header: X-Once, ttl: 10m}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
   /forgetful:
     post:
       operationId: forgetful
-      x-headrace: {idempotency: {class: header, header: X-Once, ttl: 1s}, lane: $request.body#/id}
+      x-headrace: {timeout: 400ms, idempotency: {class: header, header: X-Once, ttl: 1s}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
   /natural:
     post:
       operationId: natural
-      x-headrace: {idempotency: {class: natural-key, key: required}, lane: $request.body#/id}
+      x-headrace: {timeout: 400ms, idempotency: {class: natural-key, key: required}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
   /confirmed:
@@ -145,6 +145,7 @@ paths:
       operationId: confirmed
       x-headrace:
         lane: $request.body#/id
+        timeout: 400ms
         idempotency: {class: confirm, key: 'off'}
         confirm: {operation: findOrders, with: {id: $request.body#/id}, when: .count > 0}
       requestBody: *body
@@ -177,16 +178,18 @@ apps:
 
 // world is a gateway with a buffer in front of an ERP.
 type world struct {
-	t      testing.TB
-	erp    *erp
-	path   string // of the ledger
-	ledger *ledger.DB
-	buffer *buffer.Buffer
-	fleet  *system.Fleet
-	front  *httptest.Server
-	gate   *gateway.Gateway
-	files  fstest.MapFS
-	o      buffer.Options
+	t    testing.TB
+	erp  *erp
+	path string // of the ledger
+	// url and replica are those of a ledger on Postgres; empty for SQLite.
+	url, replica string
+	ledger       *ledger.DB
+	buffer       *buffer.Buffer
+	fleet        *system.Fleet
+	front        *httptest.Server
+	gate         *gateway.Gateway
+	files        fstest.MapFS
+	o            buffer.Options
 }
 
 // identify believes the header X-Test-App.
@@ -236,8 +239,12 @@ func newWorld(t testing.TB, change func(*world)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
+	url := w.url
+	if url == "" {
+		url = "sqlite:" + w.path
+	}
 	var err error
-	if w.ledger, err = ledger.Open(w.t.Context(), "sqlite:"+w.path, ledger.Options{Lease: w.o.Lease, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if w.ledger, err = ledger.Open(w.t.Context(), url, ledger.Options{Replica: w.replica, Lease: w.o.Lease, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.o.Ledger = w.ledger

@@ -61,7 +61,7 @@ func (db *DB) known(ctx context.Context, w *Write, full error) (Receipt, error) 
 		return Receipt{}, full
 	}
 	var receipt Receipt
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		var seq int64
 		var print []byte
 		found, err := one(t, []any{&seq, &print}, "SELECT seq, fingerprint FROM keys k WHERE app = ?1 AND operation = ?2 AND key = ?3 AND "+keptKey,
@@ -410,9 +410,13 @@ func (w *work) addLanes(list []*appending) error {
 
 // add inserts the rows of new writes.
 func (w *work) add(list []*appending) error {
-	var writes, requests, steps [][]any
+	var plain, writes, requests, steps [][]any
 	for _, a := range list {
-		writes = append(writes, w.writeRow(a))
+		if a.late || a.gap || a.handed {
+			writes = append(writes, w.writeRow(a))
+		} else {
+			plain = append(plain, w.plainRow(a))
+		}
 		requests = append(requests, w.requestRow(a))
 		if a.late {
 			steps = append(steps, []any{a.seq, int64(1), w.now, int64(0), string(Refused), int64(0), int64(0), w.db.options.Replica, "", lateReason})
@@ -426,6 +430,9 @@ func (w *work) add(list []*appending) error {
 		if !a.handed {
 			w.stir(a.w.System)
 		}
+	}
+	if err := w.insert(&plainTable, plain, "", nil); err != nil {
+		return err
 	}
 	if err := w.insert(&writesTable, writes, "", nil); err != nil {
 		return err
@@ -442,6 +449,17 @@ const (
 	lateReason = "its successors in the sequence went before it came"
 )
 
+// plainRow is the row of a write that waits for nothing but its turn and its time.
+func (w *work) plainRow(a *appending) []any {
+	notBefore := micro(a.w.NotBefore)
+	if notBefore <= w.now {
+		notBefore = 0
+	}
+	return []any{a.seq, a.w.System, a.w.App, rank(a.w.Class), rank(a.w.Class), a.seq,
+		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce}
+}
+
+// writeRow is the row of one that is late, waits for a gap, or is handed over.
 func (w *work) writeRow(a *appending) []any {
 	state, owner, cause, reason := Held, "", "", ""
 	var lease, started, settled, epoch, version int64 = 0, 0, 0, 0, 1

@@ -65,16 +65,25 @@ func (l *bare) append() error {
 	return <-done
 }
 
-// bareSQLite inserts row by row, with the same durability.
-func bareSQLite(b *testing.B) *bare {
+// bareSQLite inserts row by row, with the same durability. keyed gives the rows
+// what any buffer needs to find: an idempotency key, a lane that is looked at,
+// and an index of ready rows.
+func bareSQLite(b *testing.B, keyed bool) *bare {
 	path := filepath.Join(b.TempDir(), "bare.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(4000)")
 	must(b, err)
 	b.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(1)
-	_, err = db.Exec("CREATE TABLE bare (id integer PRIMARY KEY, body blob)")
+	schema, text := "CREATE TABLE bare (id integer PRIMARY KEY, body blob)", "INSERT INTO bare (body) VALUES (?1)"
+	if keyed {
+		schema = `CREATE TABLE bare (id integer PRIMARY KEY, key text UNIQUE, lane text, ready integer, body blob);
+CREATE INDEX bare_lane ON bare (lane); CREATE INDEX bare_ready ON bare (id) WHERE ready = 1`
+		text = `INSERT INTO bare (body, key, lane, ready) VALUES (?1, lower(hex(randomblob(12))), 'order:' || abs(random()),
+	CASE WHEN (SELECT id FROM bare WHERE lane = 'order:' || abs(random()) LIMIT 1) IS NULL THEN 1 ELSE 0 END)`
+	}
+	_, err = db.Exec(schema)
 	must(b, err)
-	insert, err := db.Prepare("INSERT INTO bare (body) VALUES (?)")
+	insert, err := db.Prepare(text)
 	must(b, err)
 	return newBare(b, func(n int) error {
 		tx, err := db.Begin()
@@ -166,20 +175,20 @@ func BenchmarkAppend(b *testing.B) {
 		for _, callers := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("%s/%d", engine, callers), func(b *testing.B) {
 				var db *ledger.DB
-				var loop *bare
+				var loop, keyed *bare
 				if engine == "sqlite" {
-					db, loop = openBench(b, sqlite(b)), bareSQLite(b)
+					db, loop, keyed = openBench(b, sqlite(b)), bareSQLite(b, false), bareSQLite(b, true)
 				} else {
 					url := benchServer(b)
 					db, loop = openBench(b, url), barePostgres(b, url)
 				}
-				compare(b, db, loop, callers)
+				compare(b, db, loop, keyed, callers)
 			})
 		}
 	}
 }
 
-func compare(b *testing.B, db *ledger.DB, loop *bare, callers int) {
+func compare(b *testing.B, db *ledger.DB, loop, keyed *bare, callers int) {
 	const rounds = 4
 	n := 500 + 100*callers
 	var total atomic.Int64
@@ -194,7 +203,7 @@ func compare(b *testing.B, db *ledger.DB, loop *bare, callers int) {
 	perSecond(b, callers, n, one)
 	perSecond(b, callers, n, func(int) error { return loop.append() })
 	for b.Loop() {
-		var ours, theirs float64
+		var ours, theirs, keys float64
 		var cpu [3]time.Duration
 		for range rounds {
 			cpu[0] = processTime()
@@ -203,6 +212,12 @@ func compare(b *testing.B, db *ledger.DB, loop *bare, callers int) {
 			cpu[0] = processTime()
 			ours += perSecond(b, callers, n, one) / rounds
 			cpu[2] += processTime() - cpu[0]
+			if keyed != nil {
+				keys += perSecond(b, callers, n, func(int) error { return keyed.append() }) / rounds
+			}
+		}
+		if keyed != nil {
+			b.ReportMetric(ours/keys, "keyed-ratio")
 		}
 		b.ReportMetric(float64(cpu[1].Microseconds())/float64(rounds*n), "bare-cpu-µs")
 		b.ReportMetric(float64(cpu[2].Microseconds())/float64(rounds*n), "append-cpu-µs")

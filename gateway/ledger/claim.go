@@ -318,7 +318,7 @@ func (db *DB) Renew(ctx context.Context, lease time.Duration, claims ...*Claimed
 // expiry passes, or a doubtful write may be asked for; zero when nothing waits for time.
 func (db *DB) Next(ctx context.Context, system string) (time.Time, error) {
 	var next int64
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		_, err := one(t, []any{&next}, `SELECT COALESCE(min(t), 0) FROM (
 SELECT min(not_before) AS t FROM writes WHERE system = ?1 AND state = 'held' AND not_before > 0
 UNION ALL SELECT min(CASE WHEN lease > not_before THEN lease ELSE not_before END) FROM writes WHERE system = ?1 AND state = 'doubtful' AND dead = 0

@@ -135,6 +135,17 @@ func (db *DB) Err() error {
 	return nil
 }
 
+// read runs f on a snapshot. It works on while the ledger takes no writes, as
+// far as it can.
+func (db *DB) read(ctx context.Context, f func(tx) error) error {
+	select {
+	case <-db.quit:
+		return ErrClosed
+	default:
+	}
+	return db.engine.read(ctx, f)
+}
+
 // now is the time of the ledger in microseconds.
 func (db *DB) now() int64 { return db.options.Now().Add(db.engine.offset()).UnixMicro() }
 

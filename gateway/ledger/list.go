@@ -16,7 +16,7 @@ func (db *DB) Get(ctx context.Context, id string) (*Record, error) {
 		return nil, ErrNotFound
 	}
 	var found *Record
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		list, err := db.records(t, []int64{seq}, true)
 		if err != nil {
 			return err
@@ -134,7 +134,7 @@ func (db *DB) List(ctx context.Context, f Filter) (Page, error) {
 		return Page{}, err
 	}
 	var page Page
-	err = db.engine.read(ctx, func(t tx) error {
+	err = db.read(ctx, func(t tx) error {
 		// First the numbers that may be looked at, by the best index, then the
 		// rows among them that the filter takes.
 		var last, looked int64
@@ -291,7 +291,7 @@ func (db *DB) Explain(ctx context.Context, id string) (*Explanation, error) {
 		return nil, ErrNotFound
 	}
 	x := &Explanation{}
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		list, err := db.records(t, []int64{seq}, true)
 		if err != nil {
 			return err

@@ -245,7 +245,7 @@ type Group struct {
 // first; of all systems when system is empty.
 func (db *DB) Groups(ctx context.Context, system string) ([]Group, error) {
 	var list []Group
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		return t.query(func(r row) error {
 			var g Group
 			var oldest, newest, seq, token int64
@@ -370,7 +370,7 @@ func (w *work) pausing(system, lane string, f func() error, action string, by By
 // Pauses lists what is paused, the oldest first.
 func (db *DB) Pauses(ctx context.Context) ([]Pause, error) {
 	var list []Pause
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		return t.query(func(r row) error {
 			var p Pause
 			var since int64
@@ -397,7 +397,7 @@ type Audit struct {
 // the newest), n at most.
 func (db *DB) Audits(ctx context.Context, before int64, n int) ([]Audit, error) {
 	var list []Audit
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		return t.query(func(r row) error {
 			var a Audit
 			var at int64

@@ -33,7 +33,7 @@ func (db *DB) Retain(ctx context.Context, r Retention) (int, error) {
 	now := db.now()
 	var seqs []int64
 	var list []*Record
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		var err error
 		seqs, err = over(t, r, now, n)
 		if err == nil && r.Archive != nil {

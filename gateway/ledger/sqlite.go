@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ type lite struct {
 	claim   *os.File // the lock that makes this process the owner
 	writers *sql.DB
 	writer  *liteTx
-	readers *sql.DB
+	readers atomic.Pointer[sql.DB] // changed by the committer when it opens the file again
 
 	next, until int64 // numbers that are reserved in the file
 }
@@ -89,12 +90,13 @@ func (e *lite) reopen(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e.writer = &liteTx{conn: conn, statements: map[string]*sql.Stmt{}}
-	e.readers, err = sql.Open("sqlite", dsn(e.path, "query_only(true)", "cache_size(-8192)"))
+	e.writer = &liteTx{conn: conn, statements: map[string]*sql.Stmt{}, inserts: map[chunk]string{}}
+	readers, err := sql.Open("sqlite", dsn(e.path, "query_only(true)", "cache_size(-8192)"))
 	if err != nil {
 		return err
 	}
-	e.readers.SetMaxOpenConns(4)
+	readers.SetMaxOpenConns(4)
+	e.readers.Store(readers)
 	e.next, e.until = 0, 0
 	return nil
 }
@@ -104,12 +106,12 @@ func (e *lite) closeHandles() {
 		e.writer.close()
 		e.writer = nil
 	}
-	for _, db := range []*sql.DB{e.writers, e.readers} {
+	for _, db := range []*sql.DB{e.writers, e.readers.Swap(nil)} {
 		if db != nil {
 			db.Close()
 		}
 	}
-	e.writers, e.readers = nil, nil
+	e.writers = nil
 }
 
 // syncFolder makes the name of a new file durable.
@@ -152,11 +154,15 @@ type commitError struct{ error }
 func (e *commitError) Unwrap() error { return e.error }
 
 func (e *lite) read(ctx context.Context, f func(tx) error) error {
-	conn, err := e.readers.Conn(ctx)
+	readers := e.readers.Load()
+	if readers == nil {
+		return fmt.Errorf("%w: the file is being opened again", ErrFailing)
+	}
+	conn, err := readers.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	t := &liteTx{conn: conn, statements: map[string]*sql.Stmt{}}
+	t := &liteTx{conn: conn, statements: map[string]*sql.Stmt{}, inserts: map[chunk]string{}}
 	defer t.close()
 	if err := t.do("BEGIN"); err != nil {
 		return err
@@ -266,6 +272,14 @@ func (e *lite) close() error {
 type liteTx struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	inserts    map[chunk]string // texts of insert
+}
+
+// chunk is an insert of so many rows.
+type chunk struct {
+	table *table
+	rows  int
+	tail  string
 }
 
 func (t *liteTx) close() {
@@ -344,7 +358,12 @@ func (t *liteTx) insert(table *table, rows [][]any, tail string, scan func(row) 
 				args = append(args, r...)
 			}
 			rows = rows[size:]
-			text := table.values(size) + tail
+			this := chunk{table, size, tail}
+			text, ok := t.inserts[this]
+			if !ok {
+				text = table.values(size) + tail
+				t.inserts[this] = text
+			}
 			var err error
 			if scan == nil {
 				err = t.do(text, args...)

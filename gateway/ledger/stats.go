@@ -32,7 +32,7 @@ type Stats struct {
 func (db *DB) Stats(ctx context.Context, system string) (Stats, error) {
 	s := Stats{System: system}
 	db.tally.fill(db.now(), &s)
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		err := t.query(func(r row) error {
 			var rank, doubtful, dead int64
 			err := r.Scan(&rank, &doubtful, &dead)

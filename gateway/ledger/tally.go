@@ -192,7 +192,7 @@ func (db *DB) recount(ctx context.Context) (time.Duration, error) {
 	t.counting, t.since = true, nil
 	t.mu.Unlock()
 	var counted []delta
-	err := db.engine.read(ctx, func(t tx) error {
+	err := db.read(ctx, func(t tx) error {
 		return t.query(func(r row) error {
 			var d delta
 			var rank int64

@@ -125,11 +125,8 @@ func flag(b bool) int64 {
 type head struct {
 	seq, place int64
 	rank       int64 // its own, as far as the lane knows
-	urgent     int64 // the most urgent behind it, as far as is looked
+	urgent     int64 // the most urgent behind it, as far as is looked; 4 when there is none
 }
-
-// far is a rank below all.
-const far = 4
 
 // heads reads the heads of lanes; empty ones are not in the map. The lanes'
 // index knows all urgent writes; of the classes below only the next few writes
@@ -485,6 +482,10 @@ var (
 		{"goes_on", integer}, {"bytes", integer}, {"attempts", integer}, {"sendings", integer}, {"epoch", integer}, {"version", integer}, {"owner", text},
 		{"lease", integer}, {"started", integer}, {"first_sent", integer}, {"not_before", integer}, {"expires", integer}, {"settled", integer},
 		{"coalesce", blob}, {"status", integer}, {"cause", text}, {"reason", text}, {"replaced_by", text}}}
+	// plainTable has what is not the default in a write that just waits.
+	plainTable = table{"writes", []column{{"seq", integer}, {"system", text}, {"app", text}, {"class", integer}, {"rank", integer}, {"place", integer},
+		{"blockers", integer}, {"ready", integer}, {"laned", integer}, {"goes_on", integer}, {"bytes", integer}, {"not_before", integer}, {"expires", integer},
+		{"coalesce", blob}}}
 	requestsTable = table{"requests", []column{{"seq", integer}, {"token", integer}, {"operation", text}, {"correlation", text}, {"accepted", integer},
 		{"lanes", text}, {"number", integer}, {"key", text}, {"key_until", integer}, {"fingerprint", blob}, {"replaces", text}, {"request", blob}}}
 	responsesTable = table{"responses", []column{{"seq", integer}, {"response", blob}}}

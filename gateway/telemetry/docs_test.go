@@ -29,12 +29,16 @@ func TestDocumentation(t *testing.T) {
 	err = tel.Watch(Sources{
 		Table:   func() *gateway.Table { return table },
 		Systems: func() []SystemUse { return []SystemUse{{System: "erp", Pools: []PoolUse{{Pool: "window"}}}} },
+		Writes:  func() []WriteUse { return []WriteUse{{System: "erp", Writes: 1}} },
 		Reloads: func() (int, int) { return 1, 0 },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tel.CallDone("erp", "getOrder", "delivered", time.Millisecond)
+	tel.WriteAccepted("erp", specs.High)
+	tel.WriteDoubtful("erp", specs.High)
+	tel.WriteEnded(WriteEnd{System: "erp", Class: specs.High, State: "delivered", Attempts: 2, Astray: time.Second})
 	op := operation()
 	tel.Prepare(op)
 	x := exchange(op, httptest.NewRequest("GET", "/orders/v1/orders/7", nil))

@@ -7,7 +7,10 @@ import (
 // Conform proves the contract, law by law, each on an empty ledger.
 func Conform(t *testing.T, e Engine) {
 	for _, law := range laws {
-		t.Run(law.name, func(t *testing.T) { law.holds(newWorld(t, e)) })
+		t.Run(law.name, func(t *testing.T) {
+			t.Parallel()
+			law.holds(newWorld(t, e))
+		})
 	}
 }
 

@@ -1124,6 +1124,8 @@ func closed(w *world) {
 	w.fails(err, ledger.ErrClosed)
 	w.fails(w.db.Settle(w.ctx, c, ledger.Settlement{State: ledger.Delivered}), ledger.ErrClosed)
 	w.fails(w.db.Err(), ledger.ErrClosed)
+	_, err = w.db.Get(w.ctx, a)
+	w.fails(err, ledger.ErrClosed)
 	w.ok(w.db.Close())
 	w.db = w.open("one")
 	w.is(a, ledger.Sending)

@@ -15,34 +15,34 @@ CREATE TABLE writes (
     seq        {rowid} PRIMARY KEY,
     system     text NOT NULL,
     app        text NOT NULL,
-    state      text NOT NULL CHECK (state IN ('held', 'sending', 'doubtful', 'delivered', 'refused', 'cancelled', 'expired', 'superseded')),
+    state      text NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'sending', 'doubtful', 'delivered', 'refused', 'cancelled', 'expired', 'superseded')),
     class      smallint NOT NULL CHECK (class BETWEEN 0 AND 3), -- 0 critical, 3 low
     rank       smallint NOT NULL CHECK (rank BETWEEN 0 AND 3),  -- the class that it is claimed by
     place      bigint NOT NULL,                                 -- the order in its lanes and among its rank
     blockers   integer NOT NULL CHECK (blockers >= 0),          -- lanes in which something is before it
     ready      smallint NOT NULL CHECK (ready = 0 OR (ready = 1 AND state = 'held' AND blockers = 0 AND not_before = 0 AND gap = 0)),
-    gap        smallint NOT NULL CHECK (gap = 0 OR (gap = 1 AND state = 'held' AND laned = 0)), -- waits for missing numbers
+    gap        smallint NOT NULL DEFAULT 0 CHECK (gap = 0 OR (gap = 1 AND state = 'held' AND laned = 0)), -- waits for missing numbers
     laned      smallint NOT NULL CHECK (laned IN (0, 1)),       -- stands in its lanes
-    dead       smallint NOT NULL CHECK (dead = 0 OR (dead = 1 AND state IN ('refused', 'doubtful'))),
-    open       smallint NOT NULL CHECK (open IN (0, 1)),        -- an earlier sending may have been done
+    dead       smallint NOT NULL DEFAULT 0 CHECK (dead = 0 OR (dead = 1 AND state IN ('refused', 'doubtful'))),
+    open       smallint NOT NULL DEFAULT 0 CHECK (open IN (0, 1)),        -- an earlier sending may have been done
     goes_on    smallint NOT NULL CHECK (goes_on IN (0, 1)),     -- its lanes go on when it is dead
     bytes      bigint NOT NULL,
-    attempts   integer NOT NULL,
-    sendings   integer NOT NULL,
-    epoch      bigint NOT NULL,
-    version    bigint NOT NULL,
-    owner      text NOT NULL CHECK (owner <> '' OR state <> 'sending'),
-    lease      bigint NOT NULL,
-    started    bigint NOT NULL,
-    first_sent bigint NOT NULL,
+    attempts   integer NOT NULL DEFAULT 0,
+    sendings   integer NOT NULL DEFAULT 0,
+    epoch      bigint NOT NULL DEFAULT 0,
+    version    bigint NOT NULL DEFAULT 1,
+    owner      text NOT NULL DEFAULT '' CHECK (owner <> '' OR state <> 'sending'),
+    lease      bigint NOT NULL DEFAULT 0,
+    started    bigint NOT NULL DEFAULT 0,
+    first_sent bigint NOT NULL DEFAULT 0,
     not_before bigint NOT NULL,
     expires    bigint NOT NULL,
-    settled    bigint NOT NULL CHECK ((settled = 0) = (state IN ('held', 'sending', 'doubtful'))),
+    settled    bigint NOT NULL DEFAULT 0 CHECK ((settled = 0) = (state IN ('held', 'sending', 'doubtful'))),
     coalesce   {bytes},
-    status     integer NOT NULL,
-    cause      text NOT NULL,
-    reason     text NOT NULL,
-    replaced_by text NOT NULL
+    status     integer NOT NULL DEFAULT 0,
+    cause      text NOT NULL DEFAULT '',
+    reason     text NOT NULL DEFAULT '',
+    replaced_by text NOT NULL DEFAULT ''
 ){writes};
 CREATE INDEX writes_ready ON writes (system, rank, place) WHERE ready = 1;
 CREATE INDEX writes_due ON writes (system, not_before) WHERE state = 'held' AND not_before > 0;

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// run executes a command as the shell would.
+func run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := root()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// Operators see and decide about the writes of a running gateway.
+func TestWritesCommand(t *testing.T) {
+	var away atomic.Bool
+	away.Store(true)
+	b := serveWorkspace(t, func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			w.WriteHeader(503)
+			return
+		}
+		w.WriteHeader(204)
+	}, "admin: {}\n")
+	put := func(id string) string {
+		r, err := http.NewRequest("PUT", b.gateway+"/orders/v1/orders/"+id, strings.NewReader(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Prefer", "respond-async")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != 202 {
+			t.Fatalf("answered %d", resp.StatusCode)
+		}
+		return strings.TrimPrefix(resp.Header.Get("Location"), "/writes/")
+	}
+	first, second := put("1"), put("2")
+	command := func(wants string, args ...string) {
+		t.Helper()
+		out, err := run(t, append([]string{"writes", "--admin", b.admin, "--actor", "ann"}, args...)...)
+		if err != nil || !strings.Contains(out, wants) {
+			t.Errorf("%v: %v\n%s\nwithout %q", args, err, out, wants)
+		}
+	}
+	command("erp", "pause", "erp", "--reason", "inventory")
+	command(first, "list", "--system", "erp", "--state", "held")
+	command("the system erp is paused", "explain", second)
+	eventually(t, "the second is held", func() bool {
+		out, err := run(t, "writes", "--admin", b.admin, "--actor", "ann", "cancel", second)
+		return err == nil && strings.Contains(out, second+" is cancelled")
+	})
+	if _, err := run(t, "writes", "--admin", b.admin, "cancel", second); err == nil || !strings.Contains(err.Error(), "the write is cancelled") {
+		t.Errorf("cancelled twice: %v", err)
+	}
+	away.Store(false)
+	command("SYSTEM", "resume", "erp")
+	eventually(t, "the first is delivered", func() bool {
+		_, body := fetch(t, b.gateway+"/writes/"+first)
+		return strings.Contains(body, `"state":"delivered"`)
+	})
+	command("cancel", "audit")
+	command("WRITES", "groups")
+	out, err := run(t, "writes", "--admin", b.admin, "export", "--state", "delivered")
+	var line struct {
+		ID      string
+		Request struct{ Method string }
+	}
+	if err != nil || json.Unmarshal([]byte(out), &line) != nil || line.ID != first || line.Request.Method != "PUT" {
+		t.Errorf("exported %v %s", err, out)
+	}
+	if _, err := run(t, "writes", "--admin", b.admin, "list", "--state", "lost"); err == nil || !strings.Contains(err.Error(), `there is no state "lost"`) {
+		t.Errorf("a wrong state: %v", err)
+	}
+}
