@@ -41,7 +41,7 @@ func bufferMain(args []string) error {
 	f.IntVar(&b.rounds, "rounds", 9, "rounds of appends; every subject runs in each, and the median of the ratios counts")
 	f.DurationVar(&b.each, "each", 500*time.Millisecond, "time for each subject, number of callers and round")
 	most := f.Int("held", 1_000_000, "the greatest number of held writes")
-	f.DurationVar(&b.claims, "claims", 5*time.Second, "time of claiming at each depth")
+	f.DurationVar(&b.claims, "claims", time.Second, "time of claiming at each depth in each round")
 	f.DurationVar(&b.snapshot, "snapshot", 30*time.Second, "how long a snapshot is held open on Postgres")
 	f.Parse(args)
 	b.engines = strings.Split(engines, ",")

@@ -123,46 +123,56 @@ func all(n int, do func(i int) error) error {
 	return nil
 }
 
-// depth measures claims at each depth; the ratio is that of the time for a
-// write at the greatest depth to that at the least.
+// depth measures claims at each depth, on a ledger for each, in turns. The
+// ratio is that of the time for a write at the greatest depth to that at the
+// least, as the median over the rounds.
 func (b *bufferBench) depth(ctx context.Context, engine string) (ratio float64, err error) {
-	url, err := b.url(engine, heapFile)
-	if err != nil {
-		return 0, err
-	}
 	request, err := b.template()
 	if err != nil {
 		return 0, err
 	}
-	db, err := ledger.Open(ctx, url, quiet)
-	if err != nil {
-		return 0, err
-	}
-	defer db.Close()
-	h := &heap{db: db, request: request}
-	fmt.Printf("\n| %s, held | filled at writes/s | claimed and settled/s | claim of %d: p50 ms | p99 ms |\n|---|---|---|---|---|\n", engine, claimBatch)
-	first, last := 0.0, 0.0
-	for _, depth := range b.depths {
-		before, started := h.n.Load(), time.Now()
-		if err := h.fill(ctx, depth); err != nil {
-			return 0, err
-		}
-		filled := float64(h.n.Load()-before) / time.Since(started).Seconds()
-		if _, err := h.claim(ctx, b.claims/5); err != nil { // warms up
-			return 0, err
-		}
-		c, err := h.claim(ctx, b.claims)
+	heaps := make([]*heap, len(b.depths))
+	filled := make([]float64, len(b.depths))
+	for i, depth := range b.depths {
+		url, err := b.url(engine, heapFile(depth))
 		if err != nil {
 			return 0, err
 		}
-		slices.Sort(c.claims)
-		fmt.Printf("| %d | %.0f | %.0f | %.2f | %.2f |\n", depth, filled, c.perSecond(), ms(percentile(c.claims, 0.5)), ms(percentile(c.claims, 0.99)))
-		if first == 0 {
-			first = c.perSecond()
+		db, err := ledger.Open(ctx, url, quiet)
+		if err != nil {
+			return 0, err
 		}
-		last = c.perSecond()
+		defer db.Close()
+		heaps[i] = &heap{db: db, request: request}
+		started := time.Now()
+		if err := heaps[i].fill(ctx, depth); err != nil {
+			return 0, err
+		}
+		filled[i] = float64(depth) / time.Since(started).Seconds()
 	}
-	return first / last, nil
+	rates, claims := make([][]float64, len(heaps)), make([][]time.Duration, len(heaps))
+	for round := range b.rounds + 1 {
+		for i, h := range heaps {
+			c, err := h.claim(ctx, b.claims)
+			if err != nil {
+				return 0, err
+			}
+			if round > 0 { // the first warms up
+				rates[i] = append(rates[i], c.perSecond())
+				claims[i] = append(claims[i], c.claims...)
+			}
+		}
+	}
+	fmt.Printf("\n| %s, held | filled at writes/s | claimed and settled/s | claim of %d: p50 ms | p99 ms |\n|---|---|---|---|---|\n", engine, claimBatch)
+	for i, depth := range b.depths {
+		slices.Sort(claims[i])
+		fmt.Printf("| %d | %.0f | %.0f | %.2f | %.2f |\n", depth, filled[i], median(rates[i]), ms(percentile(claims[i], 0.5)), ms(percentile(claims[i], 0.99)))
+	}
+	var ratios []float64
+	for round := range rates[0] {
+		ratios = append(ratios, rates[0][round]/rates[len(rates)-1][round])
+	}
+	return median(ratios), nil
 }
 
 // heldSnapshot measures claims on Postgres while another session holds a

@@ -17,11 +17,11 @@ import (
 	"github.com/headrace/headrace/gateway/ledger"
 )
 
-// The one write operation of the workspace, and the ledger that holds many of it.
-const (
-	heapOperation = "orders/v1/createOrder"
-	heapFile      = "held"
-)
+// heapOperation is the write operation of the workspace.
+const heapOperation = "orders/v1/createOrder"
+
+// heapFile names the ledger that holds so many of it.
+func heapFile(depth int) string { return fmt.Sprintf("held-%d", depth) }
 
 // gatewayOn starts a gateway on a ledger, in front of an ERP.
 func (b *bufferBench) gatewayOn(ledgerURL, erp string) (*process, error) {
@@ -197,40 +197,25 @@ func (b *bufferBench) overhead(context.Context) (float64, error) {
 }
 
 // memory is the most that a gateway takes in megabytes while callers write to
-// it and it drains: with a thousand held writes, and with as many as there are.
+// it and it drains: on the ledger with the fewest held writes, and with the most.
 func (b *bufferBench) memory(ctx context.Context) (few, many float64, err error) {
 	if !slices.Contains(b.engines, "sqlite") {
 		return 0, 0, errors.New("it is measured on the ledger that the claims leave; add sqlite to -engines")
 	}
-	request, err := b.template()
-	if err != nil {
-		return 0, 0, err
-	}
-	url, err := b.url("sqlite", "few")
-	if err != nil {
-		return 0, 0, err
-	}
-	db, err := ledger.Open(ctx, url, quiet)
-	if err != nil {
-		return 0, 0, err
-	}
-	err = (&heap{db: db, request: request}).fill(ctx, 1000)
-	if err := errors.Join(err, db.Close()); err != nil {
-		return 0, 0, err
-	}
 	fmt.Printf("\n| held at the start, sqlite | ready after s | at rest MB | most MB while writing and draining | accepted/s | drained/s |\n|---|---|---|---|---|---|\n")
-	if few, err = b.peak(ctx, url, 1000); err != nil {
+	if few, err = b.peak(ctx, b.depths[0]); err != nil {
 		return 0, 0, err
 	}
-	if url, err = b.url("sqlite", heapFile); err != nil {
-		return 0, 0, err
-	}
-	many, err = b.peak(ctx, url, b.depths[len(b.depths)-1])
+	many, err = b.peak(ctx, b.depths[len(b.depths)-1])
 	return few, many, err
 }
 
 // peak has 64 callers write for ten seconds while the gateway drains.
-func (b *bufferBench) peak(ctx context.Context, url string, held int) (float64, error) {
+func (b *bufferBench) peak(ctx context.Context, held int) (float64, error) {
+	url, err := b.url("sqlite", heapFile(held))
+	if err != nil {
+		return 0, err
+	}
 	erp, err := b.erp()
 	if err != nil {
 		return 0, err
