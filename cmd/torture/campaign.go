@@ -18,6 +18,7 @@ import (
 // plan is what a campaign does.
 type plan struct {
 	engine   string // sqlite or postgres
+	counters string // memory or redis
 	replicas int
 	kills    int
 	// least and most bound the time between two kills.
@@ -41,7 +42,8 @@ type campaign struct {
 	plan     plan
 	headrace string
 	dir      string
-	store    *store
+	store    *store // of the ledger
+	counters *store
 	erp      *process
 	address  string // of the ERP, for the gateways
 	control  string // of the ERP, for the harness
@@ -128,14 +130,19 @@ func (c *campaign) close() {
 	if c.erp != nil {
 		c.erp.kill()
 	}
-	if c.store != nil {
-		c.store.stop()
+	for _, s := range []*store{c.store, c.counters} {
+		if s != nil {
+			s.stop()
+		}
 	}
 }
 
 func (c *campaign) start(ctx context.Context) error {
 	var err error
 	if c.store, err = openStore(c.plan.engine, c.dir); err != nil {
+		return err
+	}
+	if c.counters, err = openCounters(ctx, c.plan.counters, c.dir); err != nil {
 		return err
 	}
 	if err := c.startERP(ctx); err != nil {
@@ -202,8 +209,12 @@ func (c *campaign) newReplica(i int) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
+	limits := c.plan.limits
+	if c.plan.counters == "memory" { // each counts for itself
+		limits = limits.share(c.plan.replicas)
+	}
 	return r, writeWorkspace(r.dir, gatewaySettings{
-		listen: r.listen, admin: admin, ledger: c.store.url, counters: "memory:", replica: name, erp: c.address, limits: c.plan.limits.share(c.plan.replicas),
+		listen: r.listen, admin: admin, ledger: c.store.url, counters: c.counters.url, replica: name, erp: c.address, limits: limits,
 	})
 }
 

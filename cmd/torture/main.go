@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 200, "kills on SQLite")
 	flag.IntVar(&o.killsPostgres, "kills-postgres", -1, "kills on Postgres; a quarter of -kills when negative")
 	flag.IntVar(&o.replicas, "replicas", 3, "gateways that share a ledger on Postgres")
+	flag.StringVar(&o.counters, "counters", "memory", "where the gateways on Postgres count calls: memory, each for a part of the limits, or redis, all together")
 	flag.IntVar(&o.stalls, "stalls", 2, "how often a gateway on Postgres stands still for longer than its leases, and then goes on")
 	flag.IntVar(&o.writers, "writers", 24, "concurrent writers")
 	flag.IntVar(&o.orders, "orders", 60, "orders of each writer, each a lane of its own")
@@ -55,13 +56,13 @@ func main() {
 
 // options are the flags.
 type options struct {
-	headrace, engines, bugs string
-	kills, killsPostgres    int
-	replicas, stalls        int
-	writers, orders         int
-	pause, peace, drain     time.Duration
-	seed                    uint64
-	keep                    bool
+	headrace, engines, bugs, counters string
+	kills, killsPostgres              int
+	replicas, stalls                  int
+	writers, orders                   int
+	pause, peace, drain               time.Duration
+	seed                              uint64
+	keep                              bool
 }
 
 // stall is longer than the lease of a claim, which is 30 s.
@@ -114,12 +115,12 @@ func (o *options) campaign(ctx context.Context, engine string, bugs []string) (*
 		return nil, err
 	}
 	p := plan{
-		engine: engine, replicas: 1, kills: o.kills, least: 50 * time.Millisecond, most: 2 * time.Second,
+		engine: engine, counters: "memory", replicas: 1, kills: o.kills, least: 50 * time.Millisecond, most: 2 * time.Second,
 		stall: stall, writers: o.writers, orders: o.orders, pause: o.pause, peace: o.peace, drain: o.drain, seed: o.seed, bugs: bugs,
 		limits: limits{concurrency: 24, calls: 150, window: 500 * time.Millisecond},
 	}
 	if engine == "postgres" {
-		p.replicas, p.kills, p.stalls = o.replicas, o.killsPostgres, o.stalls
+		p.replicas, p.kills, p.stalls, p.counters = o.replicas, o.killsPostgres, o.stalls, o.counters
 	}
 	fmt.Printf("%s: %d kills, %d gateways, %d writers, seed %d\n", engine, p.kills, p.replicas, p.writers, p.seed)
 	r, err := run(ctx, o.headrace, dir, p)

@@ -33,7 +33,7 @@ func built(t *testing.T) string {
 
 func short(bugs ...string) plan {
 	return plan{
-		engine: "sqlite", replicas: 1, kills: 4, least: time.Second, most: 2 * time.Second,
+		engine: "sqlite", counters: "memory", replicas: 1, kills: 4, least: time.Second, most: 2 * time.Second,
 		writers: 16, orders: 6, pause: 100 * time.Millisecond, peace: time.Second, drain: 10 * time.Second, seed: 1, bugs: bugs,
 		limits: limits{concurrency: 12, calls: 150, window: 500 * time.Millisecond},
 	}
