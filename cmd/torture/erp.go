@@ -192,7 +192,7 @@ func (e *erp) mishap() (m mishap, takes time.Duration, sort int) {
 func (e *erp) linger(takes time.Duration) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.calm || e.random.Float64() >= 0.05 {
+	if e.calm || e.random.Float64() >= 0.1 {
 		return takes
 	}
 	e.counts.Slow++

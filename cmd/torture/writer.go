@@ -83,7 +83,7 @@ func (w *writer) next() *sent {
 	w.count++
 	n := w.random.IntN(w.orders)
 	if w.random.IntN(5) < 2 {
-		n = w.random.IntN(max(1, w.orders/5)) // some are busier than others
+		n = w.random.IntN(max(1, w.orders/20)) // a few are busy
 	}
 	o := order{ID: fmt.Sprintf("%s-%d", w.name, w.count), Order: fmt.Sprintf("%s-o%d", w.name, n), Filler: strings.Repeat("x", 200+w.random.IntN(1000))}
 	w.number[o.Order]++
