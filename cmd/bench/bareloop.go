@@ -10,11 +10,14 @@ import (
 // bareLoop is what the ledger is compared with: one table with the indexes that
 // a queue cannot do without, and one goroutine that inserts into it, in one
 // transaction, what has queued up during its last commit. It keeps no
-// promises: no lanes, no states, no bounds, no order over replicas.
+// promises: no states, no bounds, no order over replicas.
 type bareLoop struct {
-	db      *sql.DB
-	conn    *sql.Conn
-	sqlite  bool
+	db     *sql.DB
+	conn   *sql.Conn
+	sqlite bool
+	// checks makes it look for each row whether its lane is free, as a queue
+	// must. Without it the loop does nothing but insert, as fast as can be.
+	checks  bool
 	inserts map[int]*sql.Stmt // by number of rows, on SQLite
 	queue   chan *bareInsert
 	ended   chan struct{}
@@ -28,8 +31,8 @@ type bareInsert struct {
 
 // openBare opens a bare loop at the same sort of url as a ledger. The drivers
 // are those that the ledger has registered, with the same durability.
-func openBare(ctx context.Context, url string) (*bareLoop, error) {
-	l := &bareLoop{inserts: map[int]*sql.Stmt{}, queue: make(chan *bareInsert, 256), ended: make(chan struct{})}
+func openBare(ctx context.Context, url string, checks bool) (*bareLoop, error) {
+	l := &bareLoop{checks: checks, inserts: map[int]*sql.Stmt{}, queue: make(chan *bareInsert, 256), ended: make(chan struct{})}
 	path, sqlite := strings.CutPrefix(url, "sqlite:")
 	l.sqlite = sqlite
 	driver, source := "pgx", url
@@ -99,21 +102,29 @@ func (l *bareLoop) commit(ctx context.Context) {
 	}
 }
 
-// transact inserts a batch in one transaction: in chunks of prepared rows on
-// SQLite, as arrays on Postgres, which is what suits each best.
+// transact inserts a batch in one transaction: with prepared statements on
+// SQLite, of many rows where nothing is checked, and as arrays on Postgres.
 func (l *bareLoop) transact(ctx context.Context, batch []*bareInsert) error {
 	if !l.sqlite { // a statement of its own is a transaction
 		keys, lanes, bodies := make([]string, len(batch)), make([]string, len(batch)), make([][]byte, len(batch))
 		for i, b := range batch {
 			keys[i], lanes[i], bodies[i] = b.key, b.lane, b.body
 		}
-		_, err := l.conn.ExecContext(ctx, "INSERT INTO bare (key, lane, ready, body) SELECT v.key, v.lane, 1, v.body FROM unnest($1::text[], $2::text[], $3::bytea[]) AS v(key, lane, body)", keys, lanes, bodies)
+		ready := "1"
+		if l.checks { // EXISTS would become one scan of all lanes
+			ready = "CASE WHEN (SELECT seq FROM bare b WHERE b.lane = v.lane ORDER BY seq LIMIT 1) IS NULL THEN 1 ELSE 0 END"
+		}
+		_, err := l.conn.ExecContext(ctx, "INSERT INTO bare (key, lane, ready, body) SELECT v.key, v.lane, "+ready+", v.body FROM unnest($1::text[], $2::text[], $3::bytea[]) AS v(key, lane, body)", keys, lanes, bodies)
 		return err
 	}
 	if err := l.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	for _, size := range []int{32, 8, 1} {
+	sizes := []int{32, 8, 1}
+	if l.checks {
+		sizes = []int{1} // each sees those before it
+	}
+	for _, size := range sizes {
 		for len(batch) >= size {
 			if err := l.chunk(ctx, batch[:size]); err != nil {
 				l.exec(ctx, "ROLLBACK")
@@ -133,8 +144,12 @@ func (l *bareLoop) exec(ctx context.Context, text string) error {
 func (l *bareLoop) chunk(ctx context.Context, batch []*bareInsert) error {
 	s := l.inserts[len(batch)]
 	if s == nil {
+		row := "(?, ?, 1, ?)"
+		if l.checks {
+			row = "(?1, ?2, CASE WHEN EXISTS (SELECT 1 FROM bare WHERE lane = ?2) THEN 0 ELSE 1 END, ?3)"
+		}
 		var err error
-		s, err = l.conn.PrepareContext(ctx, "INSERT INTO bare (key, lane, ready, body) VALUES (?, ?, 1, ?)"+strings.Repeat(", (?, ?, 1, ?)", len(batch)-1))
+		s, err = l.conn.PrepareContext(ctx, "INSERT INTO bare (key, lane, ready, body) VALUES "+row+strings.Repeat(", "+row, len(batch)-1))
 		if err != nil {
 			return err
 		}

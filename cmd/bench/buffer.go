@@ -22,6 +22,7 @@ import (
 type bufferBench struct {
 	headrace string
 	engines  []string
+	parts    []string
 	rounds   int
 	each     time.Duration
 	depths   []int
@@ -30,21 +31,23 @@ type bufferBench struct {
 
 	dir      string
 	postgres *postgrestest.Server
+	figures  []string
 }
 
 func bufferMain(args []string) error {
 	var b bufferBench
-	var engines string
+	var engines, parts string
 	f := flag.NewFlagSet("buffer", flag.ExitOnError)
 	f.StringVar(&b.headrace, "headrace", "bin/headrace", "the binary to measure")
 	f.StringVar(&engines, "engines", "sqlite,postgres", "stores of the ledger")
+	f.StringVar(&parts, "parts", "appends,claims,snapshot,overhead,memory", "what to measure; memory is measured on the ledgers that the claims leave")
 	f.IntVar(&b.rounds, "rounds", 9, "rounds of appends; every subject runs in each, and the median of the ratios counts")
 	f.DurationVar(&b.each, "each", 500*time.Millisecond, "time for each subject, number of callers and round")
 	most := f.Int("held", 1_000_000, "the greatest number of held writes")
 	f.DurationVar(&b.claims, "claims", time.Second, "time of claiming at each depth in each round")
 	f.DurationVar(&b.snapshot, "snapshot", 30*time.Second, "how long a snapshot is held open on Postgres")
 	f.Parse(args)
-	b.engines = strings.Split(engines, ",")
+	b.engines, b.parts = strings.Split(engines, ","), strings.Split(parts, ",")
 	for _, depth := range []int{1000, 100_000, 1_000_000} {
 		b.depths = append(b.depths, min(depth, *most))
 	}
@@ -64,45 +67,72 @@ func (b *bufferBench) run(ctx context.Context) error {
 		}
 		defer b.postgres.Stop()
 	}
-	var figures []string
-	figure := func(format string, args ...any) { figures = append(figures, fmt.Sprintf("figure: "+format, args...)) }
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"appends", b.measureAppends}, {"claims", b.measureClaims}, {"snapshot", b.measureSnapshot}, {"overhead", b.measureOverhead}, {"memory", b.measureMemory},
+	} {
+		if !slices.Contains(b.parts, part.name) {
+			continue
+		}
+		if err := part.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	fmt.Printf("\n%s\n", strings.Join(b.figures, "\n"))
+	return nil
+}
+
+func (b *bufferBench) figure(format string, args ...any) {
+	b.figures = append(b.figures, fmt.Sprintf("figure: "+format, args...))
+}
+
+func (b *bufferBench) measureAppends(ctx context.Context) error {
 	for _, engine := range b.engines {
 		ratio, err := b.appends(ctx, engine)
 		if err != nil {
-			return fmt.Errorf("%s: appends: %w", engine, err)
+			return fmt.Errorf("%s: %w", engine, err)
 		}
-		figure("%s-append-ratio %.2f x", engine, ratio)
+		b.figure("%s-append-ratio %.2f x", engine, ratio)
 	}
+	return nil
+}
+
+func (b *bufferBench) measureClaims(ctx context.Context) error {
 	worst := 0.0
 	for _, engine := range b.engines {
 		ratio, err := b.depth(ctx, engine)
 		if err != nil {
-			return fmt.Errorf("%s: claims: %w", engine, err)
+			return fmt.Errorf("%s: %w", engine, err)
 		}
-		figure("%s-claim-depth-ratio %.2f x", engine, ratio)
+		b.figure("%s-claim-depth-ratio %.2f x", engine, ratio)
 		worst = max(worst, ratio)
 	}
-	figure("claim-depth-ratio %.2f x", worst)
-	if b.postgres != nil && b.snapshot > 0 {
-		ratio, err := b.heldSnapshot(ctx)
-		if err != nil {
-			return fmt.Errorf("a snapshot held open: %w", err)
-		}
-		figure("snapshot-rate-ratio %.2f x", ratio)
-	}
-	overhead, err := b.overhead(ctx)
-	if err != nil {
-		return fmt.Errorf("overhead: %w", err)
-	}
-	figure("sync-overhead-ms %.2f ms", overhead)
-	few, many, err := b.memory(ctx)
-	if err != nil {
-		return fmt.Errorf("memory: %w", err)
-	}
-	figure("held-thousand-mb %.0f MB", few)
-	figure("held-million-mb %.0f MB", many)
-	fmt.Printf("\n%s\n", strings.Join(figures, "\n"))
+	b.figure("claim-depth-ratio %.2f x", worst)
 	return nil
+}
+
+func (b *bufferBench) measureSnapshot(ctx context.Context) error {
+	if b.postgres == nil {
+		return nil
+	}
+	ratio, err := b.heldSnapshot(ctx)
+	b.figure("snapshot-rate-ratio %.2f x", ratio)
+	return err
+}
+
+func (b *bufferBench) measureOverhead(context.Context) error {
+	overhead, err := b.overhead()
+	b.figure("sync-overhead-ms %.2f ms", overhead)
+	return err
+}
+
+func (b *bufferBench) measureMemory(ctx context.Context) error {
+	few, many, err := b.memory(ctx)
+	b.figure("held-thousand-mb %.0f MB", few)
+	b.figure("held-million-mb %.0f MB", many)
+	return err
 }
 
 // url is a fresh place for a ledger.

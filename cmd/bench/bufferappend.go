@@ -38,16 +38,24 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 		return 0, err
 	}
 	defer db.Close()
-	if url, err = b.url(engine, "bare"); err != nil {
-		return 0, err
+	var loops [2]*bareLoop // the second does nothing but insert
+	for i := range loops {
+		if url, err = b.url(engine, fmt.Sprintf("bare%d", i)); err != nil {
+			return 0, err
+		}
+		if loops[i], err = openBare(ctx, url, i == 0); err != nil {
+			return 0, err
+		}
+		defer loops[i].close()
 	}
-	bare, err := openBare(ctx, url)
-	if err != nil {
-		return 0, err
-	}
-	defer bare.close()
 	body := payload(benchBody)
 	var n atomic.Int64
+	insert := func(l *bareLoop) func() error {
+		return func() error {
+			i := n.Add(1)
+			return l.insert(fmt.Sprintf("key-%d", i), fmt.Sprintf("order=%d", i), body)
+		}
+	}
 	subjects := []struct {
 		name string
 		do   func() error
@@ -61,10 +69,8 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 			})
 			return err
 		}, map[int]*appendRun{}},
-		{"bare loop", func() error {
-			i := n.Add(1)
-			return bare.insert(fmt.Sprintf("key-%d", i), fmt.Sprintf("order=%d", i), body)
-		}, map[int]*appendRun{}},
+		{"bare loop", insert(loops[0]), map[int]*appendRun{}},
+		{"inserts alone, many rows to a statement", insert(loops[1]), map[int]*appendRun{}},
 	}
 	var disk []float64
 	for round := range b.rounds + 1 {

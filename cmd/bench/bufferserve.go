@@ -149,7 +149,7 @@ func (b *bufferBench) template() ([]byte, error) {
 
 // overhead is what the ledger adds to a write that is answered at once: the
 // same call, once as a write and once as a call that changes nothing.
-func (b *bufferBench) overhead(context.Context) (float64, error) {
+func (b *bufferBench) overhead() (float64, error) {
 	erp, err := b.erp()
 	if err != nil {
 		return 0, err
@@ -199,8 +199,8 @@ func (b *bufferBench) overhead(context.Context) (float64, error) {
 // memory is the most that a gateway takes in megabytes while callers write to
 // it and it drains: on the ledger with the fewest held writes, and with the most.
 func (b *bufferBench) memory(ctx context.Context) (few, many float64, err error) {
-	if !slices.Contains(b.engines, "sqlite") {
-		return 0, 0, errors.New("it is measured on the ledger that the claims leave; add sqlite to -engines")
+	if !slices.Contains(b.engines, "sqlite") || !slices.Contains(b.parts, "claims") {
+		return 0, 0, errors.New("it is measured on the ledgers that the claims leave; add sqlite to -engines and claims to -parts")
 	}
 	fmt.Printf("\n| held at the start, sqlite | ready after s | at rest MB | most MB while writing and draining | accepted/s | drained/s |\n|---|---|---|---|---|---|\n")
 	if few, err = b.peak(ctx, b.depths[0]); err != nil {
