@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/headrace/headrace/policies/apikey"
 )
 
 // run executes a command as the shell would.
@@ -85,5 +88,33 @@ func TestWritesCommand(t *testing.T) {
 	}
 	if _, err := run(t, "writes", "--admin", b.admin, "list", "--state", "lost"); err == nil || !strings.Contains(err.Error(), `there is no state "lost"`) {
 		t.Errorf("a wrong state: %v", err)
+	}
+}
+
+// Whoever may call any of the workspace's APIs is known at /writes, in the
+// same way; nobody else is.
+func TestWritesKnowTheirCallers(t *testing.T) {
+	key := apikey.New()
+	b := serveWorkspace(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "")
+	b.write(t, "consumers.yaml", "organisations: {acme: {}}\napps:\n  shop:\n    organisation: acme\n    keys: [{prefix: "+key.Prefix+", hash: '"+key.Hash+"'}]\n")
+	b.write(t, "apis/orders/1.0.0/openapi.yaml", strings.Replace(fmt.Sprintf(openDocument, "one"), "x-headrace: {system: erp,",
+		"security: [{key: []}]\ncomponents: {securitySchemes: {key: {type: apiKey, in: query, name: key}}}\nx-headrace: {policies: {apikey: {}}, system: erp,", 1))
+	eventually(t, "the key is asked for", func() bool {
+		status, _ := fetch(t, b.gateway+"/writes")
+		resp, err := http.Get(b.gateway + "/writes/0000000000000000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return status == 401 && resp.StatusCode == 401 && strings.Contains(resp.Header.Get("WWW-Authenticate"), "ApiKey")
+	})
+	if status, body := fetch(t, b.gateway+"/writes?key="+key.Text); status != 200 || body != "{\"items\":[]}\n" {
+		t.Errorf("answered %d %s", status, body)
+	}
+	if status, body := fetch(t, b.gateway+"/writes?key=hr_unknown1_x"); status != 401 || !strings.Contains(body, "invalid-credentials") {
+		t.Errorf("answered %d %s", status, body)
+	}
+	if status, body := fetch(t, b.gateway+"/writes?key="+key.Text+"&limit=0"); status != 400 || !strings.Contains(body, "invalid-request") {
+		t.Errorf("answered %d %s", status, body)
 	}
 }

@@ -46,7 +46,10 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	defer cancel()
 	asked := time.Now()
 	receipt, err := b.ledger.Append(ctx, w)
-	if w.Hand && receipt.Claimed == nil {
+	switch {
+	case w.Hand && receipt.Claimed != nil:
+		g.enter(w.Class)
+	case w.Hand:
 		g.release(w.Class)
 	}
 	switch {
@@ -74,7 +77,7 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 		ctx := context.WithoutCancel(x.Context())
 		local = b.carry(func() { b.send(ctx, g, c, k, asked) })
 		if !local {
-			g.leave(c.Rank, false)
+			b.putBack(g, c)
 		}
 	} else if receipt.Ready {
 		g.wakeUp()

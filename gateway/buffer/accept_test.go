@@ -1,6 +1,7 @@
 package buffer_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -80,5 +81,70 @@ func TestNeverBlind(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	if n := len(w.erp.effects()); n != 2 {
 		t.Errorf("%d effects", n)
+	}
+}
+
+// Without a ledger nothing is accepted, and nothing is sent; reads go on.
+func TestLedgerAway(t *testing.T) {
+	w := newWorld(t, nil)
+	w.ledger.Close()
+	r := w.post("/orders", `{"id":"1"}`)
+	w.want(r, 503, "ledger-unavailable")
+	if r.Header.Get("Retry-After") == "" || len(w.erp.effects()) != 0 {
+		t.Errorf("effects %v, header %v", w.erp.effects(), r.Header)
+	}
+	w.want(w.send("GET", "/orders/v1/orders?id=1", "", "shop"), 200)
+	w.crash()
+}
+
+// A caller that leaves takes nothing back.
+func TestCallerLeaves(t *testing.T) {
+	w := newWorld(t, nil)
+	release := w.stuck()
+	ctx, leave := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "POST", w.front.URL+"/orders/v1/orders", strings.NewReader(`{"id":"1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Test-App", "shop")
+	go func() {
+		for {
+			w.erp.mu.Lock()
+			seen := w.erp.seen
+			w.erp.mu.Unlock()
+			if seen > 0 {
+				leave()
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	if resp, err := http.DefaultClient.Do(r); err == nil {
+		resp.Body.Close()
+		t.Fatal("it did not leave")
+	}
+	close(release)
+	w.eventually("it is delivered all the same", func() bool {
+		return strings.Contains(w.send("GET", "/writes?state=delivered", "", "shop").body, "createOrder")
+	})
+}
+
+// A body of any size goes through byte for byte, and so does the answer.
+func TestLargeBodies(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(nil, func(rw http.ResponseWriter, _ *http.Request, body string) bool {
+		rw.Header().Set("Content-Type", "text/plain")
+		rw.Write([]byte(body)) // longer than what is read at once
+		return false
+	})
+	body := `{"id":"1","text":"` + strings.Repeat("é\\n<&> ", 60_000) + `"}`
+	r := w.post("/orders", body, "Idempotency-Key: k")
+	w.want(r, 200)
+	if again := w.post("/orders", body, "Idempotency-Key: k"); r.body != body || again.body != body {
+		t.Errorf("%d bytes came back as %d and %d", len(body), len(r.body), len(again.body))
+	}
+	if e := w.erp.effects(); len(e) != 1 || e[0] != "POST /orders "+body {
+		t.Error("the body was changed")
 	}
 }

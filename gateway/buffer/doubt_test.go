@@ -159,3 +159,28 @@ func TestCrashWhileSending(t *testing.T) {
 		t.Errorf("effects %v, %+v", w.erp.effects(), v)
 	}
 }
+
+// A claim that could not be renewed is not sent any more: another replica may
+// have declared it doubtful.
+func TestLostLeaseIsNotSent(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.files["systems/erp.yaml"].Data = append(w.files["systems/erp.yaml"].Data, "limits: [{name: one, capacity: 1}]\n"...)
+		w.o.Lease, w.o.LineWait = 300*time.Millisecond, time.Minute
+	})
+	release := w.stuck()
+	first := w.post("/orders", `{"id":"1"}`, "Prefer: respond-async").Header.Get("Location")
+	w.becomes(first, "sending")
+	second := w.post("/orders", `{"id":"2"}`, "Prefer: respond-async").Header.Get("Location")
+	w.becomes(second, "sending") // it stands in line
+	w.ledger.Close()
+	time.Sleep(500 * time.Millisecond)
+	close(release)
+	w.eventually("the first is done", func() bool { return len(w.erp.effects()) == 1 })
+	time.Sleep(200 * time.Millisecond)
+	w.crash()
+	w.erp.mu.Lock()
+	defer w.erp.mu.Unlock()
+	if w.erp.seen != 1 {
+		t.Errorf("%d calls", w.erp.seen)
+	}
+}

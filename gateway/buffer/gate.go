@@ -22,6 +22,7 @@ type gate struct {
 
 	mu     sync.Mutex
 	line   [len(specs.Classes)]int // claimed and not admitted yet, by class
+	coming [len(specs.Classes)]int // being appended, to be handed over if nothing is before them
 	flight int                     // admitted
 	asking int                     // doubts that are being settled
 	// behind tells that the ledger may hold ready writes of a class that are
@@ -61,8 +62,9 @@ func (g *gate) most() int {
 	return max(connections, 1)
 }
 
-// reserve takes a place in line for a write that is about to be appended, if it
-// may be handed over: nothing of its class or above is behind.
+// reserve takes a place for a write that is about to be appended, if it may be
+// handed over: nothing of its class or above is behind. The place must be taken
+// with enter, or given back with release.
 func (g *gate) reserve(c specs.Class) bool {
 	most := g.most()
 	g.mu.Lock()
@@ -79,22 +81,30 @@ func (g *gate) reserve(c specs.Class) bool {
 		g.behind[c] = true
 		return false
 	}
-	g.line[c]++
+	g.coming[c]++
 	return true
 }
 
-// release gives a place in line back that was not used.
+// enter puts a write that was handed over into the line.
+func (g *gate) enter(c specs.Class) {
+	g.mu.Lock()
+	g.coming[c]--
+	g.line[c]++
+	g.mu.Unlock()
+}
+
+// release gives a place back that was not used.
 func (g *gate) release(c specs.Class) {
 	g.mu.Lock()
-	g.line[c]--
+	g.coming[c]--
 	g.mu.Unlock()
 	g.wakeUp()
 }
 
 func (g *gate) active() int {
 	n := g.flight
-	for _, waiting := range g.line {
-		n += waiting
+	for c := range g.line {
+		n += g.line[c] + g.coming[c]
 	}
 	return n
 }
@@ -107,7 +117,7 @@ func (g *gate) free(c specs.Class, now time.Time, most int) int {
 	}
 	left := most - g.flight
 	for d := c; d <= specs.Critical; d++ {
-		left -= g.line[d]
+		left -= g.line[d] + g.coming[d]
 	}
 	if g.failures > 0 {
 		left = min(left, 1-g.active())
@@ -254,7 +264,7 @@ func (g *gate) serve() time.Duration {
 		g.took(room, claims)
 		for _, c := range claims {
 			if !b.carry(func() { b.send(context.Background(), g, c, nil, asked) }) {
-				g.leave(c.Rank, false)
+				b.putBack(g, c)
 			}
 		}
 	}

@@ -71,6 +71,13 @@ func (b *Buffer) send(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, 
 	b.settle(cl, s, o)
 }
 
+// putBack gives up a claim that is not going to be sent because the gateway ends.
+func (b *Buffer) putBack(g *gate, c *ledger.Claimed) {
+	cl := &claim{Claimed: c, gate: g}
+	b.settle(cl, cl.held(time.Time{}, "the gateway is ending"), nil)
+	g.leave(c.Rank, false)
+}
+
 // survive runs what may panic; false when it did.
 func (b *Buffer) survive(cl *claim, f func()) (ok bool) {
 	defer func() {

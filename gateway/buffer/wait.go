@@ -176,7 +176,7 @@ type look struct {
 func newLook(never bool) *look {
 	l := &look{pause: 250 * time.Millisecond}
 	if !never {
-		l.timer = time.NewTimer(0)
+		l.timer = time.NewTimer(l.pause) // who waits here was told how it stands just now
 		l.c = l.timer.C
 	}
 	return l

@@ -197,7 +197,7 @@ func (c *rpcCall) readBack(ctx context.Context, t *task, first *Result) *Result 
 
 // unread is the result when the second call failed: what the first one did is not known.
 func (c *rpcCall) unread(t *task, r *Result) *Result {
-	if t.safe || r.Outcome == Abandoned {
+	if t.safe {
 		return r
 	}
 	cause := r.Err
