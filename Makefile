@@ -41,6 +41,20 @@ bench-budget: build ## overload every profile's simulator through two gateways t
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench budget -headrace ./bin/headrace
 
+KILLS ?= 200
+
+.PHONY: torture
+torture: build ## kill gateways while writes go through them, and compare promises with effects (KILLS=20 for a short run; installs postgresql)
+	sh .ci/install pg_ctlcluster=postgresql
+	$(GO) build -o bin/torture ./cmd/torture
+	./bin/torture -headrace ./bin/headrace -kills $(KILLS)
+
+.PHONY: bench-buffer
+bench-buffer: build ## measure the ledger beside bare insert loops, and writes held by the million (installs postgresql)
+	sh .ci/install pg_ctlcluster=postgresql
+	$(GO) build -o bin/bench ./cmd/bench
+	./bin/bench buffer -headrace ./bin/headrace
+
 .PHONY: e2e-tryton
 e2e-tryton: build ## drive a real Tryton server through Headrace (installs Debian's packages)
 	sh deploy/tryton/e2e.sh

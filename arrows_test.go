@@ -24,7 +24,7 @@ var owners = map[string][]string{
 	"modernc.org/sqlite":            {"gateway/ledger"},
 	"github.com/jackc/pgx":          {"gateway/ledger"},
 	"github.com/pressly/goose":      {"gateway/ledger"},
-	"database/sql":                  {"gateway/ledger"},
+	"database/sql":                  {"gateway/ledger", "cmd/bench"}, // the bench has a bare loop beside the ledger
 	"github.com/labstack/echo":      {"admin", "portal"},
 	"github.com/spf13/cobra":        {"cmd"},
 	"cel.dev/cel-go":                {"gateway/budget"},
@@ -48,7 +48,7 @@ func wrongArrow(from, to string, test bool) string {
 		}
 	}
 	to, ok := strings.CutPrefix(to, module+"/")
-	test = test || support(from)
+	test = test || support(from) || instrument(from)
 	switch {
 	case !ok || from == to:
 		return ""
@@ -111,6 +111,10 @@ func support(folder string) bool {
 	return strings.HasSuffix(path.Base(folder), "test")
 }
 
+// instrument tells of programs that measure and torment the product: they
+// stand on what tests stand on.
+func instrument(folder string) bool { return folder == "cmd/bench" || folder == "cmd/torture" }
+
 func TestWrongArrows(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
@@ -120,6 +124,8 @@ func TestWrongArrows(t *testing.T) {
 		{"cmd/headrace", module + "/gateway/system", false, ""},
 		{"cmd/headrace", module + "/cmd/bench", false, "nothing imports cmd"},
 		{"admin", module + "/cmd/headrace", true, "nothing imports cmd"},
+		{"cmd/torture", module + "/gateway/ledger/postgrestest", false, ""},
+		{"cmd/headrace", module + "/gateway/ledger/postgrestest", false, "only tests"},
 		{"gateway", module + "/specs/source", false, ""},
 		{"gateway", module + "/gateway/budget", false, "specs alone"},
 		{"gateway", module + "/policies/throttle", false, "specs alone"},
@@ -171,6 +177,7 @@ func TestWrongArrows(t *testing.T) {
 		{"gateway/ledger", module + "/gateway/budget", false, "stands on specs alone"},
 		{"gateway/ledger/ledgertest", module + "/gateway/ledger", false, ""},
 		{"gateway/buffer", "database/sql", false, "only gateway/ledger"},
+		{"cmd/headrace", "database/sql", false, "only gateway/ledger"},
 		{"gateway/buffer", module + "/gateway/ledger", false, ""},
 		{"gateway/buffer", module + "/gateway/budget", false, "not on each other"},
 		{"gateway/ledger", module + "/gateway/buffer", false, "specs alone"},

@@ -30,6 +30,11 @@ func main() {
 				log.Fatal(err)
 			}
 			return
+		case "buffer":
+			if err := bufferMain(os.Args[2:]); err != nil {
+				log.Fatal(err)
+			}
+			return
 		}
 	}
 	headrace := flag.String("headrace", "bin/headrace", "the binary to measure")

@@ -21,6 +21,11 @@ type process struct {
 
 // start runs a command and waits until it accepts connections.
 func start(address string, env []string, name string, args ...string) (*process, error) {
+	return startWithin(5*time.Second, address, env, name, args...)
+}
+
+// startWithin is start with another patience.
+func startWithin(patience time.Duration, address string, env []string, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(name, args...), address: address}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.log
@@ -28,7 +33,7 @@ func start(address string, env []string, name string, args ...string) (*process,
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for range 200 {
+	for began := time.Now(); time.Since(began) < patience; {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()
 			return p, nil

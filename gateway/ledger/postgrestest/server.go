@@ -150,10 +150,19 @@ func (s *Server) Stop() {
 // Database makes an empty database and returns its url.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
+	url, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+// Create makes an empty database and returns its url.
+func (s *Server) Create() (string, error) {
 	name := fmt.Sprintf("ledger%d", s.made.Add(1))
 	if out, err := s.command("createdb", "-h", s.dir, "-U", "postgres", name).CombinedOutput(); err != nil {
-		t.Fatalf("createdb: %v\n%s", err, out)
+		return "", fmt.Errorf("createdb: %w\n%s", err, out)
 	}
 	q := url.Values{"host": {s.dir}, "user": {"postgres"}}
-	return "postgres:///" + name + "?" + q.Encode()
+	return "postgres:///" + name + "?" + q.Encode(), nil
 }
