@@ -1,6 +1,8 @@
 package counter
 
 import (
+	"flag"
+	"os"
 	"testing"
 	"time"
 
@@ -12,6 +14,18 @@ import (
 
 func noNotifications() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+// Most tests here wait for a server of their own, so more of them run beside each
+// other than there are processors, unless the command line says otherwise.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "6")
+	}
+	os.Exit(m.Run())
 }
 
 func soon(t testing.TB, what string, ok func() bool) {

@@ -28,16 +28,36 @@ func fields(t *testing.T, r *redistest.Server, prefix string) int {
 	return n
 }
 
-// skip lets time pass for Redis and for the replicas that are there.
+// skip lets time pass for Redis and for the replicas that are there, between two
+// beats of theirs.
 func skip(t *testing.T, r *redistest.Server, d time.Duration, there ...*Shared) {
 	t.Helper()
+	lock := func() (still bool) {
+		still = true
+		for _, s := range there {
+			y := s.system("erp")
+			y.mu.Lock()
+			still = still && y.beatSent.Equal(y.beatHeard)
+		}
+		return still
+	}
+	unlock := func() {
+		for _, s := range there {
+			s.system("erp").mu.Unlock()
+		}
+	}
+	soon(t, "no beat is under way", func() bool {
+		if !lock() {
+			unlock()
+			return false
+		}
+		return true
+	})
 	for _, s := range there {
-		y := s.system("erp")
-		y.mu.Lock()
-		y.clock.at += float64(d.Microseconds())
-		y.mu.Unlock()
+		s.system("erp").clock.at += float64(d.Microseconds())
 	}
 	shift(t, r, d)
+	unlock()
 	since := time.Now()
 	for _, s := range there {
 		soon(t, "it is heard of again", func() bool {
