@@ -21,7 +21,9 @@ func (b *Buffer) doubt(cl *claim, o *operation, r *system.Request, res *system.R
 		}
 		s.NotBefore = s.NotBefore.Add(left + b.options.Grace)
 	}
-	if o.class == byNothing {
+	// A dead write of a lane that goes on no longer keeps the lane: it does until
+	// the lost request is over, or the next write could overtake it at the system.
+	if o.class == byNothing && !(o.goesOn && res.Running()) {
 		return b.undecidable(s, "in doubt", reasonOf(res), out), out
 	}
 	return s, out
