@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -39,24 +38,36 @@ func short(bugs ...string) plan {
 	}
 }
 
+// campaigns is how often an ERP may break its word until it is found out in
+// every way: what the kills and the bugs hit is left to chance.
+const campaigns = 6
+
 // An ERP that breaks its word in all ways at once is found out, through real
 // gateways that are killed: every figure that has to be zero is not.
 func TestSeededBugs(t *testing.T) {
 	headrace := built(t)
-	r, err := run(context.Background(), headrace, t.TempDir(), short(bugLose, bugDouble, bugLate, bugRefuse, bugTight, bugGone))
-	if err != nil {
-		t.Fatal(err)
+	found := map[string]bool{"lost": false, "doubled": false, "inverted": false, "wrong": false, "unsettled": false, "over a limit": false}
+	for seed := range campaigns {
+		p := short(bugLose, bugDouble, bugLate, bugRefuse, bugTight, bugGone)
+		p.seed = uint64(seed + 1)
+		r, err := run(context.Background(), headrace, t.TempDir(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := r.verdict
+		if !r.bad() || r.kills != 4 || v.acknowledged == 0 {
+			t.Errorf("bad: %v, %d kills, %d acknowledged writes", r.bad(), r.kills, v.acknowledged)
+		}
+		all := true
+		for way, n := range map[string]int{
+			"lost": v.lost, "doubled": v.doubled, "inverted": v.inversions, "wrong": v.wrong, "unsettled": v.unsettled, "over a limit": r.violations(),
+		} {
+			found[way] = found[way] || n > 0
+			all = all && found[way]
+		}
+		if all {
+			return
+		}
 	}
-	v := r.verdict
-	t.Logf("%s until the gateways had ended", r.stopped)
-	if v.lost == 0 || v.doubled == 0 || v.inversions == 0 || v.wrong == 0 || v.unsettled == 0 || r.violations() == 0 {
-		t.Errorf("not everything was found: lost %d, doubled %d, inverted %d, wrong %d, unsettled %d, violations %d\n%s",
-			v.lost, v.doubled, v.inversions, v.wrong, v.unsettled, r.violations(), strings.Join(v.examples, "\n"))
-	}
-	if !r.bad() {
-		t.Error("the run does not count as bad")
-	}
-	if r.kills != 4 || v.acknowledged == 0 {
-		t.Errorf("%d kills, %d acknowledged writes", r.kills, v.acknowledged)
-	}
+	t.Errorf("not everything was found: %v", found)
 }
