@@ -32,7 +32,7 @@ var owners = map[string][]string{
 
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
-	"gateway/buffer":  {"gateway/ledger", "gateway/system"},
+	"gateway/buffer":          {"gateway/ledger", "gateway/system"},
 	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
 	"gateway/counter":         {"gateway/budget"},
 	"gateway/budget/profiles": {"gateway/budget"},
