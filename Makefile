@@ -3,6 +3,7 @@
 
 GO ?= go
 FUZZTIME ?= 5s
+ROUNDS ?= 20
 
 .PHONY: help
 help: ## list the targets
@@ -23,6 +24,11 @@ test: ## run all tests, also those against real Redis, Postgres and a real ERP
 	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
 	$(GO) test ./...
 	$(MAKE) e2e-tryton
+
+.PHONY: chaos
+chaos: ## lose Redis, replicas and networks by chance, and let a judge count (ROUNDS=20)
+	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
+	$(GO) test -count=1 -run 'TestChaos' ./gateway/counter -chaos $(ROUNDS) -timeout 30m
 
 .PHONY: check
 check: ## formatting, vet, staticcheck, go.mod, race tests, short fuzzing

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector slows replicas down so much that they lose Redis by themselves.
+
 package counter
 
 import (
@@ -282,10 +286,13 @@ func TestChaosFindsMistakes(t *testing.T) {
 		two(c, r)
 		client := clientOf(r.Address)
 		c.Cleanup(func() { _ = client.Close() })
-		for range 10 {
-			_ = client.FlushAll(context.Background())
-			time.Sleep(50 * time.Millisecond)
-		}
+		ctx := c.Context()
+		go func() { // until the mistake is found
+			for ctx.Err() == nil {
+				_ = client.FlushAll(ctx)
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
 	}
 	for name, plant := range map[string]struct {
 		early bool
@@ -314,7 +321,7 @@ func TestChaosFindsMistakes(t *testing.T) {
 	}
 }
 
-var rounds = flag.Int("chaos", 1, "rounds of chaos by chance, of about five seconds each")
+var rounds = flag.Int("chaos", 0, "rounds of chaos by chance, of about five seconds each; none by default, because they differ from run to run")
 
 // By chance: three replicas with networks of their own, and what may happen to them
 // and to Redis, one after the other and some of it at once.
