@@ -359,10 +359,6 @@ func (r *rig) result(report sim.Report, tallies []tally) (*trialResult, error) {
 	}
 	res.perSecond = float64(admitted) / report.Mark.Seconds
 	latencies := slices.Sorted(slices.Values(tallies[0].latencies))
-	for i, t := range tallies {
-		l := slices.Sorted(slices.Values(t.latencies))
-		fmt.Println("DBG", r.trial.profile, classes[i].name, t.offered, t.admitted, percentile(l, .5), percentile(l, .9), percentile(l, .99))
-	}
 	res.criticalWait = max(0, percentile(latencies, 0.99)-time.Duration(report.Mark.MedianMS*float64(time.Millisecond)))
 	return res, nil
 }
