@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"bufio"
+	"github.com/headrace/headrace/gateway/ledger"
 	"net/http"
 	"net/url"
 	"strings"
@@ -103,11 +104,16 @@ func TestEvents(t *testing.T) {
 // What is held waits through a restart and is sent after it.
 func TestRestart(t *testing.T) {
 	w := newWorld(t, nil)
-	w.erp.behave(func(rw http.ResponseWriter, _ *http.Request, _ string) bool { rw.WriteHeader(503); return false }, nil)
+	by := ledger.By{Actor: "test"}
+	if err := w.ledger.Pause(t.Context(), "erp", "", by); err != nil { // so that it is held for sure
+		t.Fatal(err)
+	}
 	at := w.post("/orders", `{"id":"1"}`, "Prefer: wait=0").Header.Get("Location")
 	w.stop()
-	w.erp.behave(nil, nil)
 	w.start()
+	if err := w.ledger.Resume(t.Context(), "erp", "", by); err != nil {
+		t.Fatal(err)
+	}
 	if v := w.becomes(at, "delivered"); v.Attempts != 1 {
 		t.Errorf("%+v", v)
 	}
