@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/headrace/headrace/specs/schema"
@@ -16,6 +17,11 @@ import (
 
 // documentLimits bound a document, its overlay and each file that it refers to.
 var documentLimits = source.Limits{Bytes: 16 << 20, Depth: 200, Nodes: 1_000_000}
+
+// documentNames are the names of a document in its folder.
+var documentNames = []string{"openapi.yaml", "openapi.yml", "openapi.json", "openapi"}
+
+const documentsExpected = "expected openapi.yaml, openapi.json or openapi"
 
 // Load reads the OpenAPI document in a folder of the workspace, which is
 // openapi.yaml, openapi.yml, openapi.json or a file openapi without extension,
@@ -27,24 +33,33 @@ var documentLimits = source.Limits{Bytes: 16 << 20, Depth: 200, Nodes: 1_000_000
 // was wrong; otherwise it is as far as loading came, so that others can look
 // for further problems, and nil when there is nothing to look at.
 func Load(fsys fs.FS, dir string, ps *source.Problems) *Document {
-	name := one(fsys, dir, "an OpenAPI document", []string{"openapi.yaml", "openapi.yml", "openapi.json", "openapi"}, ps)
+	name := one(fsys, dir, "an OpenAPI document", documentNames, ps)
 	if name == "" {
-		ps.AddFile(dir, "has no OpenAPI document", "expected openapi.yaml, openapi.json or openapi")
+		ps.AddFile(dir, "has no OpenAPI document", documentsExpected)
 		return nil
 	}
-	root := source.Read(fsys, path.Join(dir, name), documentLimits, ps)
+	l := newLoader(fsys, path.Join(dir, name), ps)
+	if l == nil {
+		return nil
+	}
+	complete := l.overlay(dir)
+	l.load(complete)
+	l.trim()
+	return l.document
+}
+
+// newLoader reads a document's file; nil when it is none.
+func newLoader(fsys fs.FS, file string, ps *source.Problems) *loader {
+	root := source.Read(fsys, file, documentLimits, ps)
 	if !root.Exists() || !supported(root, ps) {
 		return nil
 	}
-	l := loader{
-		fsys: fsys, ps: ps, grafts: &source.Grafts{},
+	dir, grafts := path.Dir(file), &source.Grafts{}
+	return &loader{
+		fsys: fsys, ps: ps, grafts: grafts, root: root.WithGrafts(grafts),
 		placed:   map[*yaml.Node]bool{},
 		document: &Document{Name: path.Base(path.Dir(dir)), Version: path.Base(dir)},
 	}
-	var complete bool
-	l.root, complete = l.overlay(dir, root.WithGrafts(l.grafts))
-	l.load(complete)
-	return l.document
 }
 
 // one finds the one of several files that a folder may have; empty when it has
@@ -100,6 +115,9 @@ type loader struct {
 	placed map[*yaml.Node]bool
 	// everybody is the security of operations that say nothing themselves.
 	everybody []Requirement
+	// model is kin-openapi's, as long as the loader lives; nil when it finds the
+	// document wrong.
+	model *openapi3.T
 }
 
 // load compiles the document. Without its overlay it is not complete: what
@@ -122,7 +140,6 @@ func (l *loader) load(complete bool) {
 	if sound {
 		l.compile()
 	}
-	l.trim()
 	d.Root = l.root
 }
 
@@ -231,12 +248,13 @@ func (l *loader) patterns(paths map[string]template) {
 	}
 }
 
-// compile makes the checkers. kin-openapi's model is dropped afterwards.
+// compile makes the checkers.
 func (l *loader) compile() {
 	api := l.read()
 	if api == nil {
 		return
 	}
+	l.model = api
 	schemas := schema.NewSet(api, l.root)
 	for _, o := range l.document.Operations {
 		item := api.Paths.Value(o.Path)

@@ -43,16 +43,17 @@ var overlayVersion = regexp.MustCompile(`^1\.0\.\d+$`)
 
 // overlay changes the document by overlay.yaml beside it, if there is one. It
 // is false when the overlay cannot be read, and its governance is not there.
-func (l *loader) overlay(dir string, root source.Node) (source.Node, bool) {
+func (l *loader) overlay(dir string) (complete bool) {
 	name := one(l.fsys, dir, "an overlay", []string{"overlay.yaml", "overlay.yml", "overlay.json"}, l.ps)
 	if name == "" {
-		return root, true
+		return true
 	}
 	n := source.Read(l.fsys, path.Join(dir, name), documentLimits, l.ps)
 	if !n.Exists() {
-		return root, false
+		return false
 	}
-	return overlaid(root, n, l.grafts, l.ps)
+	l.root, complete = overlaid(l.root, n, l.grafts, l.ps)
+	return complete
 }
 
 // overlaid gives a copy of the document with the actions of an overlay
