@@ -115,3 +115,8 @@ func location(name string, n source.Node) *openapi3.Location {
 
 // String names the contract among people.
 func (c *Contract) String() string { return fmt.Sprintf("%s %s", c.Title, c.Version) }
+
+// Model is kin-openapi's model of the document, references resolved; every
+// Origin in it says where the thing stands in our files. It is for packages
+// below specs, and must not be changed.
+func (c *Contract) Model() *openapi3.T { return c.model }

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,27 +25,47 @@ func TestCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/commands", UpdateScripts: *update})
 }
 
-// docs/reference.md is what the program prints.
+// docs/reference.md and docs/lint.md are what the program prints.
 func TestReferenceIsCurrent(t *testing.T) {
-	const file = "../../docs/reference.md"
-	if *update {
-		f, err := os.Create(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		cmd := root()
-		cmd.SetArgs([]string{"reference"})
-		cmd.SetOut(f)
-		if err := cmd.Execute(); err != nil {
-			t.Fatal(err)
+	pages := map[string][]string{"reference.md": {"reference"}, "lint.md": {"lint", "--rules"}}
+	for page, args := range pages {
+		if *update {
+			rewrite(t, "../../docs/"+page, args)
 		}
 	}
 	testscript.Run(t, testscript.Params{Files: []string{"testdata/reference.txtar"}, Setup: func(env *testscript.Env) error {
-		want, err := os.ReadFile(file)
-		if err != nil {
-			return err
+		for page := range pages {
+			want, err := os.ReadFile("../../docs/" + page)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(env.WorkDir+"/"+page, want, 0o644); err != nil {
+				return err
+			}
 		}
-		return os.WriteFile(env.WorkDir+"/want", want, 0o644)
+		return nil
 	}})
+}
+
+// rewrite puts into a file what a command prints.
+func rewrite(t *testing.T, file string, args []string) {
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := root()
+	cmd.SetArgs(args)
+	cmd.SetOut(f)
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The demo keeps the rules that it is meant to show.
+func TestDemoHasNoLintErrors(t *testing.T) {
+	var out strings.Builder
+	if err := lintAll(&out, []string{"../../deploy/demo/workspace"}, "text"); err != nil {
+		t.Errorf("%v\n%s", err, &out)
+	}
 }

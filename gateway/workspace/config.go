@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/headrace/headrace/specs/lint"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -17,15 +18,16 @@ import (
 // limits.body, writes, telemetry.level and the files of tls take effect at once, the
 // rest at the next start.
 type Config struct {
-	Listen    Listen      `yaml:"listen" doc:"Addresses to listen on, as HOST:PORT."`
-	TLS       *TLS        `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
-	Limits    Limits      `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
-	Writes    Writes      `yaml:"writes" doc:"What the write buffer holds, and for how long."`
-	Stores    Stores      `yaml:"stores" doc:"Where counts are kept, and what holds among several replicas."`
-	Admin     Admin       `yaml:"admin" doc:"The admin API."`
-	Telemetry Telemetry   `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
-	Shutdown  Shutdown    `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
-	Node      source.Node `yaml:",node"`
+	Listen    Listen        `yaml:"listen" doc:"Addresses to listen on, as HOST:PORT."`
+	TLS       *TLS          `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
+	Limits    Limits        `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
+	Writes    Writes        `yaml:"writes" doc:"What the write buffer holds, and for how long."`
+	Stores    Stores        `yaml:"stores" doc:"Where counts are kept, and what holds among several replicas."`
+	Admin     Admin         `yaml:"admin" doc:"The admin API."`
+	Lint      lint.Settings `yaml:"lint" doc:"What headrace lint and publishing say of API documents."`
+	Telemetry Telemetry     `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
+	Shutdown  Shutdown      `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
+	Node      source.Node   `yaml:",node"`
 }
 
 // Listen holds the addresses of the two listeners.
@@ -134,6 +136,7 @@ func (c *Config) check(ps *source.Problems) {
 	if c.Listen.Gateway == c.Listen.Admin && c.Listen.Admin != "" && !strings.HasSuffix(c.Listen.Gateway, ":0") {
 		ps.Add(c.Node.At("listen"), "the gateway and the admin API cannot share an address", "")
 	}
+	c.Lint.Verify(ps)
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
 	if c.Admin.Token.IsZero() {
