@@ -176,14 +176,6 @@ func (o operation) parameters() openapi3.Parameters {
 	return slices.Concat(o.Parameters, o.item.Parameters)
 }
 
-// body is the schema of the operation's JSON body; nil when it has none.
-func (o operation) body() *openapi3.SchemaRef {
-	if o.RequestBody == nil || o.RequestBody.Value == nil {
-		return nil
-	}
-	return jsonSchema(o.RequestBody.Value.Content)
-}
-
 // answers lists the responses by their status, sorted; default comes last.
 func (o operation) answers() []answer {
 	var list []answer
