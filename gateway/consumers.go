@@ -29,6 +29,7 @@ type App struct {
 	Keys         []KeyCredential   `yaml:"keys" doc:"API keys, at most two, so that one can be replaced while both work."`
 	Clients      []ClientIdentity  `yaml:"clients" doc:"Identities in tokens of an issuer."`
 	Certificates []CertificateName `yaml:"certificates" doc:"Client certificates."`
+	OAuth        []OAuthClient     `yaml:"oauth" doc:"Clients of the gateway's own token endpoint, at most two, so that one can be replaced while both work."`
 	Disabled     bool              `yaml:"disabled" doc:"A disabled app is refused everywhere."`
 	Node         source.Node       `yaml:",node"`
 
@@ -51,6 +52,18 @@ type ClientIdentity struct {
 	Issuer string      `yaml:"issuer" check:"required" doc:"The token's iss."`
 	ID     string      `yaml:"id" check:"required" doc:"The value of the claim that names the app (see the jwt policy)."`
 	Node   source.Node `yaml:",node"`
+}
+
+// OAuthClient is a client of the gateway's own token endpoint, with the hash of its secret.
+type OAuthClient struct {
+	ID      string         `yaml:"id" check:"required" doc:"The client_id."`
+	Hash    string         `yaml:"hash" check:"required" doc:"sha256: and the hexadecimal SHA-256 of the client_secret, as headrace key --client prints it."`
+	Scopes  source.Strings `yaml:"scopes" doc:"Scopes that its tokens may have."`
+	Expires *Date          `yaml:"expires" doc:"Date and time from which the secret is refused; no token outlives it."`
+	Node    source.Node    `yaml:",node"`
+	App     *App           `yaml:"-"`
+
+	digest [sha256.Size]byte
 }
 
 // CertificateName recognises a client certificate. Exactly one of the two is given.
@@ -137,6 +150,7 @@ type Consumers struct {
 	keys         map[string][]*KeyCredential
 	clients      map[ClientIdentity]*App
 	certificates map[CertificateName]*App
+	oauth        map[string]*OAuthClient
 }
 
 // NewConsumers checks a consumer file against the APIs that exist and builds
@@ -147,6 +161,7 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 	c := &Consumers{
 		Organisations: file.Organisations, Apps: file.Apps, Products: file.Products, Plans: file.Plans, Subscriptions: file.Subscriptions,
 		keys: map[string][]*KeyCredential{}, clients: map[ClientIdentity]*App{}, certificates: map[CertificateName]*App{},
+		oauth: map[string]*OAuthClient{},
 	}
 	dropEmpty(file.Node.At("organisations"), c.Organisations, ps)
 	dropEmpty(file.Node.At("apps"), c.Apps, ps)
@@ -266,6 +281,7 @@ func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
 		}
 		c.keys[k.Prefix] = append(c.keys[k.Prefix], k)
 	}
+	c.addOAuth(app, ps)
 	for _, id := range app.Clients {
 		at := id.Node
 		if !at.Exists() {
@@ -305,6 +321,27 @@ func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
 			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same certificate", other.Name, app.Name), "a certificate belongs to one app")
 		}
 		c.certificates[cert] = app
+	}
+}
+
+func (c *Consumers) addOAuth(app *App, ps *source.Problems) {
+	if len(app.OAuth) > 2 {
+		ps.Add(app.Node.At("oauth"), fmt.Sprintf("the app has %d clients", len(app.OAuth)), "at most two: the old one and its successor")
+	}
+	for i := range app.OAuth {
+		client := &app.OAuth[i]
+		if !client.Node.Exists() || client.ID == "" {
+			continue // reported when it was read
+		}
+		client.App = app
+		if !hash(client.Hash, &client.digest) {
+			ps.Add(client.Node.At("hash"), "is not a hash of a secret", "headrace key --client prints it: sha256: and 64 hexadecimal digits")
+		}
+		if other := c.oauth[client.ID]; other != nil {
+			ps.Add(client.Node.At("id"), fmt.Sprintf("the client %q stands at the app %q already", client.ID, other.App.Name), "make a new one with headrace key --client")
+			continue
+		}
+		c.oauth[client.ID] = client
 	}
 }
 
@@ -348,6 +385,26 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 // ByClient finds the app that tokens of an issuer call id.
 func (c *Consumers) ByClient(issuer, id string) *App {
 	return c.clients[ClientIdentity{Issuer: issuer, ID: id}]
+}
+
+// ByOAuthClient finds a client of the gateway's own token endpoint; nil when
+// there is none, or when its time is over.
+func (c *Consumers) ByOAuthClient(id string, now time.Time) *OAuthClient {
+	client := c.oauth[id]
+	if client == nil || client.Expires != nil && !now.Before(client.Expires.Time()) {
+		return nil
+	}
+	return client
+}
+
+// Accepts tells whether a secret is the client's. It takes the same work for
+// every secret, also for a client that does not exist (nil).
+func (o *OAuthClient) Accepts(secret string) bool {
+	digest, want := sha256.Sum256([]byte(secret)), &noDigest
+	if o != nil {
+		want = &o.digest
+	}
+	return subtle.ConstantTimeCompare(digest[:], want[:]) == 1 && o != nil
 }
 
 // ByCertificate finds the app of a client certificate by its thumbprint

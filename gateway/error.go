@@ -48,6 +48,7 @@ var (
 	Throttled          = Problem{"throttled", 429, "The app calls too fast"}
 	QuotaExceeded      = Problem{"quota-exceeded", 429, "The app's quota is used up"}
 	TooManyCalls       = Problem{"too-many-concurrent-calls", 429, "The app has too many calls under way"}
+	TooManyGuesses     = Problem{"too-many-guesses", 429, "Too many credentials were wrong"}
 	HeaderTooLarge     = Problem{"header-too-large", 431, "The request's header fields are too large"}
 	Internal           = Problem{"internal", 500, "Something went wrong in the gateway"}
 	BadGateway         = Problem{"bad-gateway", 502, "The system's answer cannot be used"}

@@ -32,8 +32,7 @@ func (b *Binding) Partition(by string) Partition {
 }
 
 // Key names the caller within the partition. A caller without an app is
-// counted by its address: an IPv4 address, or the /64 of an IPv6 address,
-// because one caller has all of it.
+// counted by where it is (Origin).
 func (p Partition) Key(x *Exchange) string {
 	switch {
 	case p.plan && x.Subscription != nil:
@@ -41,18 +40,24 @@ func (p Partition) Key(x *Exchange) string {
 	case !p.address && x.App != nil:
 		return x.App.Name
 	}
+	return "@" + x.Origin()
+}
+
+// Origin says where the caller is: its IPv4 address, or the /64 of its IPv6
+// address, because one caller has all of it.
+func (x *Exchange) Origin() string {
 	address := x.Address
 	if !address.IsValid() {
 		remote, err := netip.ParseAddrPort(x.Request.RemoteAddr)
 		if err != nil {
-			return "@" + x.Request.RemoteAddr
+			return x.Request.RemoteAddr
 		}
 		address = remote.Addr()
 	}
 	if address = address.Unmap(); address.Is6() {
-		return "@" + netip.PrefixFrom(address.WithZone(""), 64).Masked().String()
+		return netip.PrefixFrom(address.WithZone(""), 64).Masked().String()
 	}
-	return "@" + address.String()
+	return address.String()
 }
 
 // Place names where the settings stand, stable over reloads: plan/gold,

@@ -119,7 +119,7 @@ type alternatives = []map[string][]string
 // serve starts an operation that knows keys, tokens and certificates.
 func (c *credentials) serve(t *testing.T, more string, security alternatives) *policytest.Server {
 	t.Helper()
-	identify := []gateway.Kind{apikey.Kind(), jwt.Kind(slog.New(slog.DiscardHandler)), mtls.Kind()}
+	identify := []gateway.Kind{apikey.Kind(), jwt.Kind(slog.New(slog.DiscardHandler), nil), mtls.Kind()}
 	s := policytest.New(t, policytest.Options{
 		Kinds:     append(slices.Clone(identify), scope.Kind(identify), subscription.Kind(identify)),
 		Consumers: c.consumers(), Security: security, Unstarted: true,

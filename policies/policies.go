@@ -30,12 +30,14 @@ type Options struct {
 	// Log is told what no caller is told, for example that an issuer's keys
 	// cannot be fetched.
 	Log *slog.Logger
+	// Own is the gateway's own token endpoint; nil when it has none.
+	Own jwt.Own
 }
 
 // All makes every policy, in the order in which calls meet them. The kinds own
 // what outlasts tables: make them once a process.
 func All(o Options) []gateway.Kind {
-	identify := []gateway.Kind{apikey.Kind(), jwt.Kind(o.Log), mtls.Kind()}
+	identify := []gateway.Kind{apikey.Kind(), jwt.Kind(o.Log, o.Own), mtls.Kind()}
 	return slices.Concat(
 		[]gateway.Kind{cors.Kind(), ip.Kind(), size.Kind(), deprecate.Kind()},
 		identify,

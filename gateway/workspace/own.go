@@ -21,6 +21,8 @@ type Own struct {
 	Dir   string
 	// Layer answers the operations. Their paths stand at the root.
 	Layer gateway.Layer
+	// Open tells that everybody may call: the layer finds out by itself who does.
+	Open bool
 }
 
 // reserve keeps the workspace's APIs away from the paths of the gateway's own.
@@ -43,7 +45,11 @@ func (b *builder) addOwn(own Own) {
 	ways := b.waysIn()
 	for _, spec := range d.Operations {
 		op := &gateway.Operation{API: api, Spec: spec, Route: spec.Path, Class: specs.High, Wait: DefaultWait}
-		op.Handler = b.ownHandler(api, spec, ways, own.Layer)
+		if own.Open {
+			op.Handler = b.openHandler(api, spec, own.Layer)
+		} else {
+			op.Handler = b.ownHandler(api, spec, ways, own.Layer)
+		}
 		if err := b.table.Tree.Add(spec.Method, spec.Pattern, op); err != nil {
 			b.problems.Add(spec.Node, err.Error(), "") // reserve has named the one that is in the way
 			continue
@@ -92,6 +98,11 @@ func (b *builder) waysIn() []wayIn {
 
 func (b *builder) apisServed() []*gateway.API {
 	return slices.DeleteFunc(slices.Clone(b.table.APIs), func(a *gateway.API) bool { return a.Document.Governance.Status == "retired" })
+}
+
+// openHandler checks nothing but the body's size.
+func (b *builder) openHandler(api *gateway.API, spec *specs.Operation, layer gateway.Layer) gateway.Handler {
+	return layer.Bind(&gateway.Binding{API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems})
 }
 
 // ownHandler tries the ways in one after the other; the first that knows the

@@ -25,14 +25,15 @@ const DefaultHeader = "X-Api-Key"
 
 const challengeScheme = "ApiKey"
 
-// Kind describes the policy. It keeps no state.
+// Kind describes the policy. It remembers wrong keys, to slow down those who guess.
 func Kind() gateway.Kind {
+	s := &state{}
 	return gateway.Define(gateway.Kind{
 		Name: "apikey", Stage: gateway.StageIdentify, Levels: gateway.LevelAPI,
 		Doc:       "Identifies the app by an API key in a header or query parameter.",
 		Satisfies: satisfies,
 		Challenge: challengeScheme,
-	}, compile)
+	}, s.compile)
 }
 
 func satisfies(s *specs.SecurityScheme) bool {
@@ -55,15 +56,19 @@ type place struct {
 	schemes uint32
 }
 
+// state is what outlasts tables.
+type state struct{ guard gateway.Guard }
+
 type policy struct {
+	guard     *gateway.Guard
 	consumers *gateway.Consumers
 	places    []place
 	challenge string
 	next      gateway.Handler
 }
 
-func compile(b *gateway.Binding, s Settings) gateway.Policy {
-	p := policy{consumers: b.Consumers, challenge: fmt.Sprintf("%s realm=%q", challengeScheme, b.Realm())}
+func (st *state) compile(b *gateway.Binding, s Settings) gateway.Policy {
+	p := policy{guard: &st.guard, consumers: b.Consumers, challenge: fmt.Sprintf("%s realm=%q", challengeScheme, b.Realm())}
 	for _, scheme := range sortedSchemes(b.Operation.Document) {
 		at := place{query: scheme.In == "query", name: scheme.Param}
 		if !s.fits(at) {
@@ -168,7 +173,21 @@ func (p *policy) identify(x *gateway.Exchange, at *place, key string, count int)
 	if count > 1 {
 		return &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the API key is given more than once"}
 	}
-	app, expired := p.consumers.ByKey(key, time.Now())
+	now := time.Now()
+	guess := ""
+	if !p.guard.Quiet() {
+		guess = x.Origin() + " " + prefix(key)
+		if block := p.guard.Blocked(guess, now); block > 0 {
+			return &gateway.Error{Problem: gateway.TooManyGuesses, Detail: "too many keys" + prefix(key) + " from this address were wrong", RetryAfter: block}
+		}
+	}
+	app, expired := p.consumers.ByKey(key, now)
+	switch {
+	case app != nil && guess != "":
+		p.guard.Right(guess)
+	case app == nil && !expired:
+		p.guard.Wrong(x.Origin()+" "+prefix(key), now)
+	}
 	switch {
 	case expired:
 		return &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the API key has expired", Cause: errors.New("an expired key" + prefix(key))}

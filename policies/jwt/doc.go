@@ -15,6 +15,10 @@
 //	          app_claim: appid
 //	          scope_claim: roles
 //
+// Tokens of the gateway's own token endpoint (oauth in headrace.yaml) are
+// accepted with own: true, with or without other issuers. Their clients stand at
+// the apps under oauth, and a token that was revoked is refused at once.
+//
 // # What is accepted
 //
 // A token must name one of the issuers in iss, character by character, be

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,14 +20,18 @@ import (
 const challengeScheme = "Bearer"
 
 // Kind describes the policy. It owns the key sets and the verified tokens of
-// the process; issuers that cannot be reached are written to log.
-func Kind(log *slog.Logger) gateway.Kind {
-	return newState(log).kind()
+// the process; issuers that cannot be reached are written to log. own is the
+// gateway's own token endpoint; nil when it has none.
+func Kind(log *slog.Logger, own Own) gateway.Kind {
+	s := newState(log)
+	s.own = own
+	return s.kind()
 }
 
 // state is what outlasts tables.
 type state struct {
 	log       *slog.Logger
+	own       Own
 	client    *http.Client
 	timeout   time.Duration
 	cache     *cache
@@ -63,8 +68,11 @@ type policy struct {
 
 func (s *state) compile(b *gateway.Binding, settings Settings) gateway.Policy {
 	before := b.Problems.Len()
-	if settings.check(b); b.Problems.Len() > before {
+	if settings.check(b, s.own); b.Problems.Len() > before {
 		return nil
+	}
+	if settings.Own {
+		settings.Issuers = append(slices.Clip(settings.Issuers), ownIssuer(s.own))
 	}
 	p := &policy{
 		verifier: s.verifier(settings), consumers: b.Consumers, forward: settings.Forward,
@@ -93,13 +101,20 @@ func (s *state) verifier(settings Settings) *verifier {
 		for _, i := range settings.Issuers {
 			v.issuers = append(v.issuers, &issuer{
 				Issuer: i,
-				keys:   s.keySet(i),
+				keys:   s.keys(i),
 				validator: jwt.NewValidator(jwt.WithExpirationRequired(), jwt.WithIssuer(i.Issuer),
 					jwt.WithAudience(i.Audiences...), jwt.WithLeeway(i.Leeway.Std())),
 			})
 		}
 		return v
 	})
+}
+
+func (s *state) keys(i Issuer) keys {
+	if i.own {
+		return ownKeys{s.own}
+	}
+	return s.keySet(i)
 }
 
 func (s *state) keySet(i Issuer) *keySet {
@@ -115,8 +130,8 @@ func (s *state) keySet(i Issuer) *keySet {
 // checkFiles reads key sets that are files, so that a wrong one is noticed now.
 func (v *verifier) checkFiles(b *gateway.Binding) {
 	for i, node := range b.Settings.At("issuers").Items() {
-		keys := v.issuers[i].keys
-		if keys.file == "" {
+		keys, ok := v.issuers[i].keys.(*keySet)
+		if !ok || keys.file == "" {
 			continue
 		}
 		if err := keys.reload(); err != nil {
@@ -141,8 +156,9 @@ func (p *policy) handle(x *gateway.Exchange) (*gateway.Response, error) {
 	if err != nil {
 		return nil, p.explain(err)
 	}
-	name := p.verifier.issuers[c.issuer].Issuer.Issuer
-	app := p.consumers.ByClient(name, c.app)
+	iss := p.verifier.issuers[c.issuer]
+	name := iss.Issuer.Issuer
+	app := p.app(iss, c)
 	if app == nil {
 		return nil, p.refuse("the client of the token belongs to no app", fmt.Errorf("client %.100q of the issuer %q", c.app, name))
 	}
@@ -153,6 +169,17 @@ func (p *policy) handle(x *gateway.Exchange) (*gateway.Response, error) {
 		return nil, err
 	}
 	return p.next(x)
+}
+
+// app is the app of a token's client; nil when it has none, or no more.
+func (p *policy) app(i *issuer, c *claims) *gateway.App {
+	if !i.own {
+		return p.consumers.ByClient(i.Issuer.Issuer, c.app)
+	}
+	if client := p.consumers.ByOAuthClient(c.app, time.Now()); client != nil {
+		return client.App
+	}
+	return nil
 }
 
 // bearer is the first bearer token among the values of Authorization, and how
@@ -183,7 +210,7 @@ func (p *policy) explain(err error) error {
 		detail = "the token is not valid yet"
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		detail = "the token is meant for another audience"
-	case errors.Is(err, errTooLong), errors.Is(err, errNoApp):
+	case errors.Is(err, errTooLong), errors.Is(err, errNoApp), errors.Is(err, errRevoked):
 		detail = err.Error()
 	}
 	return p.refuse(detail, err)

@@ -64,7 +64,7 @@ var (
 
 // alive tells whether the keys may still be used, and has them fetched when
 // that is due. It never waits.
-func (s *keySet) alive(now time.Time) bool {
+func (s *keySet) alive(_ *claims, now time.Time) bool {
 	snap := s.current.Load()
 	if snap == nil {
 		return false

@@ -569,7 +569,7 @@ func TestConcurrentRotation(t *testing.T) {
 	always, sometimes := freshES256(t, "always"), freshES256(t, "sometimes")
 	s := newState(quiet())
 	v := rules(s, "http://127.0.0.1:1")
-	set := v.issuers[0].keys
+	set := v.issuers[0].keys.(*keySet)
 	install := func(signers ...*signer) {
 		keys, err := parseKeys(keySetOf(signers...))
 		if err != nil {

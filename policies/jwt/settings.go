@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +17,8 @@ import (
 
 // Settings are the policy's configuration.
 type Settings struct {
-	Issuers []Issuer `yaml:"issuers" check:"required" doc:"Who may sign tokens, each with its keys and rules."`
+	Issuers []Issuer `yaml:"issuers" doc:"Who may sign tokens, each with its keys and rules."`
+	Own     bool     `yaml:"own" doc:"Whether tokens of the gateway's own token endpoint are accepted (oauth in headrace.yaml)."`
 	Forward bool     `yaml:"forward" doc:"Whether the Authorization header stays in the request; it is removed otherwise."`
 }
 
@@ -34,6 +36,20 @@ type Issuer struct {
 	Refresh            source.Duration `yaml:"refresh" default:"15m" doc:"Age at which keys are fetched again."`
 	MaxStale           source.Duration `yaml:"max_stale" default:"24h" doc:"How long known keys go on while the issuer cannot be reached."`
 	MinRefreshInterval source.Duration `yaml:"min_refresh_interval" default:"30s" doc:"Least time between two attempts to fetch keys."`
+
+	own bool // it is the gateway's own token endpoint
+}
+
+// Own is the gateway's own token endpoint, as far as its tokens are checked.
+type Own interface {
+	// Name is the iss of its tokens, Audience their aud.
+	Name() string
+	Audience() string
+	// Key is the public key of a kid and the only algorithm that it is good
+	// for; nil when there is none.
+	Key(id string) (public crypto.PublicKey, algorithm string)
+	// Revoked tells that a token (its jti) is refused.
+	Revoked(token string) bool
 }
 
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -42,13 +58,19 @@ var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", 
 const maxLeeway = 10 * time.Minute
 
 // check reports what is wrong with the settings beyond their types.
-func (s *Settings) check(b *gateway.Binding) {
+func (s *Settings) check(b *gateway.Binding, own Own) {
 	nodes := b.Settings.At("issuers").Items()
-	if len(s.Issuers) == 0 {
-		b.Problems.Add(b.Settings.At("issuers"), "no issuer is given", "list at least one")
+	switch {
+	case s.Own && own == nil:
+		b.Problems.Add(b.Settings.At("own"), "the gateway has no token endpoint", "set oauth.issuer in headrace.yaml")
+	case len(s.Issuers) == 0 && !s.Own:
+		b.Problems.Add(b.Settings.At("issuers"), "no issuer is given", "list at least one, or set own: true")
 	}
 	for i := range s.Issuers {
 		s.Issuers[i].check(nodes[i], b.Problems)
+		if s.Own && own != nil && own.Name() == s.Issuers[i].Issuer {
+			b.Problems.Add(nodes[i].At("issuer"), "is the gateway itself", "own: true is enough")
+		}
 		for _, other := range s.Issuers[:i] {
 			if other.Issuer == s.Issuers[i].Issuer {
 				b.Problems.Add(nodes[i].At("issuer"), fmt.Sprintf("the issuer %q stands here twice", other.Issuer), "give each issuer once")

@@ -26,14 +26,23 @@ type verifier struct {
 // issuer is one party whose tokens are accepted, ready for use.
 type issuer struct {
 	Issuer
-	keys      *keySet
+	keys      keys
 	validator *jwt.Validator
+}
+
+// keys are where the keys of an issuer come from.
+type keys interface {
+	// find is the key for a token.
+	find(ctx context.Context, algorithm, id string) (*key, error)
+	// alive tells whether what the keys verified still holds.
+	alive(c *claims, now time.Time) bool
 }
 
 // claims are what a verified token says. They are shared and must not be changed.
 type claims struct {
 	issuer  int // index in the verifier's issuers
 	app     string
+	token   string // its jti; empty when it has none
 	scopes  []string
 	expires time.Time
 	key     *key
@@ -45,6 +54,7 @@ var parser = jwt.NewParser(jwt.WithStrictDecoding())
 var (
 	errTooLong   = errors.New("the token is too long")
 	errMalformed = errors.New("the token is malformed")
+	errRevoked   = errors.New("the token has been revoked")
 	errNoApp     = errors.New("the token names no client")
 )
 
@@ -56,7 +66,7 @@ func (v *verifier) verify(ctx context.Context, token string) (*claims, error) {
 	}
 	now := time.Now()
 	id := tokenID{digest: sha256.Sum256([]byte(token)), verifier: v.id}
-	if c := v.cache.get(&id, now); c != nil && v.issuers[c.issuer].keys.alive(now) {
+	if c := v.cache.get(&id, now); c != nil && v.issuers[c.issuer].keys.alive(c, now) {
 		return c, nil
 	}
 	c, err := v.check(ctx, token)
@@ -151,6 +161,10 @@ func (i *issuer) read(n int, said jwt.MapClaims, k *key) (*claims, error) {
 		return nil, jwt.ErrTokenRequiredClaimMissing
 	}
 	c.expires = expires.Time
+	c.token, _ = said["jti"].(string)
+	if i.own && !i.keys.alive(c, time.Now()) {
+		return nil, errRevoked
+	}
 	return c, nil
 }
 
