@@ -284,3 +284,21 @@ func FuzzAPIKey(f *testing.F) {
 		}
 	})
 }
+
+// Whoever guesses keys with the prefix of one is slowed down; others are not.
+func TestGuessing(t *testing.T) {
+	k := newKeys()
+	s := policytest.New(t, policytest.Options{Kinds: []gateway.Kind{Kind()}, Policies: "apikey: {}", Consumers: k.consumers()})
+	wrong := k.shop.Text[:len(k.shop.Text)-1] + "!"
+	for range 10 {
+		if a := s.Get(t, "/orders", "X-Api-Key", wrong); a.Status != 401 {
+			t.Fatal(a.Status)
+		}
+	}
+	if a := s.Get(t, "/orders", "X-Api-Key", k.shop.Text); a.Status != 429 || a.Header.Get("Retry-After") == "" || strings.Contains(a.Detail, k.shop.Text) {
+		t.Errorf("%d %s", a.Status, a.Detail)
+	}
+	if a := s.Get(t, "/orders", "X-Api-Key", k.other.Text); a.Status != 200 {
+		t.Errorf("another key: %d %s", a.Status, a.Detail)
+	}
+}
