@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/mapping"
+	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -180,8 +181,7 @@ func (c *rpcCall) readBack(ctx context.Context, t *task, first *Result) *Result 
 	if err != nil {
 		return t.system.unusable(t, "the answer of "+t.system.name+" is not JSON", err).after(first)
 	}
-	read := *t
-	read.safe = true
+	read := t.finishing()
 	step := &rpcStep{rpc: c.then, value: value, second: true}
 	r := read.do(ctx, step)
 	if r.Err != nil {
@@ -193,6 +193,21 @@ func (c *rpcCall) readBack(ctx context.Context, t *task, first *Result) *Result 
 		}
 	}
 	return c.answer(ctx, t, r).after(first)
+}
+
+// finishing is the task of reading back. Where the first call has changed
+// something the second goes before all that has not begun: if it found no place,
+// nobody would know what was done, and it would be done or asked once more, by
+// calls of which the system has too many already.
+func (t *task) finishing() *task {
+	read := *t
+	read.safe = true
+	if !t.safe {
+		r := *t.request
+		r.Class, r.Wait = specs.Critical, max(r.Wait, t.timeout)
+		read.request = &r
+	}
+	return &read
 }
 
 // unread is the result when the second call failed: what the first one did is not known.
