@@ -28,12 +28,12 @@ type JSONRPCCall struct {
 	Context mapping.Source `yaml:"context" doc:"jq that gives an object which is merged over $session where the system takes it as the last parameter."`
 	Result  mapping.Source `yaml:"result" doc:"jq that makes the answer's body from the result; the result itself when absent."`
 	Status  int            `yaml:"status" min:"200" max:"299" default:"200" doc:"Status of the answer; 204 has no body."`
-	Then    *JSONRPCThen   `yaml:"then" doc:"A second call that reads back what the first one did."`
+	Then    *JSONRPCThen   `yaml:"then" doc:"A second call that reads back what the first one did. After a write it passes the budget before all calls that have not begun."`
 	Node    source.Node    `yaml:",node"`
 }
 
 // JSONRPCThen is a call that reads back what another one did. It passes the
-// budget as the first one does.
+// budget, too: after a write before all calls that have not begun.
 type JSONRPCThen struct {
 	Method    string         `yaml:"method" check:"required" doc:"The method."`
 	Params    mapping.Source `yaml:"params" doc:"jq that makes the list of parameters; its input is the first result."`
