@@ -17,9 +17,20 @@ const (
 	patience     = 5 * time.Second
 )
 
-// directly is how long callers begin new sales straight at Tryton. They do not
-// come to an end otherwise: most of what they begin fails.
-const directly = 30 * time.Second
+// For so long callers begin new sales, so that a slow machine has fewer of them
+// instead of a run without end. Straight at Tryton it is shorter in any case:
+// most of what is begun there fails.
+const (
+	throughHeadrace = 4 * time.Minute
+	straight        = 30 * time.Second
+)
+
+// Tryton is killed when so many sales have ended. Every run comes to them: the
+// callers begin one each.
+const (
+	firstKill  = 24
+	secondKill = 60
+)
 
 // seller takes a sale from its order to its posted invoice, as one caller at a
 // time. An error means that the caller has given the sale up.
@@ -67,10 +78,10 @@ func (x *test) customers() error {
 func (x *test) through() (load, *tills) {
 	shops := &tills{shop: x.shop.as(key("tills001"))}
 	k := &killer{test: x, at: map[int64]func() error{
-		stormSales / 4:     func() error { return x.tryton.kill("front.pid") },
-		stormSales * 5 / 8: func() error { return all(x.tryton.kill("front.pid"), x.tryton.kill("pg/postmaster.pid")) },
+		firstKill:  func() error { return x.tryton.kill("front.pid") },
+		secondKill: func() error { return all(x.tryton.kill("front.pid"), x.tryton.kill("pg/postmaster.pid")) },
 	}}
-	l := x.sell("STORM", shops, time.Time{}, k.ended)
+	l := x.sell("STORM", shops, throughHeadrace, k.ended)
 	k.kills.Wait()
 	x.that("Tryton was killed and started again twice meanwhile, the second time with its database", all(k.err(), same("kills", k.done.Load(), 2)))
 	x.that("every caller has its invoice", all(failures(l.told)...))
@@ -85,20 +96,20 @@ func (x *test) direct() (load, error) {
 	if err != nil {
 		return load{}, err
 	}
-	l := x.sell("DIRECT", desks, time.Now().Add(directly), func() {})
+	l := x.sell("DIRECT", desks, straight, func() {})
 	x.that("Tryton comes to rest", x.tryton.rests(x.ctx))
 	x.that("the books can be read again", x.audited(&l, "DIRECT"))
 	return l, nil
 }
 
-// sell has the callers sell one sale after the other. After the end, unless it
-// is zero, no sale is begun. ended is told of each sale that has ended.
-func (x *test) sell(prefix string, s seller, end time.Time, ended func()) load {
+// sell has the callers sell one sale after the other, and begin them within a
+// time. ended is told of each sale that has ended.
+func (x *test) sell(prefix string, s seller, within time.Duration, ended func()) load {
 	l := load{told: map[string]error{}}
 	var mu sync.Mutex
 	started := time.Now()
 	x.together(stormSales, stormCallers, func(i int) error {
-		if x.ctx.Err() != nil || !end.IsZero() && time.Now().After(end) {
+		if x.ctx.Err() != nil || time.Since(started) > within {
 			return nil
 		}
 		reference := fmt.Sprintf("%s-%03d", prefix, i)
@@ -197,11 +208,12 @@ func (l *load) stand() standing {
 func (x *test) compare(through load, shops *tills, direct load) {
 	h, d := through.stand(), direct.stand()
 	x.that("through Headrace every sale and its posted invoice exist exactly once", all(
-		same("sales begun", h.begun, stormSales), same("complete", h.right, stormSales),
+		truth(h.begun >= stormCallers, "only %d were begun", h.begun), same("complete", h.right, h.begun),
 		same("lost", h.lost, 0), same("doubled", h.doubled, 0), same("failed", h.failed, 0)))
 	fmt.Printf("        through Headrace: %s\n", through.line(h))
 	fmt.Printf("        writes: %d, of them %d answered within %s and %d followed, %d after a lost answer\n", shops.writes.Load(), shops.writes.Load()-shops.followed.Load(), patience, shops.followed.Load(), shops.doubted.Load())
 	fmt.Printf("        straight at it:   %s\n", direct.line(d))
+	x.figure("tryton-sales", h.begun, "sales")
 	x.figure("tryton-goodput", fmt.Sprintf("%.2f", h.goodput), "sales/s")
 	x.figure("tryton-direct-goodput", fmt.Sprintf("%.2f", d.goodput), "sales/s")
 	// Not one sale in the time of the run would be no rate to divide by.
