@@ -11,7 +11,8 @@ import (
 )
 
 // desks sell straight at Tryton, as programs do that were written without a
-// gateway: they give up an answer after their patience, and call again.
+// gateway and with care: they give up an answer after their patience, and call
+// again after a pause.
 type desks struct {
 	clerks []*clerk
 	next   atomic.Int64
@@ -40,8 +41,8 @@ func newDesks(ctx context.Context, t *tryton) (*desks, error) {
 
 func (d *desks) sell(ctx context.Context, o newSale) error {
 	c := d.clerks[int(d.next.Add(1))%len(d.clerks)]
-	var ids []int
-	if err := c.persist(ctx, &ids, "model.sale.sale.create", []any{c.values(o)}); err != nil {
+	ids, err := c.place(ctx, o)
+	if err != nil {
 		return err
 	}
 	for _, step := range []string{"quote", "confirm"} {
@@ -54,6 +55,37 @@ func (d *desks) sell(ctx context.Context, o newSale) error {
 		return err
 	}
 	return c.persist(ctx, nil, "model.account.invoice.post", invoices)
+}
+
+// place creates a sale. Before it tries again it looks for what a lost call has
+// done. That is no proof: the call may still stand in line at Tryton.
+func (c *clerk) place(ctx context.Context, o newSale) (ids []int, err error) {
+	for i := range tries {
+		if i > 0 {
+			backOff(ctx, i)
+			if ids, err = c.find(ctx, o.Reference); err != nil || len(ids) > 0 {
+				return ids, err
+			}
+		}
+		if err = c.call(ctx, &ids, "model.sale.sale.create", []any{c.values(o)}, c.context); err == nil || refusedForGood(err) {
+			break
+		}
+	}
+	return ids, err
+}
+
+func (c *clerk) find(ctx context.Context, reference string) (ids []int, err error) {
+	err = c.persist(ctx, &ids, "model.sale.sale.search", []any{[]any{"reference", "=", reference}}, 0, 1, nil)
+	return ids, err
+}
+
+// refusedForGood tells that Tryton has refused for good.
+func refusedForGood(err error) bool { return strings.Contains(err.Error(), `"UserError"`) }
+
+// backOff waits before the next try: about a second, and twice as long each time.
+func backOff(ctx context.Context, tried int) {
+	most := time.Second << (tried - 1)
+	pause(ctx, most/2+rand.N(most/2))
 }
 
 // invoices are those of a confirmed sale, which has them once it is processed.
@@ -87,11 +119,10 @@ func (c *clerk) persist(ctx context.Context, result any, method string, params .
 	var err error
 	for i := range tries {
 		if i > 0 {
-			most := time.Second << (i - 1)
-			pause(ctx, most/2+rand.N(most/2))
+			backOff(ctx, i)
 		}
 		err = c.call(ctx, result, method, append(params[:len(params):len(params)], c.context)...)
-		if err == nil || ctx.Err() != nil || strings.Contains(err.Error(), `"UserError"`) {
+		if err == nil || ctx.Err() != nil || refusedForGood(err) {
 			return err
 		}
 	}
