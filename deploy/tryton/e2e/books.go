@@ -43,7 +43,7 @@ func (t *tryton) books(ctx context.Context, prefix string) (books, error) {
 // rests waits until Tryton has worked off what callers have left behind: it
 // answers, and nothing is under way in its database.
 func (t *tryton) rests(ctx context.Context) error {
-	return until(ctx, 3*time.Minute, func() error {
+	return until(ctx, 10*time.Minute, func() error {
 		a, err := t.newAuditor(ctx)
 		if err != nil {
 			return err
