@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/mapping"
+	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -27,12 +28,12 @@ type JSONRPCCall struct {
 	Context mapping.Source `yaml:"context" doc:"jq that gives an object which is merged over $session where the system takes it as the last parameter."`
 	Result  mapping.Source `yaml:"result" doc:"jq that makes the answer's body from the result; the result itself when absent."`
 	Status  int            `yaml:"status" min:"200" max:"299" default:"200" doc:"Status of the answer; 204 has no body."`
-	Then    *JSONRPCThen   `yaml:"then" doc:"A second call that reads back what the first one did."`
+	Then    *JSONRPCThen   `yaml:"then" doc:"A second call that reads back what the first one did. After a write it passes the budget before all calls that have not begun."`
 	Node    source.Node    `yaml:",node"`
 }
 
 // JSONRPCThen is a call that reads back what another one did. It passes the
-// budget as the first one does.
+// budget, too: after a write before all calls that have not begun.
 type JSONRPCThen struct {
 	Method    string         `yaml:"method" check:"required" doc:"The method."`
 	Params    mapping.Source `yaml:"params" doc:"jq that makes the list of parameters; its input is the first result."`
@@ -180,8 +181,7 @@ func (c *rpcCall) readBack(ctx context.Context, t *task, first *Result) *Result 
 	if err != nil {
 		return t.system.unusable(t, "the answer of "+t.system.name+" is not JSON", err).after(first)
 	}
-	read := *t
-	read.safe = true
+	read := t.finishing()
 	step := &rpcStep{rpc: c.then, value: value, second: true}
 	r := read.do(ctx, step)
 	if r.Err != nil {
@@ -193,6 +193,21 @@ func (c *rpcCall) readBack(ctx context.Context, t *task, first *Result) *Result 
 		}
 	}
 	return c.answer(ctx, t, r).after(first)
+}
+
+// finishing is the task of reading back. Where the first call has changed
+// something the second goes before all that has not begun: if it found no place,
+// nobody would know what was done, and it would be done or asked once more, by
+// calls of which the system has too many already.
+func (t *task) finishing() *task {
+	read := *t
+	read.safe = true
+	if !t.safe {
+		r := *t.request
+		r.Class, r.Wait = specs.Critical, max(r.Wait, t.timeout)
+		read.request = &r
+	}
+	return &read
 }
 
 // unread is the result when the second call failed: what the first one did is not known.

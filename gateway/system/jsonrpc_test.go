@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // tryton answers as Tryton 6.0 does: everything that is not exactly
@@ -197,6 +199,69 @@ func TestReadBack(t *testing.T) {
 	w.want(w.send("POST", "/sales", ""), 200, "[41]")
 	s.answer = func(string, []any) string { return `"result":[{"state":"confirmed"}]` }
 	w.want(w.send("POST", "/sales/7/confirm", ""), 502, "failed") // total is missing
+}
+
+// A write that was done is read back before calls that have not begun, however
+// short it may stand in line itself: otherwise nobody would know what it did.
+func TestReadBackGoesFirst(t *testing.T) {
+	held := map[string]chan struct{}{"model.sale.sale.confirm": make(chan struct{}), "model.sale.sale.search": make(chan struct{})}
+	free := map[string]func(){}
+	for method, h := range held {
+		free[method] = sync.OnceFunc(func() { close(h) })
+	}
+	var mu sync.Mutex
+	var order []string
+	s := &tryton{answer: func(method string, params []any) string {
+		mu.Lock()
+		order = append(order, strings.TrimPrefix(method, "model.sale.sale."))
+		mu.Unlock()
+		if h := held[method]; h != nil {
+			<-h
+		}
+		return `"result":[{"state":"confirmed","total":{"decimal":"1"}}]`
+	}}
+	w := openTryton(t, s, at("POST", "/sales/{id}/confirm", "confirm", "wait: 50ms"+confirm)+
+		at("GET", "/sales", "list", "wait: 20s\ncall: {method: model.sale.sale.search}"))
+	w.plan.system = trytonSettings + "limits: [{name: concurrency, capacity: 1}]\n"
+	w.plan.url = w.system.URL + "/headrace/"
+	w.reload(w.plan)
+	ended := make(chan reply, 4)
+	var running sync.WaitGroup
+	defer func() {
+		for _, f := range free {
+			f()
+		}
+		running.Wait()
+	}()
+	begin := func(method, path string) { running.Go(func() { ended <- w.send(method, path, "") }) }
+	arrived := func(n int) bool { mu.Lock(); defer mu.Unlock(); return len(order) >= n }
+	begin("POST", "/sales/7/confirm")
+	eventually(t, "the write is at the system", func() bool { return arrived(1) })
+	for range 3 {
+		begin("GET", "/sales")
+	}
+	waiting := func(n int) func() bool {
+		return func() bool {
+			total := 0
+			for _, count := range w.set.Status(t.Context())[0].Budget.Waiting {
+				total += count
+			}
+			return total == n
+		}
+	}
+	eventually(t, "three reads stand in line", waiting(3))
+	free["model.sale.sale.confirm"]()
+	// A read may come in between, while nothing of the write stands in line.
+	eventually(t, "the next call is at the system", func() bool { return arrived(2) })
+	time.Sleep(100 * time.Millisecond) // more than the write itself may wait
+	free["model.sale.sale.search"]()
+	statuses := map[int]int{}
+	for range 4 {
+		statuses[(<-ended).StatusCode]++
+	}
+	if back := slices.Index(order, "read"); back < 1 || back > 2 || statuses[200] != 4 {
+		t.Errorf("the calls came as %s, and were answered with %v", order, statuses)
+	}
 }
 
 func TestTrytonRefusals(t *testing.T) {

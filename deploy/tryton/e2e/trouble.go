@@ -212,6 +212,9 @@ func (x *test) noAnswer() {
 	x.that("Tryton is thawed", x.tryton.freeze(syscall.SIGCONT))
 	x.recovers("freeze")
 	x.that("the gateway finds out what became of the order, and sees that it is done", x.done(frozen))
+	x.that("the timeouts are as they were", all(
+		x.headrace.reload(x.ctx, "apis/stock/1.0.0/openapi.yaml", "timeout: 2s", "timeout: 15s"),
+		x.headrace.reload(x.ctx, "apis/sales/1.0.0/openapi.yaml", "timeout: 3s", "timeout: 30s")))
 }
 
 // noServer ends the web server: connections are refused.

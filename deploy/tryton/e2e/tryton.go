@@ -138,20 +138,55 @@ func (t *tryton) freeze(signal syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", master, master))
+	workers, err := children(master)
 	if err != nil {
 		return err
 	}
-	for _, word := range strings.Fields(string(list)) {
-		pid, err := strconv.Atoi(word)
-		if err != nil {
-			return err
-		}
+	for _, pid := range workers {
 		if err := syscall.Kill(pid, signal); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// kill ends a server with SIGKILL, wherever it is: the process whose id stands
+// in a file first, so that it starts no new children, and then these.
+func (t *tryton) kill(file string) error {
+	master, err := t.pid(file)
+	if err != nil {
+		return err
+	}
+	workers, err := children(master)
+	if err != nil {
+		return err
+	}
+	if err := t.end(file, syscall.SIGKILL); err != nil {
+		return err
+	}
+	for _, pid := range workers {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+			return err
+		}
+	}
+	return nil
+}
+
+// children are the processes that a process has started and that have not ended.
+func children(master int) ([]int, error) {
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", master, master))
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, word := range strings.Fields(string(list)) {
+		pid, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
 }
 
 // sql runs one statement on the database and gives what it prints.
@@ -169,20 +204,24 @@ func (t *tryton) sql(ctx context.Context, statement string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// auditor asks Tryton directly, past Headrace, what is really there.
-type auditor struct {
+// clerk calls Tryton directly, past Headrace.
+type clerk struct {
 	url, header string
 	context     json.RawMessage
 	client      *http.Client
 }
 
-// newAuditor logs in as a user of its own.
-func (t *tryton) newAuditor(ctx context.Context) (*auditor, error) {
-	a := &auditor{url: t.facts["TRYTON_RPC"], client: &http.Client{
-		Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+// newAuditor is a clerk of its own, who asks what is really there.
+func (t *tryton) newAuditor(ctx context.Context) (*clerk, error) {
+	return t.newClerk(ctx, "gateway2", 30*time.Second)
+}
+
+// newClerk logs in. Each call is given up when no answer came within patience.
+func (t *tryton) newClerk(ctx context.Context, user string, patience time.Duration) (*clerk, error) {
+	a := &clerk{url: t.facts["TRYTON_RPC"], client: &http.Client{
+		Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true},
 	}}
 	var session []json.RawMessage
-	user := "gateway2"
 	if err := a.call(ctx, &session, "common.db.login", user, map[string]string{"password": t.facts["TRYTON_PASSWORD"]}, "en"); err != nil {
 		return nil, err
 	}
@@ -194,7 +233,7 @@ func (t *tryton) newAuditor(ctx context.Context) (*auditor, error) {
 	return a, a.call(ctx, &a.context, "model.res.user.get_preferences", true, struct{}{})
 }
 
-func (a *auditor) call(ctx context.Context, result any, method string, params ...any) error {
+func (a *clerk) call(ctx context.Context, result any, method string, params ...any) error {
 	body, err := json.Marshal(map[string]any{"id": 1, "method": method, "params": params})
 	if err != nil {
 		return err
@@ -227,7 +266,7 @@ func (a *auditor) call(ctx context.Context, result any, method string, params ..
 }
 
 // sales counts the sales with a reference.
-func (a *auditor) sales(ctx context.Context, reference string) (int, error) {
+func (a *clerk) sales(ctx context.Context, reference string) (int, error) {
 	var n int
 	domain := []any{[]any{"reference", "=", reference}}
 	return n, a.call(ctx, &n, "model.sale.sale.search_count", domain, a.context)
