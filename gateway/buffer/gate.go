@@ -37,13 +37,15 @@ type gate struct {
 	failures int
 	ended    rate
 	// parcels are those that writes can join, by what is in them; alone are
-	// writes that go in none.
+	// writes that go in none. fits is how many writes the budget lets through
+	// together, where that is known to be less than the system takes.
 	parcels map[alike]*parcel
 	alone   map[string]bool
+	fits    map[alike]int
 }
 
 func newGate(b *Buffer, system string) *gate {
-	g := &gate{buffer: b, system: system, wake: make(chan struct{}, 1), parcels: map[alike]*parcel{}, alone: map[string]bool{}}
+	g := &gate{buffer: b, system: system, wake: make(chan struct{}, 1), parcels: map[alike]*parcel{}, alone: map[string]bool{}, fits: map[alike]int{}}
 	for c := range g.behind {
 		g.behind[c] = true // until the ledger has been asked
 	}

@@ -92,6 +92,9 @@ func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *ke
 	m := &member{kept: k}
 	m.ctx, m.claim = b.hold(ctx, g, c, asked)
 	g.mu.Lock()
+	if fits := g.fits[s]; fits > 0 {
+		size = min(size, fits)
+	}
 	p := g.parcels[s]
 	if p != nil && p.join(m) {
 		g.line[s.rank]-- // the parcel stands for it
@@ -320,7 +323,9 @@ func (t *trip) run(ctx context.Context) {
 	}
 	if !t.sent {
 		p.closeFor(t.list)
-	} else if t.batch != "" && b.options.Observer != nil {
+	}
+	t.learn(t.sent || results[0].Outcome != system.Overload)
+	if t.sent && t.batch != "" && b.options.Observer != nil {
 		b.options.Observer.BatchSent(p.gate.system, p.alike.rank, len(t.list))
 	}
 	t.over = true
@@ -340,6 +345,28 @@ func (t *trip) carrier(wait time.Duration) system.Request {
 	}
 	return r
 }
+
+// learn adapts the size of parcels to what the budget lets through: half of one
+// that found no room, and up again with those that do. A budget that counts the
+// elements of a batch may have room for a few although it has none for many.
+func (t *trip) learn(room bool) {
+	g, key := t.parcel.gate, t.parcel.alike
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	fits := g.fits[key]
+	switch {
+	case !room && len(t.list) > 1:
+		g.fits[key] = len(t.list) / 2
+	case room && fits > 0 && len(t.list) >= fits:
+		g.fits[key] = 2 * fits
+		if 2*fits >= maxSize {
+			delete(g.fits, key)
+		}
+	}
+}
+
+// maxSize is the largest batch that a workspace can ask for.
+const maxSize = 1000
 
 // settle settles each write by its own result.
 func (t *trip) settle(requests []*system.Request, results []*system.Result) {
