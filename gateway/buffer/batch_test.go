@@ -55,6 +55,7 @@ type bulk struct {
 	lose   bool              // batches are done, and their answers lost
 	result func([]any) []any // changes the results
 	batch  int               // counts batches
+	places int               // calls that the budget lets through together
 }
 
 func newBulk(t *testing.T, limits string, change func(*world)) *bulk {

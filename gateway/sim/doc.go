@@ -83,6 +83,7 @@
 //
 //	GET   /stock?sku=&warehouse=&limit=&offset=   {items:[{sku, warehouse, onHand, allocated, available, updatedAt}], total}
 //	POST  /stock/{sku}/adjustments                {warehouse, quantity}: 201 and the new level, 409 below what is allocated
+//	POST  /stock/adjustments                      {adjustments:[{sku, warehouse, quantity}]}, at most 50: {results:[{status, body}]}, each by itself
 //
 // # tms
 //
