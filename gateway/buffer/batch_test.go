@@ -404,6 +404,24 @@ func TestCrashDuringABatch(t *testing.T) {
 	b.once("w1", "w2", "w3", "w4")
 }
 
+// A gateway that ends lets go of what stands in line together, and the next one sends it.
+func TestEndWithABatchInLine(t *testing.T) {
+	b := newBulk(t, oneAtATime, nil)
+	at := b.fill(4)
+	b.buffer.Drain()
+	b.free()
+	b.stop()
+	b.once("a0")
+	if sizes := b.sizes(); len(sizes) != 1 {
+		t.Errorf("calls of %v writes", sizes)
+	}
+	b.start()
+	for id, location := range at {
+		b.becomes(location, "delivered")
+		b.once(id)
+	}
+}
+
 // A budget that counts the elements of a batch is asked for all of them, and
 // gets smaller batches where it has no room for large ones.
 func TestBatchCostsItsElements(t *testing.T) {

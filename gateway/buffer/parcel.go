@@ -49,7 +49,7 @@ type member struct {
 }
 
 // maxParcel is how many bytes of requests are packed together.
-const maxParcel = 4 << 20
+const maxParcel = 2 << 20
 
 // maxAlone bounds how many writes are remembered that have to go alone.
 const maxAlone = 10_000
@@ -60,12 +60,14 @@ func (g *gate) sorted(c *ledger.Claimed) (s alike, size int, ok bool) {
 	if set == nil {
 		return s, 0, false
 	}
-	_, size = set.system.Batch(c.Operation)
+	if _, size = set.system.Batch(c.Operation); size == 0 || len(c.Request) > maxParcel {
+		return s, 0, false
+	}
 	g.mu.Lock()
 	alone := g.alone[c.ID]
 	delete(g.alone, c.ID) // it is about to go
 	g.mu.Unlock()
-	if size == 0 || alone || len(c.Request) > maxParcel {
+	if alone {
 		return s, 0, false
 	}
 	s = alike{operation: c.Operation, rank: c.Rank}
