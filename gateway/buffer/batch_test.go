@@ -8,12 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // packed is an API whose writes can go in batches.
 const packed = `openapi: 3.0.3
 info: {title: Orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 2s, wait: 10s}
+x-headrace: {system: erp, timeout: 3s, wait: 10s}
 paths:
   /orders:
     get:
@@ -26,7 +27,7 @@ paths:
       parameters: [{name: id, in: path, required: true, schema: {type: string}}]
       x-headrace:
         lane: [$request.path.id]
-        timeout: 400ms
+        timeout: 3s
         on_failure: continue
         idempotency: {class: confirm}
         confirm: {operation: findOrders, with: {id: $request.path.id}, when: .count > 0}
@@ -37,7 +38,7 @@ paths:
   /bulk:
     post:
       operationId: bulk
-      x-headrace: {timeout: 400ms, policies: {}}
+      x-headrace: {timeout: 3s, policies: {}}
       requestBody: *body
       responses: {default: {description: any}}
 `
@@ -49,6 +50,7 @@ type bulk struct {
 	calls  [][]string        // the ids of each call
 	done   map[string]int    // effects by id
 	fate   map[string]int    // status of single writes in a batch, by id; 0 leaves them out
+	takes  time.Duration     // of each call
 	whole  func(n int) int   // status of the n-th batch as a whole; 0 does it
 	block  chan struct{}     // calls wait for it to be closed
 	waits  int               // calls that wait
@@ -58,12 +60,13 @@ type bulk struct {
 	places int               // calls that the budget lets through together
 }
 
-func newBulk(t *testing.T, limits string, change func(*world)) *bulk {
+func newBulk(t testing.TB, limits string, change func(*world)) *bulk {
 	b := &bulk{done: map[string]int{}, fate: map[string]int{}, block: make(chan struct{}), places: 1}
 	b.world = newWorld(t, func(w *world) {
 		w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(packed)
 		w.files["systems/erp.yaml"].Data = append(w.files["systems/erp.yaml"].Data, []byte(limits)...)
 		w.erp.behave(b.answer, nil)
+		w.o.LineWait = time.Minute
 		if change != nil {
 			change(w)
 		}
@@ -81,6 +84,7 @@ func (b *bulk) answer(rw http.ResponseWriter, r *http.Request, body string) bool
 	b.waits++
 	b.mu.Unlock()
 	<-b.block
+	time.Sleep(b.takes)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waits--
@@ -169,7 +173,16 @@ func (b *bulk) fill(n int, headers ...string) map[string]string {
 	for i := range n {
 		put(fmt.Sprintf("w%d", i+1))
 	}
+	b.inLine(at)
 	return at
+}
+
+// inLine waits until writes stand in the line of the budget.
+func (b *bulk) inLine(at map[string]string) {
+	b.t.Helper()
+	for id, location := range at {
+		b.eventually(id+" stands in line", func() bool { return b.read(location).State == "sending" })
+	}
 }
 
 func (b *bulk) sizes() (sizes []int) {
@@ -471,9 +484,13 @@ func TestBatchOfOneClass(t *testing.T) {
 		w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(packed + urgent)
 	})
 	b.fill(4)
+	at := map[string]string{}
 	for i := range 3 {
-		b.want(b.post(fmt.Sprintf("/urgent/c%d", i), `{"value":1}`, "Prefer: respond-async"), 202)
+		r := b.post(fmt.Sprintf("/urgent/c%d", i), `{"value":1}`, "Prefer: respond-async")
+		b.want(r, 202)
+		at[fmt.Sprintf("c%d", i)] = r.Header.Get("Location")
 	}
+	b.inLine(at)
 	b.free()
 	b.eventually("all are done", func() bool { return b.depth() == 0 })
 	b.mu.Lock()

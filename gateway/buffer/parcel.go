@@ -77,7 +77,7 @@ func (g *gate) sorted(c *ledger.Claimed) (s alike, size int, ok bool) {
 	return s, size, true
 }
 
-// carryOut has a claimed write sent: in a parcel of its alike, or alone. k is its
+// carryOut has a claimed write sent: in a parcel with others like it, or alone. k is its
 // request where it is at hand, asked when it was claimed. It is false when the
 // buffer has ended.
 func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, asked time.Time) bool {
@@ -353,6 +353,9 @@ func (t *trip) carrier(wait time.Duration) system.Request {
 // elements of a batch may have room for a few although it has none for many.
 func (t *trip) learn(room bool) {
 	g, key := t.parcel.gate, t.parcel.alike
+	if !t.set.system.PricedBySize(key.operation) {
+		return // a smaller one would have found no more room
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	fits := g.fits[key]
@@ -379,7 +382,10 @@ func (t *trip) settle(requests []*system.Request, results []*system.Result) {
 		m := t.list[i]
 		if results[i].Alone() {
 			g.sendAlone(m.ID)
-			s := m.held(time.Time{}, "its batch was refused as a whole, so it is sent alone: "+reasonOf(results[i]))
+			s := m.held(time.Time{}, fmt.Sprintf("batch %s of %d was refused as a whole, so it is sent alone: %s", t.batch, len(t.list), reasonOf(results[i])))
+			if t.sent {
+				s.Batch = t.batch
+			}
 			settlements[m] = s
 			return
 		}

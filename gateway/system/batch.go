@@ -58,6 +58,17 @@ func (s *Set) Batch(key string) (call string, size int) {
 	return o.batch.key, o.batch.size
 }
 
+// PricedBySize tells whether the call that takes requests of an operation costs
+// the more the more of them it takes.
+func (s *Set) PricedBySize(key string) bool {
+	o := s.operations[key]
+	if o == nil || o.batch == nil {
+		return false
+	}
+	call := s.operations[o.batch.key]
+	return call != nil && (len(call.prices.asked) > 0 || call.prices.counts)
+}
+
 // PerApp tells whether a system counts the calls of each app by themselves, so
 // that requests of different apps must not share a call.
 func (s *Set) PerApp(system string) bool {
