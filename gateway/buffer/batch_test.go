@@ -14,7 +14,7 @@ import (
 // packed is an API whose writes can go in batches.
 const packed = `openapi: 3.0.3
 info: {title: Orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 3s, wait: 10s}
+x-headrace: {system: erp, timeout: 20s, wait: 30s}
 paths:
   /orders:
     get:
@@ -27,7 +27,7 @@ paths:
       parameters: [{name: id, in: path, required: true, schema: {type: string}}]
       x-headrace:
         lane: [$request.path.id]
-        timeout: 3s
+        timeout: 20s
         on_failure: continue
         idempotency: {class: confirm}
         confirm: {operation: findOrders, with: {id: $request.path.id}, when: .count > 0}
@@ -38,7 +38,7 @@ paths:
   /bulk:
     post:
       operationId: bulk
-      x-headrace: {timeout: 3s, policies: {}}
+      x-headrace: {timeout: 20s, policies: {}}
       requestBody: *body
       responses: {default: {description: any}}
 `
@@ -72,6 +72,12 @@ func newBulk(t testing.TB, limits string, change func(*world)) *bulk {
 		}
 	})
 	return b
+}
+
+// briefly lets lost calls run for a short time only, so that their writes are
+// asked for soon.
+func briefly(w *world) {
+	w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(strings.ReplaceAll(packed, "timeout: 20s", "timeout: 3s"))
 }
 
 const oneAtATime = "limits: [{name: concurrency, capacity: 1}]\noverload: [{status: 429}]\n"
@@ -372,7 +378,7 @@ func TestBatchWithoutRoom(t *testing.T) {
 
 // A lost answer leaves each write in a doubt of its own.
 func TestLostBatch(t *testing.T) {
-	b := newBulk(t, "limits: [{name: concurrency, capacity: 3}]\n", nil)
+	b := newBulk(t, "limits: [{name: concurrency, capacity: 3}]\n", briefly)
 	b.places = 3 // what is lost keeps its place for a while
 	b.lose = true
 	b.fate["w3"] = 500 // was not done
@@ -395,7 +401,7 @@ func TestLostBatch(t *testing.T) {
 
 // A crash while a batch is under way leaves each of its writes doubtful.
 func TestCrashDuringABatch(t *testing.T) {
-	b := newBulk(t, oneAtATime, nil)
+	b := newBulk(t, oneAtATime, briefly)
 	at := b.fill(4)
 	reached, gone := make(chan struct{}), make(chan struct{})
 	b.whole = func(int) int {

@@ -19,7 +19,7 @@ func BenchmarkRead(b *testing.B) { benchmark(b, "GET", "/orders/v1/orders?id=x")
 // BenchmarkQueued measures how fast 400 writes go that have waited for a system
 // that takes one call of 10 ms at a time: each by itself, and in batches of 50.
 func BenchmarkQueued(b *testing.B) {
-	patient := strings.ReplaceAll(packed, "timeout: 3s", "timeout: 1m")
+	patient := strings.ReplaceAll(packed, "timeout: 20s", "timeout: 1m")
 	for name, document := range map[string]string{
 		"alone": regexp.MustCompile(`(?m)^ *batch:.*\n`).ReplaceAllString(patient, ""), "packed": strings.Replace(patient, "size: 5,", "size: 50,", 1),
 	} {
