@@ -82,11 +82,11 @@ func (l *loader) governOperation(o *Operation, above OperationGovernance) {
 		}
 	}
 	g := &o.Governance
-	g.Lane, g.Sequence, g.Idempotency, g.Confirm, g.OnFailure, g.Coalesce = nil, "", nil, nil, "", ""
+	g.Lane, g.Sequence, g.Idempotency, g.Confirm, g.OnFailure, g.Coalesce, g.Batch = nil, "", nil, nil, "", "", nil
 }
 
 // writeKeys mean something for writes only. A read does not inherit them.
-var writeKeys = []string{"lane", "sequence", "idempotency", "confirm", "on_failure", "coalesce"}
+var writeKeys = []string{"lane", "sequence", "idempotency", "confirm", "on_failure", "coalesce", "batch"}
 
 // checkSafe reports keys that safe: true beside them contradicts.
 func (l *loader) checkSafe(g OperationGovernance) {
@@ -122,6 +122,7 @@ func (l *loader) checkGovernance(o *Operation) {
 	}
 	l.checkIdempotency(g)
 	l.checkConfirm(o)
+	l.checkBatch(o)
 }
 
 func (l *loader) checkIdempotency(g OperationGovernance) {

@@ -148,10 +148,49 @@ func TestGovernanceRefused(t *testing.T) {
 			at + "55: " + here + "cost.a: expected a number or an expression, found a list",
 			at + "71: " + here + "policies: expected a mapping, found a list",
 		}, "\n")},
-		{"{status: draft}", at + "20: " + here + `status: unknown key "status"; one of call, class, coalesce, confirm, cost, idempotency, lane, on_failure, policies, safe, sequence, system, timeout, wait`},
+		{"{status: draft}", at + "20: " + here + `status: unknown key "status"; one of batch, call, class, coalesce, confirm, cost, idempotency, lane, on_failure, policies, safe, sequence, system, timeout, wait`},
 		{"5", `openapi.yaml:10:19: paths["/orders/{id}"].put.x-headrace: expected a mapping, found an integer`},
 	} {
 		if got := refused("openapi.yaml", op(c.governance)); got != c.want {
+			t.Errorf("%s\ngot  %s\nwant %s", c.governance, got, c.want)
+		}
+	}
+}
+
+// TestBatchRefused packs putOrder into what is named.
+func TestBatchRefused(t *testing.T) {
+	const at = `openapi.yaml:10:`
+	const here = `paths["/orders/{id}"].put.x-headrace.`
+	const more = `  /bulk:
+    post: {operationId: bulk, x-headrace: {system: erp}, requestBody: {content: {}}}
+    get: {operationId: reads, x-headrace: {system: erp}}
+  /bulk/{kind}:
+    parameters: [{name: kind, in: path, required: true, schema: {}}]
+    post: {operationId: kinds, x-headrace: {system: erp}, requestBody: {content: {}}}
+  /packed:
+    post: {operationId: packed, x-headrace: {system: erp, batch: {operation: bulk, size: 9, request: ., results: .}}, requestBody: {content: {}}}
+  /away:
+    post: {operationId: away, x-headrace: {system: wms}, requestBody: {content: {}}}
+`
+	const rest = "size: 5, request: ., results: .}}"
+	for _, c := range []struct{ governance, want string }{
+		{"{system: erp, batch: {operation: bulk, " + rest, ""},
+		{"{system: erp, batch: {operation: bulk, keyed: true, " + strings.TrimSuffix(rest, "}") + ", idempotency: {class: header, header: X-Key}}", ""},
+		{"{system: erp, batch: {operation: bulks, " + rest, at + "52: " + here + `batch.operation: there is no operation "bulks"; did you mean "bulk"?`},
+		{"{system: erp, batch: {operation: putOrder, " + rest, at + "52: " + here + "batch.operation: putOrder cannot be packed into itself; write batch at the operations that are packed, not at the path or the root"},
+		{"{system: erp, batch: {operation: reads, " + rest, at + "52: " + here + "batch.operation: reads is a read; name the operation that does several writes at once"},
+		{"{system: erp, batch: {operation: packed, " + rest, at + "52: " + here + "batch.operation: packed is packed into batches itself; remove its batch"},
+		{"{system: erp, batch: {operation: away, " + rest, at + "52: " + here + `batch.operation: away is a call of "wms", and putOrder one of "erp"; a batch stays within one system`},
+		{"{system: erp, batch: {operation: kinds, " + rest, at + "52: " + here + `batch.operation: kinds needs the path parameter "kind", which a batch does not have; write it into the path of its call`},
+		{"{system: erp, batch: {operation: bulk, " + strings.TrimSuffix(rest, "}") + ", idempotency: {class: header, header: X-Key}}", at + "40: " + here +
+			"batch: class header and a batch contradict each other unless the system looks at the key of each part; let request pass each part's headers on and write keyed: true, or use natural-key or confirm"},
+		{"{system: erp, batch: {operation: bulk, size: 1, request: ., results: .}}", at + "64: " + here + "batch.size: 1 is too small; the least is 2"},
+		{"{system: erp, batch: {operation: bulk, size: many, request: ., results: .}}", at + "64: " + here + `batch.size: expected an integer, found a string`},
+		{"{system: erp, batch: {operation: bulk, size: 5, requests: ., results: .}}", at + "40: " + here + "batch: the key \"request\" is missing; it says: jq that makes the batch call's body. Its input is the list of the parts: each write as it would be sent alone, with id, method, path, params, headers and body\n" +
+			at + "67: " + here + `batch.requests: unknown key "requests"; did you mean "request"?`},
+		{"{safe: true, batch: {operation: bulk, " + rest, at + "39: " + here + "batch: batch and safe: true contradict each other; a safe operation writes nothing: keep one of them"},
+	} {
+		if got := refused("openapi.yaml", op(c.governance)+more); got != c.want {
 			t.Errorf("%s\ngot  %s\nwant %s", c.governance, got, c.want)
 		}
 	}

@@ -87,6 +87,7 @@ type OperationGovernance struct {
 	Confirm     *Confirm         `yaml:"confirm" doc:"How to find out whether a write arrived whose answer was lost."`
 	OnFailure   string           `yaml:"on_failure" enum:"stop,continue" doc:"Whether a write that failed for good stops its lane."`
 	Coalesce    string           `yaml:"coalesce" enum:"latest" doc:"A newer write of the lane replaces older ones that are still held."`
+	Batch       *Batch           `yaml:"batch" doc:"The call that takes several queued writes of the operation at once."`
 
 	// Node is the nearest x-headrace; the operation itself where it has none.
 	Node source.Node `yaml:",node"`
@@ -151,6 +152,18 @@ type Confirm struct {
 	Node source.Node `yaml:",node"`
 }
 
+// Batch names the call of the same system that does several writes of an
+// operation at once, and says how they are packed and its answer is split.
+type Batch struct {
+	Operation string `yaml:"operation" check:"required" doc:"operationId of the system's batch call, of the same document and system."`
+	Size      int    `yaml:"size" check:"required" min:"2" max:"1000" doc:"Most writes in one call."`
+	Request   string `yaml:"request" check:"required" doc:"jq that makes the batch call's body. Its input is the list of the parts: each write as it would be sent alone, with id, method, path, params, headers and body."`
+	Results   string `yaml:"results" check:"required" doc:"jq over the batch call's answer that gives the list of the results: each with status, and headers and body where there are any, as if the write had been sent alone. Those with an id are matched by it, others by their order."`
+	Keyed     bool   `yaml:"keyed" doc:"The system looks at the idempotency header of each part, which request passes on; needed with idempotency class header."`
+
+	Node source.Node `yaml:",node"`
+}
+
 // inherit fills what is not set at the operation from the level above.
 func (g OperationGovernance) inherit(above OperationGovernance) OperationGovernance {
 	if g.System == "" {
@@ -165,6 +178,7 @@ func (g OperationGovernance) inherit(above OperationGovernance) OperationGoverna
 	g.Safe = first(g.Safe, above.Safe)
 	g.Idempotency = first(g.Idempotency, above.Idempotency)
 	g.Confirm = first(g.Confirm, above.Confirm)
+	g.Batch = first(g.Batch, above.Batch)
 	if g.Cost == nil {
 		g.Cost = above.Cost
 	}

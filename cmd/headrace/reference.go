@@ -35,7 +35,7 @@ func reference(w io.Writer, kinds []gateway.Kind) {
 	fmt.Fprint(w, "# Reference of all configuration keys\n\nPrinted by `headrace reference`. `headrace schema` gives the same as JSON Schema for editors.\n\n"+
 		"Durations are written 250ms, 2s, 5m, 24h or 7d; sizes 512, 64KiB or 1MiB. Secrets are references:\n`${env:NAME}` or `${file:/path}`, never values.\n")
 	section(w, "headrace.yaml", "The process. All keys are optional.", workspace.Config{})
-	section(w, "x-headrace", "At the root of an OpenAPI document: what holds for the API as a whole, and the defaults of its operations.\nAt a path or an operation the keys from `system` on may stand again; the nearer one wins, key by key, and policies by policy.\n\n`lane`, `sequence`, `idempotency`, `confirm`, `on_failure` and `coalesce` describe writes to the write buffer; see [writes](writes.md).", specs.APIGovernance{})
+	section(w, "x-headrace", "At the root of an OpenAPI document: what holds for the API as a whole, and the defaults of its operations.\nAt a path or an operation the keys from `system` on may stand again; the nearer one wins, key by key, and policies by policy.\n\n`lane`, `sequence`, `idempotency`, `confirm`, `on_failure`, `coalesce` and `batch` describe writes to the write buffer; see [writes](writes.md).", specs.APIGovernance{})
 	section(w, "x-headrace: call (rest)", "Mappings are jq, inline or as a file mappings/NAME.jq; see [mappings](mappings.md).", system.RestCall{})
 	section(w, "x-headrace: call (jsonrpc)", "", system.JSONRPCCall{})
 	section(w, "systems/NAME.yaml", "A system, named after its file.", system.Settings{})

@@ -18,6 +18,7 @@ const (
 	byNature  = "natural-key" // it puts under the caller's own id
 	byConfirm = "confirm"     // it does all it is sent, and can be asked
 	byNothing = "none"        // it does all it is sent
+	byBatch   = "batch"       // like confirm, and it takes several in a call
 )
 
 // order is what a write asks for.
@@ -99,6 +100,8 @@ type erpCounts struct {
 	Dropped, Unanswered, Broken, Overloads, Slow, Resting            int
 	MostUnder, MostInWindow, ConcurrencyViolations, WindowViolations int
 	Away                                                             int
+	// Batches are calls that took several writes, Batched the writes in them.
+	Batches, Batched int
 }
 
 func newERP(s erpSettings) *erp {
@@ -223,6 +226,10 @@ func (e *erp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m, takes, sort := e.mishap()
 	if r.Method == http.MethodGet {
 		e.read(w, r, m, takes, sort)
+		return
+	}
+	if r.URL.Path == "/batches" {
+		e.batch(w, body, m, takes, sort)
 		return
 	}
 	var o order

@@ -69,6 +69,20 @@ func TestERPRepeats(t *testing.T) {
 	}
 }
 
+// The writes of a batch are done each by itself, in their order.
+func TestERPTakesBatches(t *testing.T) {
+	e, call := calmERP(t, roomy)
+	if status := call("POST", "/batches", "", `{"parts": [{"id": "w1", "order": "o"}, {"id": "w2", "order": "p", "poison": true}, {"id": "w3", "order": "q"}]}`); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	if len(e.effects) != 2 || e.effects[0].ID != "w1" || e.effects[1].ID != "w3" || e.counts.Batches != 1 || e.counts.Batched != 3 {
+		t.Errorf("%v %+v", e.effects, e.counts)
+	}
+	if status := call("POST", "/batches", "", `{"parts": []}`); status != http.StatusBadRequest {
+		t.Errorf("an empty batch: %d", status)
+	}
+}
+
 // A poisoned order is refused and not done; a read tells what was done.
 func TestERPRefusesAndTells(t *testing.T) {
 	e, call := calmERP(t, roomy)

@@ -24,6 +24,7 @@ func (r *result) print() {
 		{"dead letters that need not be", len(r.unexpected)},
 		{"calls at the ERP, of them reads and repetitions under a known key", fmt.Sprintf("%d, %d, %d", c.Calls, c.Reads, c.Replays)},
 		{"effects", len(r.erp.Effects)},
+		{"calls that took several writes, writes in them", fmt.Sprintf("%d, %d", c.Batches, c.Batched)},
 		{"requests dropped / answers lost / 500 / overload / slower than the timeout", fmt.Sprintf("%d / %d / %d / %d / %d", c.Dropped, c.Unanswered, c.Broken, c.Overloads, c.Slow)},
 		{"times that the ERP was away, calls refused meanwhile", fmt.Sprintf("%d, %d", c.Away, c.Resting)},
 		{"most under way / in a window", fmt.Sprintf("%d of %d / %d of %d", c.MostUnder, r.plan.limits.concurrency, c.MostInWindow, r.plan.limits.calls)},
@@ -65,7 +66,7 @@ func printFigures(results []*result) {
 	}
 	var sum verdict
 	kills := map[string]int{}
-	effects, dead, unexpected, violations := 0, 0, 0, 0
+	effects, dead, unexpected, violations, batched := 0, 0, 0, 0, 0
 	for _, r := range results {
 		v := r.verdict
 		sum.lost += v.lost
@@ -80,6 +81,7 @@ func printFigures(results []*result) {
 		dead += v.deadLetters
 		unexpected += len(r.unexpected)
 		violations += r.violations()
+		batched += r.erp.Counts.Batched
 	}
 	fmt.Println()
 	for _, f := range []struct {
@@ -89,7 +91,7 @@ func printFigures(results []*result) {
 	}{
 		{"lost-writes", sum.lost, "writes"}, {"doubled-effects", sum.doubled, "effects"}, {"lane-inversions", sum.inversions, "writes"},
 		{"unsettled-writes", sum.unsettled, "writes"}, {"wrong-outcomes", sum.wrong, "writes"}, {"limit-violations", violations, "calls"},
-		{"acknowledged-writes", sum.acknowledged, "writes"}, {"held-writes", sum.held, "writes"}, {"erp-effects", effects, "effects"},
+		{"acknowledged-writes", sum.acknowledged, "writes"}, {"held-writes", sum.held, "writes"}, {"erp-effects", effects, "effects"}, {"batched-writes", batched, "writes"},
 		{"dead-letters", dead, "writes"}, {"unneeded-dead-letters", unexpected, "writes"}, {"kills-sqlite", kills["sqlite"], "kills"}, {"kills-postgres", kills["postgres"], "kills"},
 	} {
 		fmt.Printf("figure: %s %d %s\n", f.name, f.value, f.unit)

@@ -23,6 +23,10 @@ func (l limits) share(of int) limits {
 // callTimeout is how long the gateways wait for an answer.
 const callTimeout = 2 * time.Second
 
+// scarcity is how many calls of the ERP's limit stand for one that a write of the
+// operation batch may use, so that such writes wait and are packed.
+const scarcity = 40
+
 // gatewaySettings are what a workspace is made of.
 type gatewaySettings struct {
 	listen, admin    string
@@ -49,7 +53,8 @@ overload:
 limits:
   - {name: concurrency, capacity: %d}
   - {name: window, capacity: %d, hold: %s}
-`, g.erp, callTimeout, g.limits.concurrency, g.limits.calls, g.limits.window),
+  - {name: scarce, capacity: %d, hold: %s, operations: [batch, batches]}
+`, g.erp, callTimeout, g.limits.concurrency, g.limits.calls, g.limits.window, max(1, g.limits.calls/scarcity), g.limits.window),
 		"consumers.yaml": fmt.Sprintf(`organisations: {tortured: {}}
 apps:
   tortured:
@@ -81,6 +86,7 @@ func document() string {
 		{byNature, "/natural-key/{id}", "put", "parameters: [{name: id, in: path, required: true, schema: {type: string}}]\n      ", "high", "class: natural-key", ""},
 		{byConfirm, "/confirm", "post", "", "normal", "class: confirm", `, confirm: {operation: find, with: {ref: "$request.body#/id"}, when: .found}`},
 		{byNothing, "/none", "post", "", "low", "class: none", ""},
+		{byBatch, "/batch", "post", "", "normal", "class: confirm", `, confirm: {operation: find, with: {ref: "$request.body#/id"}, when: .found}, batch: {operation: batches, size: 20, request: "{parts: map(.body)}", results: .results}`},
 	} {
 		fmt.Fprintf(&paths, `  %s:
     %s:
@@ -100,6 +106,11 @@ paths:
       operationId: find
       parameters: [{name: ref, in: query, required: true, schema: {type: string}}]
       responses: {default: {description: whether it was done}}
+  /batches:
+    post:
+      operationId: batches
+      requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
+      responses: {default: {description: a result for each part}}
 ` + paths.String() + `components:
   securitySchemes:
     apiKey: {type: apiKey, in: header, name: X-Api-Key}

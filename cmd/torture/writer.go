@@ -93,12 +93,14 @@ func (w *writer) next() *sent {
 	}
 	s := &sent{order: o}
 	switch p := w.random.Float64(); {
-	case p < 0.4:
+	case p < 0.3:
 		s.operation = byHeader
-	case p < 0.65:
+	case p < 0.5:
 		s.operation = byNature
-	case p < 0.9:
+	case p < 0.7:
 		s.operation = byConfirm
+	case p < 0.9:
+		s.operation = byBatch
 	default:
 		s.operation = byNothing
 	}

@@ -99,6 +99,26 @@ type Call struct {
 	Timeout time.Duration
 	// Bytes is the memory that the call holds while it waits.
 	Bytes int
+	// Turn keeps the call's place in the line for the one that takes it up
+	// after it; nil when none does.
+	Turn *Turn
+}
+
+// Turn is a place in the line of a budget. A call that has left the line may
+// come back to it, changed, and stands where it stood among its class. Only one
+// call may use it at a time. The zero value is the end of the line.
+type Turn struct{ arrival uint64 }
+
+// place gives the arrival that a call stands by, under the budget's lock.
+func (l *line) place(c *Call) uint64 {
+	if c.Turn != nil && c.Turn.arrival != 0 {
+		return c.Turn.arrival
+	}
+	l.arrived++
+	if c.Turn != nil {
+		c.Turn.arrival = l.arrived
+	}
+	return l.arrived
 }
 
 // Cost is what a call costs in a pool.

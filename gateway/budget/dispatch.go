@@ -57,8 +57,7 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call, d Decision) (*Tic
 		b.mu.Unlock()
 		return nil, b.crowded(t, c.Class, d)
 	}
-	b.line.arrived++
-	w.arrival = b.line.arrived
+	w.arrival = b.line.place(c)
 	b.line.add(w)
 	b.waiting.Add(1)
 	if b.line.running {

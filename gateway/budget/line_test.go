@@ -78,6 +78,27 @@ func TestOrderIsByClassThenArrival(t *testing.T) {
 	})
 }
 
+// A call that leaves the line and comes back changed stands where it stood.
+func TestTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(capacity("l", 2, 0))
+		c := &crowd{t: t, b: b, work: time.Second}
+		gate := admit(t, b, Call{Cost: []Cost{{Pool: "l", Units: 2}}})
+		var turn, other Turn
+		ctx, leave := context.WithCancel(t.Context())
+		c.start(ctx, "small", Call{Wait: time.Hour, Turn: &turn})
+		c.start(t.Context(), "second", Call{Wait: time.Hour, Turn: &other})
+		c.start(t.Context(), "third", Call{Wait: time.Hour})
+		leave()
+		c.start(t.Context(), "large", Call{Wait: time.Hour, Turn: &turn, Cost: []Cost{{Pool: "l", Units: 2}}})
+		gate.Settle(Result{})
+		time.Sleep(time.Minute)
+		if seen := c.seen(); len(seen) != 3 || seen[0] != "large" {
+			t.Errorf("admitted: %v", seen) // the others go together
+		}
+	})
+}
+
 // While critical calls keep coming, each lower class gets its floor and no more.
 func TestFloors(t *testing.T) {
 	for _, reserve := range []float64{0, 1} {

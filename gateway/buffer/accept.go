@@ -75,7 +75,7 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 	local := false
 	if c := receipt.Claimed; c != nil {
 		ctx := context.WithoutCancel(x.Context())
-		local = b.carry(func() { b.send(ctx, g, c, k, asked) })
+		local = b.carryOut(ctx, g, c, k, asked)
 		if !local {
 			b.putBack(g, c)
 		}

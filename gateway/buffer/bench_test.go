@@ -3,9 +3,11 @@ package buffer_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // BenchmarkWrite measures writes that are answered in time, with callers that
@@ -13,6 +15,33 @@ import (
 func BenchmarkWrite(b *testing.B) { benchmark(b, "POST", "/orders/v1/orders") }
 
 func BenchmarkRead(b *testing.B) { benchmark(b, "GET", "/orders/v1/orders?id=x") }
+
+// BenchmarkQueued measures how fast 400 writes go that have waited for a system
+// that takes one call of 10 ms at a time: each by itself, and in batches of 50.
+func BenchmarkQueued(b *testing.B) {
+	patient := strings.ReplaceAll(packed, "timeout: 20s", "timeout: 1m")
+	for name, document := range map[string]string{
+		"alone": regexp.MustCompile(`(?m)^ *batch:.*\n`).ReplaceAllString(patient, ""), "packed": strings.Replace(patient, "size: 5,", "size: 50,", 1),
+	} {
+		b.Run(name, func(b *testing.B) {
+			var took time.Duration
+			for range b.N {
+				w := newBulk(b, oneAtATime, func(w *world) {
+					w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(document)
+				})
+				w.takes = 10 * time.Millisecond
+				w.fill(400)
+				began := time.Now()
+				w.free()
+				w.eventually("all are done", func() bool { return w.depth() == 0 })
+				took += time.Since(began)
+				w.stop()
+			}
+			b.ReportMetric(float64(401*b.N)/took.Seconds(), "writes/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
 
 func benchmark(b *testing.B, method, path string) {
 	w := newWorld(b, nil)

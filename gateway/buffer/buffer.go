@@ -48,6 +48,8 @@ type Observer interface {
 	WriteEnded(system string, class specs.Class, e Ended)
 	// WriteDoubtful tells of a write whose answer was lost.
 	WriteDoubtful(system string, class specs.Class)
+	// BatchSent tells of a call that took so many writes to their system.
+	BatchSent(system string, class specs.Class, writes int)
 }
 
 // Ended is how a write ended.

@@ -36,10 +36,16 @@ type gate struct {
 	// room. While it is not zero, one write at a time tries.
 	failures int
 	ended    rate
+	// parcels are those that writes can join, by what is in them; alone are
+	// writes that go in none. fits is how many writes the budget lets through
+	// together, where that is known to be less than the system takes.
+	parcels map[alike]*parcel
+	alone   map[string]bool
+	fits    map[alike]int
 }
 
 func newGate(b *Buffer, system string) *gate {
-	g := &gate{buffer: b, system: system, wake: make(chan struct{}, 1)}
+	g := &gate{buffer: b, system: system, wake: make(chan struct{}, 1), parcels: map[alike]*parcel{}, alone: map[string]bool{}, fits: map[alike]int{}}
 	for c := range g.behind {
 		g.behind[c] = true // until the ledger has been asked
 	}
@@ -263,7 +269,7 @@ func (g *gate) serve() time.Duration {
 		}
 		g.took(room, claims)
 		for _, c := range claims {
-			if !b.carry(func() { b.send(context.Background(), g, c, nil, asked) }) {
+			if !b.carryOut(context.Background(), g, c, nil, asked) {
 				b.putBack(g, c)
 			}
 		}

@@ -183,6 +183,14 @@ type explanation struct {
 	SystemPaused bool        `json:"systemPaused,omitempty"`
 	Ahead        int64       `json:"ahead"`
 	Before       []aheadView `json:"before,omitempty"`
+	// Batches are the calls in which it was sent with others.
+	Batches []batchView `json:"batches,omitempty"`
+}
+
+// batchView is a call that took several writes; With are the other ones.
+type batchView struct {
+	Batch string   `json:"batch"`
+	With  []string `json:"with"`
 }
 
 type aheadView struct {
@@ -204,7 +212,28 @@ func (o operator) explain(r *http.Request) (any, error) {
 	s := o.buffer.standOf(e)
 	x.Place, x.ETA = s.place, s.estimate
 	x.Why = o.buffer.why(e)
+	batches, err := o.buffer.ledger.Batches(r.Context(), e.Record.ID)
+	if err != nil {
+		return nil, storeRefusal(err)
+	}
+	for _, t := range batches {
+		x.Batches = append(x.Batches, batchView{t.Batch, t.With})
+		x.Why = append(x.Why, togetherText(t))
+	}
 	return x, nil
+}
+
+// mostNamed is how many of the writes of a batch a sentence names.
+const mostNamed = 10
+
+// togetherText says in a sentence with whom a write was sent.
+func togetherText(t ledger.Together) string {
+	text := fmt.Sprintf("it was sent in batch %s with %d others: ", t.Batch, len(t.With))
+	text += strings.Join(t.With[:min(mostNamed, len(t.With))], ", ")
+	if more := len(t.With) - mostNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // why says in sentences what a write waits for.

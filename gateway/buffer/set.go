@@ -46,8 +46,16 @@ func (s *Set) Bind(b *gateway.Binding) gateway.Handler {
 	return o.serve
 }
 
-// CheckUse is that of the system layer.
-func (s *Set) CheckUse(ps *source.Problems) { s.system.CheckUse(ps) }
+// CheckUse is that of the system layer. A write that may go in a batch may be
+// under way for as long as the batch.
+func (s *Set) CheckUse(ps *source.Problems) {
+	s.system.CheckUse(ps)
+	for key, o := range s.operations {
+		if call, _ := s.system.Batch(key); call != "" {
+			o.timeout = max(o.timeout, s.system.Timeout(call))
+		}
+	}
+}
 
 // Close lets go of the set once nothing is sent by it any more.
 func (s *Set) Close() { s.closing.Do(s.release) }

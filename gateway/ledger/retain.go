@@ -113,7 +113,7 @@ func (w *work) forget(list []*hot) error {
 			}
 		}
 	}
-	for _, table := range []string{"timeline", "responses", "requests", "writes"} {
+	for _, table := range []string{"timeline", "responses", "batches", "requests", "writes"} {
 		if err := w.do("DELETE FROM "+table+" WHERE seq {in ?1}", seqs); err != nil {
 			return err
 		}

@@ -30,6 +30,9 @@ type Settlement struct {
 	Response []byte
 	// Reason is for people: it goes on the timeline.
 	Reason string
+	// Batch names the call that the write was sent in together with others;
+	// empty when it went alone. See Batches.
+	Batch string
 }
 
 // Settle ends a claim and, when the write is final and not dead, or dead and
@@ -98,7 +101,10 @@ func (w *work) settle(ops []*op) error {
 			o.err = ErrFenced
 		}
 	}
-	return w.change(changes)
+	if err := w.change(changes); err != nil {
+		return err
+	}
+	return w.pack(ops)
 }
 
 // change makes the change that a settlement demands of a row.

@@ -40,26 +40,42 @@ func businessCentral(s *Server, o Options) {
 		return odataError(http.StatusRequestTimeout, "Application_OperationTimeout", "The operation exceeded its time and was cancelled.")
 	}
 	s.failure = func(status int, text string) answer { return odataError(status, "BadRequest", text) }
-	const company = "/v2.0/{tenant}/{environment}/api/v2.0/{company}/"
+	const root = "/v2.0/{tenant}/{environment}/api/v2.0/"
+	const company = root + "{company}/"
 	for set, records := range map[string]func(*data) []record{
 		"customers": customersOf, "items": itemsOf, "salesOrders": placedOf, "salesInvoices": invoicesOf,
 	} {
 		s.handle("GET "+company+set, listing(records, under("value")))
 	}
 	s.handle("POST "+company+"salesOrders", createTagged)
-	s.handle("GET "+company+"{entity}", withTagged(func(rec record, _ *http.Request, _ map[string]any) answer {
+	get := withTagged(func(rec record, _ *http.Request, _ map[string]any) answer {
 		return answer{status: http.StatusOK, header: http.Header{"Etag": {rec[etagField].(string)}}, body: rec}
-	}))
-	s.handle("PATCH "+company+"{entity}", withTagged(func(rec record, r *http.Request, body map[string]any) answer {
-		switch r.Header.Get("If-Match") {
-		case "":
-			return odataError(http.StatusBadRequest, "BadRequest", "The If-Match header is missing.")
-		case "*", rec[etagField]:
-			change(rec, body)
-			return answer{status: http.StatusOK, body: rec}
+	})
+	s.handle("GET "+company+"{entity}", get)
+	s.handle("PATCH "+company+"{entity}", withTagged(changeTagged))
+	s.handle("POST "+root+"$batch", odataBatch(func(s *Server, r *http.Request, body map[string]any) answer {
+		switch entity := r.PathValue("entity"); {
+		case r.Method == http.MethodPost && entity == "salesOrders":
+			return createTagged(s, r, body)
+		case r.Method == http.MethodPatch:
+			return withTagged(changeTagged)(s, r, body)
+		case r.Method == http.MethodGet:
+			return get(s, r, body)
 		}
-		return odataError(http.StatusConflict, "Request_EntityChanged", "Another user has already changed the record.")
+		return s.failure(http.StatusNotFound, "The resource does not exist.")
 	}))
+}
+
+// changeTagged changes a document that nobody else has changed.
+func changeTagged(rec record, r *http.Request, body map[string]any) answer {
+	switch r.Header.Get("If-Match") {
+	case "":
+		return odataError(http.StatusBadRequest, "BadRequest", "The If-Match header is missing.")
+	case "*", rec[etagField]:
+		change(rec, body)
+		return answer{status: http.StatusOK, body: rec}
+	}
+	return odataError(http.StatusConflict, "Request_EntityChanged", "Another user has already changed the record.")
 }
 
 func placedOf(d *data) []record { return d.placed }

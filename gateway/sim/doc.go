@@ -83,6 +83,7 @@
 //
 //	GET   /stock?sku=&warehouse=&limit=&offset=   {items:[{sku, warehouse, onHand, allocated, available, updatedAt}], total}
 //	POST  /stock/{sku}/adjustments                {warehouse, quantity}: 201 and the new level, 409 below what is allocated
+//	POST  /stock/adjustments                      {adjustments:[{sku, warehouse, quantity}]}, at most 50: {results:[{status, body}]}, each by itself
 //
 // # tms
 //
@@ -117,6 +118,11 @@
 //	POST  /v2.0/…/salesOrders            {…}: 201 with @odata.etag
 //	GET   /v2.0/…/salesOrders(ID)        the order and ETag
 //	PATCH /v2.0/…/salesOrders(ID)        needs If-Match: 400 without, 409 when it was changed meanwhile
+//	POST  /v2.0/{tenant}/{environment}/api/v2.0/$batch   {requests:[{id, method, url, headers, body}]}: {responses:[{id, status, headers, body}]}
+//
+// A $batch has at most 100 requests (vendor). It stops at the first that fails, unless
+// Prefer says odata.continue-on-error, and does all or none with Isolation: snapshot
+// (vendor). It counts as one call (assumed).
 //
 // 429 {error:{code: Application_TooManyRequests, message}} with Retry-After
 // (secondary); the bodies of 503 and 408 are assumed.
@@ -140,6 +146,11 @@
 //	GET   /services/data/{version}/query                               {totalSize, done, records:[accounts]}
 //	POST  /services/data/{version}/sobjects/{type}                     201 {id, success, errors}
 //	PATCH /services/data/{version}/sobjects/{type}/{field}/{value}     201 or 200, made once however often it is sent
+//	POST  /services/data/{version}/composite/sobjects                  {allOrNone, records:[{attributes:{type}, …}]}: [{id, success, errors}]
+//	PATCH /services/data/{version}/composite/sobjects/{type}/{field}   the same by an external id: [{id, success, created, errors}]
+//
+// A collection has at most 200 records, counts as one call, and has a result for each
+// record in their order; one that fails leaves the others alone unless allOrNone (vendor).
 //
 // 403 [{message, errorCode: REQUEST_LIMIT_EXCEEDED}] (secondary) without a hint; every
 // answer carries Sforce-Limit-Info: api-usage=n/max (vendor).

@@ -488,6 +488,67 @@ func TestSalesforceUpsertHasOneEffect(t *testing.T) {
 	}
 }
 
+// A collection has a result for each record; one that fails leaves the others
+// alone, unless all or none is asked for.
+func TestSalesforceCollections(t *testing.T) {
+	s := start(t, "salesforce", Options{})
+	const path = "/services/data/v62.0/composite/sobjects"
+	record := func(name string) string { return `{"attributes": {"type": "Account"}, "Name": "` + name + `"}` }
+	long := record(strings.Repeat("x", 256))
+	status, text, _ := send(s, "POST", path, `{"allOrNone": false, "records": [`+record("a")+`,`+long+`,`+record("b")+`]}`)
+	if status != 200 || strings.Count(text, `"success":true`) != 2 || strings.Count(text, `STRING_TOO_LONG`) != 1 || len(s.data.placed) != 2 || s.Report().Effects != 2 {
+		t.Errorf("%d %s, %d effects", status, text, s.Report().Effects)
+	}
+	status, text, _ = send(s, "POST", path, `{"allOrNone": true, "records": [`+record("a")+`,`+long+`]}`)
+	if status != 200 || strings.Contains(text, `"success":true`) || !strings.Contains(text, "ALL_OR_NONE_OPERATION_ROLLED_BACK") || s.Report().Effects != 2 {
+		t.Errorf("%d %s, %d effects", status, text, s.Report().Effects)
+	}
+	for range 2 {
+		status, text, _ = send(s, "PATCH", path+"/Account/Ref__c", `{"records": [{"attributes": {"type": "Account"}, "Ref__c": "r1", "Name": "c"}]}`)
+	}
+	if status != 200 || !strings.Contains(text, `"created":false`) || len(s.data.placed) != 3 {
+		t.Errorf("%d %s", status, text)
+	}
+	many := strings.Repeat(record("d")+",", 200) + record("d")
+	if status, text, _ := send(s, "POST", path, `{"records": [`+many+`]}`); status != 400 || !strings.Contains(text, "EXCEEDED_ID_LIMIT") {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text, _ := send(s, "POST", path, `{}`); status != 400 {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+// A $batch stops at the first request that fails, goes on when it is told to,
+// and does all or none in a snapshot.
+func TestBusinessCentralBatches(t *testing.T) {
+	s := start(t, "business-central", Options{})
+	const path = "/v2.0/t/production/api/v2.0/$batch"
+	const three = `{"requests": [
+{"id": "a", "method": "POST", "url": "companies(1)/salesOrders", "headers": {"Content-Type": "application/json"}, "body": {"number": "S1"}},
+{"id": "b", "method": "PATCH", "url": "companies(1)/salesOrders(77)", "headers": {"If-Match": "*"}, "body": {"number": "S2"}},
+{"id": "c", "method": "POST", "url": "companies(1)/salesOrders", "body": {"number": "S3"}}]}`
+	for _, c := range []struct {
+		header  []string
+		results string
+		placed  int
+	}{
+		{nil, "a 201 b 404 ", 1},
+		{[]string{"Prefer", "odata.continue-on-error"}, "a 201 b 404 c 201 ", 2},
+		{[]string{"Isolation", "snapshot"}, "b 404 ", 0},
+	} {
+		before, effects := len(s.data.placed), s.Report().Effects
+		got, _ := want(t, s, 200, "POST", path, three, c.header...)
+		results := ""
+		for _, item := range items(got, "responses") {
+			results += fmt.Sprint(item.(record)["id"], " ", item.(record)["status"], " ")
+		}
+		if results != c.results || len(s.data.placed)-before != c.placed || s.Report().Effects-effects != c.placed {
+			t.Errorf("%v: %s, %d placed, %d effects", c.header, results, len(s.data.placed)-before, s.Report().Effects-effects)
+		}
+	}
+	want(t, s, 400, "POST", path, `{"requests": []}`)
+}
+
 func TestFinanceAndOperationsPauseGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, "dynamics365-fno", Options{Concurrency: 1, Latency: time.Hour})

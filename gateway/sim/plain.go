@@ -46,6 +46,32 @@ func wms(s *Server, o Options) {
 	s.limits = someAtOnce(orElse(o.Concurrency, 20))
 	s.handle("GET /stock", listPlain(&s.data.stock, "sku", "warehouse"))
 	s.handle("POST /stock/{sku}/adjustments", adjustStock)
+	s.handle("POST /stock/adjustments", adjustStocks)
+}
+
+// maxAdjustments is how many adjustments go in one call.
+const maxAdjustments = 50
+
+// adjustStocks carries out several adjustments, each by itself, and answers for
+// each in their order.
+func adjustStocks(s *Server, r *http.Request, body map[string]any) answer {
+	list, _ := body["adjustments"].([]any)
+	if len(list) == 0 || len(list) > maxAdjustments {
+		return plain(http.StatusBadRequest, fmt.Sprintf("adjustments has from 1 to %d entries", maxAdjustments))
+	}
+	results, done := []record{}, 0
+	for _, item := range list {
+		one, _ := item.(map[string]any)
+		sku, _ := one["sku"].(string)
+		r.SetPathValue("sku", sku)
+		a := adjustStock(s, r, one).rendered() // as it is now
+		if a.status < 300 {
+			done++
+		}
+		results = append(results, record{"status": a.status, "body": a.body})
+	}
+	s.report.Effects += max(0, done-1) // one is counted with the call
+	return answer{status: http.StatusOK, body: record{"results": results}, idle: done == 0}
 }
 
 func adjustStock(s *Server, r *http.Request, body map[string]any) answer {

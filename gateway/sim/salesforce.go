@@ -43,6 +43,8 @@ func salesforce(s *Server, o Options) {
 		return answer{status: http.StatusCreated, body: record{"id": s.data.keep(body)["id"], "success": true, "errors": []any{}}}
 	})
 	s.handle("PATCH /services/data/{version}/sobjects/{type}/{field}/{value}", upsertObject)
+	s.handle("POST /services/data/{version}/composite/sobjects", collect(createRecord))
+	s.handle("PATCH /services/data/{version}/composite/sobjects/{type}/{field}", collect(upsertRecord))
 }
 
 func accountsOf(d *data) []record { return d.accounts }

@@ -729,3 +729,18 @@ func TestOverTheNetwork(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	want(t, s, 200, "GET", recordPath+"salesOrder/eid:LEFT", "")
 }
+
+// Adjustments in one call are done each by itself.
+func TestAdjustmentsTogether(t *testing.T) {
+	s := start(t, "wms", Options{})
+	got, _ := want(t, s, 200, "POST", "/stock/adjustments", `{"adjustments": [
+{"sku": "SKU-0001", "warehouse": "EAST", "quantity": 5}, {"sku": "SKU-9999", "warehouse": "EAST", "quantity": 5}, {"sku": "SKU-0002", "warehouse": "WEST", "quantity": 1}]}`)
+	results := ""
+	for _, item := range items(got, "results") {
+		results += fmt.Sprint(item.(record)["status"], " ")
+	}
+	if results != "201 404 201 " || s.Report().Effects != 2 {
+		t.Errorf("%s, %d effects", results, s.Report().Effects)
+	}
+	want(t, s, 400, "POST", "/stock/adjustments", `{}`)
+}

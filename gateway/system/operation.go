@@ -26,6 +26,8 @@ type operation struct {
 	call call
 	// confirm is how to find out whether a request arrived; nil where nothing is said.
 	confirm *confirmation
+	// batch is how several requests go out in one call; nil where each goes alone.
+	batch *batch
 	// needsBody tells that the body is read whole, sendsBody that it is passed on.
 	needsBody, sendsBody bool
 	tellsCaller          bool
@@ -68,6 +70,9 @@ func (b *builder) operation(s *system, bind *gateway.Binding) *operation {
 	}
 	o.call = s.dialect.operation(b, o)
 	b.costs(o, g)
+	if g.Batch != nil {
+		o.batch = b.batch(bind, o, g.Batch)
+	}
 	if o.call == nil || b.problems.Len() > before {
 		return nil
 	}

@@ -66,6 +66,7 @@ type Result struct {
 	unknown bool // the system may still be at it
 	// saturated tells that the system had no room although the outcome is another.
 	saturated bool
+	alone     bool // a batch could not be sent; nothing was done
 	unheard   bool // a kept connection ended before anything of an answer came
 	value     any  // the result of a call that another one follows
 }
@@ -93,3 +94,7 @@ func (r *Result) Sent() bool { return !r.unsent }
 // Locked tells that the system does not accept the gateway's own credentials:
 // the request is not at fault, and nothing was done.
 func (r *Result) Locked() bool { return r.locked }
+
+// Alone tells that the batch which the request was packed into was refused as a
+// whole, so that nothing of it was done: the request has to be sent by itself.
+func (r *Result) Alone() bool { return r.alone }

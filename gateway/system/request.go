@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs"
 )
@@ -41,6 +42,8 @@ type Request struct {
 	// Admitted is asked when the budget has let a call of the request through;
 	// false gives the admission back, and nothing is sent. It may be nil.
 	Admitted func() bool `json:"-"`
+	// Turn is the request's place in the line of the budget; nil for one of its own.
+	Turn *budget.Turn `json:"-"`
 
 	operation *operation
 	upload    *upload // the body while it still arrives

@@ -119,6 +119,7 @@ func (t *task) try(ctx context.Context, s step) *Result {
 	ticket, err := sys.budget.Admit(ctx, budget.Call{
 		Class: t.request.Class, Operation: t.name, App: t.request.App, Principal: g.principal, Account: sys.settings.Account, Node: g.node,
 		Method: method, Path: path, Cost: t.prices.guess(t.costs, out), Wait: t.request.Wait, Timeout: t.timeout, Bytes: out.held(t.request.Body),
+		Turn: t.request.Turn,
 	})
 	if err != nil {
 		r := notAdmitted(gateway.AsError(err))

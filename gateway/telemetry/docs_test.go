@@ -39,6 +39,7 @@ func TestDocumentation(t *testing.T) {
 	tel.CallDone("erp", "getOrder", "delivered", time.Millisecond)
 	tel.WriteAccepted("erp", specs.High)
 	tel.WriteDoubtful("erp", specs.High)
+	tel.BatchSent("erp", specs.High, 12)
 	tel.WriteEnded(WriteEnd{System: "erp", Class: specs.High, State: "delivered", Attempts: 2, Astray: time.Second})
 	op := operation()
 	tel.Prepare(op)

@@ -61,6 +61,13 @@ func (m *maker) histogram(name, doc string) metric.Float64Histogram {
 	return h
 }
 
+// sizes is a histogram of numbers from 1 to 1000.
+func (m *maker) sizes(name, unit, doc string) metric.Int64Histogram {
+	h, err := m.meter.Int64Histogram(name, metric.WithUnit(unit), metric.WithDescription(doc), metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
+	m.failed(err)
+	return h
+}
+
 func (m *maker) counter(name, unit, doc string) metric.Int64Counter {
 	c, err := m.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(doc))
 	m.failed(err)

@@ -38,6 +38,7 @@ type WriteEnd struct {
 type writeInstruments struct {
 	accepted, ended, doubtful, attempts metric.Int64Counter
 	wait, astray                        metric.Float64Histogram
+	batches                             metric.Int64Histogram
 }
 
 func (m *maker) writes() writeInstruments {
@@ -48,6 +49,7 @@ func (m *maker) writes() writeInstruments {
 		attempts: m.counter("headrace.writes.attempts", "{attempt}", "Attempts of the writes that are over."),
 		wait:     m.histogram("headrace.write.wait", "Time from the acceptance of a write to its first sending."),
 		astray:   m.histogram("headrace.write.eta.error", "How far the estimate of a write's end was off, in either direction."),
+		batches:  m.sizes("headrace.write.batch.size", "{write}", "Writes that went to their system in one call, of calls that took several."),
 	}
 }
 
@@ -63,6 +65,11 @@ func (t *Telemetry) WriteAccepted(system string, class specs.Class) {
 // WriteDoubtful counts a sending whose answer was lost.
 func (t *Telemetry) WriteDoubtful(system string, class specs.Class) {
 	t.instruments.writes.doubtful.Add(context.Background(), 1, metric.WithAttributes(writeLabels(system, class)...))
+}
+
+// BatchSent measures a call that took so many writes to their system.
+func (t *Telemetry) BatchSent(system string, class specs.Class, writes int) {
+	t.instruments.writes.batches.Record(context.Background(), int64(writes), metric.WithAttributes(writeLabels(system, class)...))
 }
 
 // WriteEnded measures a write that is over.

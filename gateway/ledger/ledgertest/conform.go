@@ -58,6 +58,7 @@ var laws = []struct {
 	{"a gap waits for the missing numbers", gapCloses},
 	{"a gap waits no longer than it may", gapEnds},
 	{"a late number is not sent", late},
+	{"writes of one call are found from each other", together},
 	{"an edited write takes the place of the old one", replaced},
 	{"an edited write with other lanes stands last", replacedElsewhere},
 	{"lists are filtered", filtered},
