@@ -106,6 +106,11 @@ func (g OperationGovernance) At(key string) source.Node {
 	return g.Node
 }
 
+// Says tells whether a key stands anywhere, be it empty.
+func (g OperationGovernance) Says(key string) bool {
+	return slices.ContainsFunc(g.levels, func(n source.Node) bool { return n.Get(key).Exists() })
+}
+
 // Policies are settings by the name of the policy, not decoded yet: the
 // policy's Kind knows their shape. A value of off removes an inherited policy.
 type Policies map[string]source.Node

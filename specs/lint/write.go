@@ -41,8 +41,8 @@ func writeRules() []Rule {
 			Good:    head + "      x-headrace: {lane: $request.body#/orderId}\n" + tail,
 			check: func(p *pass) {
 				for _, o := range p.operations() {
-					if o.writes() && len(o.governed.Governance.Lane) == 0 {
-						p.add(o.Origin, o.name, "the write stands in no lane", "add x-headrace.lane, for example $request.body#/orderId")
+					if g := o.governed.Governance; o.writes() && len(g.Lane) == 0 && !g.Says("lane") {
+						p.add(o.Origin, o.name, "the write stands in no lane", "add x-headrace.lane, for example $request.body#/orderId; [] where order does not matter")
 					}
 				}
 			},
