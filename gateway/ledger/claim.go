@@ -61,6 +61,7 @@ type claiming struct {
 	system   string
 	room     Room
 	doubtful bool
+	picked   []int64
 	claimed  []*Claimed
 }
 
@@ -91,22 +92,18 @@ func (db *DB) ClaimDoubtful(ctx context.Context, system string, n int, lease tim
 // step bounds what one transaction does besides what it was asked for.
 const step = 256
 
-// claim carries out a claim.
+// claim carries out a claim. What is claimed is read with the commit.
 func (w *work) claim(c *claiming) error {
-	c.claimed = nil
-	if paused, err := w.paused(c.system); paused || err != nil {
+	c.picked, c.claimed = nil, nil
+	paused := map[string]bool{}
+	if err := w.askPaused([]string{c.system}, paused); err != nil {
 		return err
 	}
-	var seqs []int64
-	var err error
-	if c.doubtful {
-		seqs, err = w.doubts(c)
-	} else {
-		seqs, err = w.pick(c)
-	}
-	if err != nil || len(seqs) == 0 {
+	seqs, err := w.candidates(c)
+	if err != nil || len(seqs) == 0 || paused[c.system] {
 		return err
 	}
+	c.picked = seqs
 	lease := c.room.Lease
 	if lease <= 0 {
 		lease = w.db.options.Lease
@@ -122,20 +119,23 @@ WHERE seq {in ?1}`, seqs, w.db.owner, until, w.now)
 	if err != nil {
 		return err
 	}
-	list, err := w.load(seqs, true)
-	if err != nil {
-		return err
-	}
-	found := make(map[int64]*hot, len(list))
-	for _, h := range list {
-		found[h.seq] = h
-	}
-	for _, seq := range seqs { // in the order of the claim
-		if h := found[seq]; h != nil {
-			c.claimed = append(c.claimed, w.claimed(h))
+	found := make(map[int64]*hot, len(seqs))
+	w.finish = append(w.finish, func() {
+		for _, seq := range seqs { // in the order of the claim
+			if h := found[seq]; h != nil {
+				c.claimed = append(c.claimed, w.claimed(h))
+			}
 		}
+	})
+	return w.askLoad(seqs, true, func(h *hot) { found[h.seq] = h })
+}
+
+// candidates are the writes that a claim may take.
+func (w *work) candidates(c *claiming) ([]int64, error) {
+	if c.doubtful {
+		return w.doubts(c)
 	}
-	return nil
+	return w.pick(c)
 }
 
 func (w *work) claimed(h *hot) *Claimed {

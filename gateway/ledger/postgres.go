@@ -157,10 +157,11 @@ func (e *post) transact(ctx context.Context, f func(tx) error) error {
 	return err
 }
 
-// thwarted tells of a serialisation failure or a deadlock.
+// thwarted tells of a serialisation failure, of a deadlock, or of an
+// idempotency key that another replica took after it was looked for.
 func thwarted(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" && e.ConstraintName == "keys_pkey")
 }
 
 func (e *post) once(ctx context.Context, f func(tx) error) error {
@@ -259,15 +260,12 @@ func (e *post) read(ctx context.Context, f func(tx) error) error {
 	return err
 }
 
-func (*post) numbers(t tx, n int) ([]int64, error) {
-	list := make([]int64, 0, n)
-	err := t.query(func(r row) error {
-		var number int64
-		err := r.Scan(&number)
-		list = append(list, number)
-		return err
-	}, "SELECT nextval('numbers_given') FROM generate_series(1, ?1::bigint)", int64(n))
-	return list, err
+func (*post) numbers(t tx, list []int64) error {
+	i := 0
+	return t.ask(func(r row) error {
+		i++
+		return r.Scan(&list[i-1])
+	}, "SELECT nextval('numbers_given') FROM generate_series(1, ?1::bigint)", int64(len(list)))
 }
 
 // lock takes the locks in the order of the lanes, which is the same at all
@@ -366,6 +364,8 @@ func (e *post) text(common string) string {
 	return own
 }
 
+func (t *postTx) answers() error { return t.flush() }
+
 func (t *postTx) flush() error {
 	if t.batch.Len() == 0 {
 		return nil
@@ -381,6 +381,13 @@ func (t *postTx) do(text string, args ...any) error {
 }
 
 func (t *postTx) query(scan func(row) error, text string, args ...any) error {
+	if err := t.ask(scan, text, args...); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+func (t *postTx) ask(scan func(row) error, text string, args ...any) error {
 	t.batch.Queue(t.engine.text(text), args...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := scan(rows); err != nil {
@@ -389,10 +396,10 @@ func (t *postTx) query(scan func(row) error, text string, args ...any) error {
 		}
 		return rows.Err()
 	})
-	return t.flush()
+	return nil
 }
 
-func (t *postTx) insert(table *table, rows [][]any, tail string, scan func(row) error) error {
+func (t *postTx) insert(table *table, rows [][]any, tail string) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -402,11 +409,7 @@ func (t *postTx) insert(table *table, rows [][]any, tail string, scan func(row) 
 		args[i] = c.list(rows, i)
 		lists[i] = fmt.Sprintf("$%d::%s[]", i+1, [...]string{"bigint", "text", "bytea"}[c.kind])
 	}
-	text := "INSERT INTO " + table.name + " (" + table.names() + ") SELECT * FROM unnest(" + strings.Join(lists, ", ") + ") " + tail
-	if scan == nil {
-		return t.do(text, args...)
-	}
-	return t.query(scan, text, args...)
+	return t.do("INSERT INTO "+table.name+" ("+table.names()+") SELECT * FROM unnest("+strings.Join(lists, ", ")+") "+tail, args...)
 }
 
 // list is a column of rows.

@@ -174,31 +174,31 @@ func (e *lite) read(ctx context.Context, f func(tx) error) error {
 // reserve is how many numbers are taken from the file at once.
 const reserve = 10_000
 
-func (e *lite) numbers(t tx, n int) ([]int64, error) {
+func (e *lite) numbers(t tx, list []int64) error {
+	n := len(list)
 	if e.next+int64(n) > e.until {
 		var text string
 		found, err := one(t, []any{&text}, "SELECT value FROM meta WHERE name = 'numbers'")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.next = 1
 		if found {
 			if _, err := fmt.Sscan(text, &e.next); err != nil {
-				return nil, fmt.Errorf("ledger: meta numbers: %w", err)
+				return fmt.Errorf("ledger: meta numbers: %w", err)
 			}
 		}
 		e.until = e.next + max(reserve, int64(n))
 		err = t.do("INSERT INTO meta (name, value) VALUES ('numbers', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value", []byte(fmt.Sprint(e.until)))
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	list := make([]int64, n)
 	for i := range list {
 		list[i] = e.next
 		e.next++
 	}
-	return list, nil
+	return nil
 }
 
 func (*lite) lock(tx, []string) error { return nil }
@@ -330,6 +330,13 @@ func (t *liteTx) query(scan func(row) error, text string, args ...any) error {
 	return rows.Err()
 }
 
+// ask has no round trip to share.
+func (t *liteTx) ask(scan func(row) error, text string, args ...any) error {
+	return t.query(scan, text, args...)
+}
+
+func (*liteTx) answers() error { return nil }
+
 // liteArgs turns lists into JSON for json_each.
 func liteArgs(args []any) []any {
 	for i, a := range args {
@@ -350,7 +357,7 @@ func liteArgs(args []any) []any {
 // to keep them prepared.
 var chunks = [...]int{32, 8, 1}
 
-func (t *liteTx) insert(table *table, rows [][]any, tail string, scan func(row) error) error {
+func (t *liteTx) insert(table *table, rows [][]any, tail string) error {
 	for _, size := range chunks {
 		for len(rows) >= size {
 			args := make([]any, 0, size*len(table.columns))
@@ -364,13 +371,7 @@ func (t *liteTx) insert(table *table, rows [][]any, tail string, scan func(row) 
 				text = table.values(size) + tail
 				t.inserts[this] = text
 			}
-			var err error
-			if scan == nil {
-				err = t.do(text, args...)
-			} else {
-				err = t.query(scan, text, args...)
-			}
-			if err != nil {
+			if err := t.do(text, args...); err != nil {
 				return err
 			}
 		}

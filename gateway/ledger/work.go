@@ -17,6 +17,7 @@ type work struct {
 
 	locked map[string]bool
 	later  map[*op]bool // ops that have to wait for the next transaction
+	finish []func()     // what is done with answers that come with the commit
 	deltas []delta
 	wake   map[string]bool
 }
@@ -61,6 +62,9 @@ func (w *work) run(batch []*op) error {
 
 // committed carries out what waited for the commit.
 func (w *work) committed() {
+	for _, f := range w.finish {
+		f()
+	}
 	w.db.tally.add(w.now, w.deltas)
 	w.wakeAll()
 }
@@ -132,11 +136,20 @@ type head struct {
 // index knows all urgent writes; of the classes below only the next few writes
 // are looked at, because they must not make a long lane slow.
 func (w *work) heads(lanes []string) (map[string]head, error) {
+	heads, err := w.askHeads(lanes)
+	if err != nil {
+		return nil, err
+	}
+	return heads, w.answers()
+}
+
+// askHeads asks for the heads of lanes: the map is filled with the answer.
+func (w *work) askHeads(lanes []string) (map[string]head, error) {
 	heads := make(map[string]head, len(lanes))
 	if len(lanes) == 0 {
 		return heads, nil
 	}
-	err := w.query(func(r row) error {
+	err := w.ask(func(r row) error {
 		var lane string
 		var h head
 		err := r.Scan(&lane, &h.seq, &h.place, &h.rank, &h.urgent)
@@ -303,16 +316,24 @@ func (h *hot) lanes() []string { return laneNames(h.system, h.keys) }
 
 // load locks writes and reads them, in the order of their numbers. Those that
 // are not there are not in the list. request says whether it is read, too.
-func (w *work) load(seqs []int64, request bool) ([]*hot, error) {
+func (w *work) load(seqs []int64, request bool) (list []*hot, err error) {
 	if len(seqs) == 0 {
 		return nil, nil
 	}
+	if err := w.askLoad(seqs, request, func(h *hot) { list = append(list, h) }); err != nil {
+		return nil, err
+	}
+	err = w.answers()
+	return list, err
+}
+
+// askLoad is a load whose rows come with the answer.
+func (w *work) askLoad(seqs []int64, request bool, got func(*hot)) error {
 	body := "r.request"
 	if !request {
 		body = "NULL"
 	}
-	var list []*hot
-	err := w.query(func(r row) error {
+	return w.ask(func(r row) error {
 		h := &hot{}
 		var laned, dead, goesOn, open, gap int64
 		var keys string
@@ -325,13 +346,12 @@ func (w *work) load(seqs []int64, request bool) ([]*hot, error) {
 		if number != nil {
 			h.number, h.numbered = *number, true
 		}
-		list = append(list, h)
+		got(h)
 		return err
 	}, `SELECT w.seq, w.place, w.system, w.app, w.state, w.class, w.rank, w.bytes, w.blockers, w.attempts,
 	w.sendings, w.epoch, w.version, w.started, w.lease, w.laned, w.dead, w.goes_on, w.open, w.gap, w.expires, w.first_sent, w.owner, w.not_before,
 	r.token, r.operation, r.correlation, r.accepted, r.lanes, r.number, r.key, `+body+`
 FROM writes w JOIN requests r ON r.seq = w.seq WHERE w.seq {in ?1} ORDER BY w.seq {lockw}`, seqs)
-	return list, err
 }
 
 // change is a write's way into another state, or out of being dead.
@@ -384,10 +404,10 @@ func (w *work) change(list []*change) error {
 		}
 		h.state, h.dead, h.started = c.to, c.dead, 0
 	}
-	if err := w.insert(&timelineTable, steps, "", nil); err != nil {
+	if err := w.insert(&timelineTable, steps, ""); err != nil {
 		return err
 	}
-	if err := w.insert(&responsesTable, answers, "ON CONFLICT (seq) DO UPDATE SET response = excluded.response", nil); err != nil {
+	if err := w.insert(&responsesTable, answers, "ON CONFLICT (seq) DO UPDATE SET response = excluded.response"); err != nil {
 		return err
 	}
 	if len(leave) == 0 {
@@ -438,26 +458,26 @@ func (w *work) leave(list []*hot) error {
 			past = append(past, []any{lane, h.seq})
 		}
 	}
-	return w.insert(&pastTable, past, "ON CONFLICT DO NOTHING", nil)
+	return w.insert(&pastTable, past, "ON CONFLICT DO NOTHING")
 }
 
 // enter puts a write without lanes at the end of its lanes.
 func (w *work) enter(h *hot) error {
-	places, err := w.db.engine.numbers(w.tx, 1)
-	if err != nil {
+	var places [1]int64
+	if err := w.db.engine.numbers(w.tx, places[:]); err != nil {
 		return err
 	}
-	h.place, h.laned = places[0], true
 	lanes := h.lanes()
 	heads, err := w.heads(lanes)
 	if err != nil {
 		return err
 	}
+	h.place, h.laned = places[0], true
 	var rows [][]any
 	for _, lane := range lanes {
 		rows = append(rows, []any{lane, h.place, h.seq, h.rank})
 	}
-	if err := w.insert(&lanesTable, rows, "", nil); err != nil {
+	if err := w.insert(&lanesTable, rows, ""); err != nil {
 		return err
 	}
 	h.blockers = int64(len(heads))
