@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -412,18 +413,17 @@ func (t *postTx) insert(table *table, rows [][]any, tail string) error {
 	return t.do("INSERT INTO "+table.name+" ("+table.names()+") SELECT * FROM unnest("+strings.Join(lists, ", ")+") "+tail, args...)
 }
 
-// list is a column of rows.
+// list is a column of rows, in a form that the driver encodes without reflection.
 func (c column) list(rows [][]any, i int) any {
 	switch c.kind {
 	case integer:
-		list := make([]*int64, len(rows))
+		list := make([]int64, len(rows))
 		for j, r := range rows {
-			switch v := r[i].(type) {
-			case int64:
-				list[j] = &v
-			case *int64:
-				list[j] = v
+			v, ok := r[i].(int64)
+			if !ok {
+				return c.nullable(rows, i)
 			}
+			list[j] = v
 		}
 		return list
 	case text:
@@ -433,10 +433,24 @@ func (c column) list(rows [][]any, i int) any {
 		}
 		return list
 	default:
-		list := make([][]byte, len(rows))
+		list := make(pgtype.FlatArray[[]byte], len(rows))
 		for j, r := range rows {
 			list[j] = r[i].([]byte)
 		}
 		return list
 	}
+}
+
+// nullable is a column of numbers in which some may be missing.
+func (column) nullable(rows [][]any, i int) any {
+	list := make(pgtype.FlatArray[*int64], len(rows))
+	for j, r := range rows {
+		switch v := r[i].(type) {
+		case int64:
+			list[j] = &v
+		case *int64:
+			list[j] = v
+		}
+	}
+	return list
 }
