@@ -334,7 +334,7 @@ func (e *post) listenOnce(ctx context.Context, f func(system string)) error {
 func (*post) shared() bool { return true }
 
 func (*post) backup(context.Context, string) error {
-	return fmt.Errorf("%w: use pg_dump, pg_basebackup or continuous archiving", ErrUnsupported)
+	return fmt.Errorf("%w: Postgres is copied by pg_dump, pg_basebackup or continuous archiving", ErrUnsupported)
 }
 
 func (e *post) close() error {

@@ -230,39 +230,6 @@ func (*lite) shared() bool { return false }
 
 func (e *lite) backup(ctx context.Context, path string) error { return backupLite(ctx, e.path, path) }
 
-// backupLite copies a file that may be in use, also by another process.
-func backupLite(ctx context.Context, from, to string) error {
-	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%w: %s exists", ErrInvalid, to)
-	}
-	if _, err := os.Stat(from); err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn(from))
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	// SQLite does not sync what it copies into. Another name until it is
-	// complete: a torn copy must not look like one.
-	part := to + ".part"
-	defer os.Remove(part)
-	if _, err := db.ExecContext(ctx, "VACUUM INTO ?1", part); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(part, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(part, to); err != nil {
-		return err
-	}
-	return syncFolder(to)
-}
-
 func (e *lite) close() error {
 	e.closeHandles()
 	return e.claim.Close()
