@@ -48,8 +48,14 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 	}
 	defer db.Close()
 	body := payload(benchBody)
-	var n atomic.Int64
-	subjects := []*appender{{"ledger", func() error { return appendTo(ctx, db, n.Add(1), body) }, map[int]*appendRun{}}}
+	var n, acknowledged atomic.Int64
+	subjects := []*appender{{"ledger", func() error {
+		err := appendTo(ctx, db, n.Add(1), body)
+		if err == nil {
+			acknowledged.Add(1)
+		}
+		return err
+	}, map[int]*appendRun{}}}
 	for i, name := range []string{"bare loop", "inserts alone, many rows to a statement"} {
 		if url, err = b.url(engine, fmt.Sprintf("bare%d", i)); err != nil {
 			return 0, err
@@ -67,6 +73,9 @@ func (b *bufferBench) appends(ctx context.Context, engine string) (ratio float64
 	}
 	if err := b.appendRounds(subjects); err != nil {
 		return 0, err
+	}
+	if held, _ := db.Depth("erp"); held != acknowledged.Load() {
+		return 0, fmt.Errorf("%d writes were acknowledged, and %d are held", acknowledged.Load(), held)
 	}
 	return appendTable(engine, subjects), nil
 }

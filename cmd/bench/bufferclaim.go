@@ -20,6 +20,7 @@ type heap struct {
 	request []byte
 	lanes   int
 	n       atomic.Int64
+	claimed map[string]int64 // the last number that was claimed, by lane
 }
 
 // claimBatch is how many writes are claimed at a time.
@@ -93,6 +94,9 @@ func (h *heap) claim(ctx context.Context, d time.Duration) (claimed, error) {
 			return c, fmt.Errorf("nothing can be claimed after %d writes", c.writes)
 		}
 		c.claims = append(c.claims, time.Since(from))
+		if err := h.inOrder(list); err != nil {
+			return c, err
+		}
 		if err := all(len(list), func(i int) error {
 			return h.db.Settle(ctx, list[i], ledger.Settlement{State: ledger.Delivered, Attempt: true, Status: 201, Response: []byte("{}")})
 		}); err != nil {
@@ -105,6 +109,20 @@ func (h *heap) claim(ctx context.Context, d time.Duration) (claimed, error) {
 		}
 	}
 	return c, nil
+}
+
+// inOrder checks that lanes go strictly, and nothing twice.
+func (h *heap) inOrder(list []*ledger.Claimed) error {
+	if h.claimed == nil {
+		h.claimed = map[string]int64{}
+	}
+	for _, c := range list {
+		if last := h.claimed[c.Lanes[0]]; c.Seq <= last {
+			return fmt.Errorf("write %d of %s was claimed after write %d", c.Seq, c.Lanes[0], last)
+		}
+		h.claimed[c.Lanes[0]] = c.Seq
+	}
+	return nil
 }
 
 // all does something n times at once.

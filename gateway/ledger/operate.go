@@ -173,6 +173,7 @@ func (w *work) replace(h *hot, a *appending, id string, by By) error {
 	if err := w.add([]*appending{a}); err != nil {
 		return err
 	}
+	w.db.front.lower(h.system, place)
 	if err := w.do("UPDATE writes SET place = ?2 WHERE seq = ?1", a.seq, place); err != nil {
 		return err
 	}

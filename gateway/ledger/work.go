@@ -193,6 +193,7 @@ func (w *work) reorder(lanes []string, change func() error) error {
 			less[a.seq]++
 			risen = append(risen, lane)
 			system, _ := laneKey(lane)
+			w.db.front.lower(system, a.place)
 			w.stir(system)
 		}
 	}
@@ -256,6 +257,7 @@ func (w *work) inherit(lane string, h head, to int64, depth int) error {
 		return err
 	}
 	lanes := laneNames(system, parseLanes(keys))
+	w.db.front.lower(system, h.place)
 	if err := w.do("UPDATE writes SET rank = ?2 WHERE seq = ?1 AND rank > ?2", h.seq, to); err != nil {
 		return err
 	}
@@ -400,6 +402,7 @@ func (w *work) change(list []*change) error {
 			w.deltas = append(w.deltas, delta{h.system, h.app, class(h.class), 1, h.bytes})
 		}
 		if !c.to.Final() {
+			w.db.front.lower(h.system, h.place)
 			w.stir(h.system)
 		}
 		h.state, h.dead, h.started = c.to, c.dead, 0

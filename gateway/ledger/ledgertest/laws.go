@@ -1150,7 +1150,7 @@ func backup(w *world) {
 		wg.Go(l.deliver)
 	}
 	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
-		if appended, delivered := l.done(); len(appended) > 100 && len(delivered) > 20 {
+		if appended, delivered := l.done(); len(appended) > 40 && len(delivered) > 10 {
 			break
 		}
 	}
@@ -1244,7 +1244,7 @@ func (l *load) done() (appended, delivered map[string]bool) {
 }
 
 func (l *load) append(lane string) {
-	for !l.over() {
+	for n := 0; n < 100 && !l.over(); n++ {
 		r, err := l.db.Append(l.ctx, write(lane))
 		if err != nil {
 			l.Error(err)
