@@ -281,7 +281,7 @@ func (w *work) lookUp(ops []*op) (*facts, error) {
 		return nil, err
 	}
 	var err error
-	if known.heads, err = w.askHeads(lanesOf(list)); err != nil {
+	if known.heads, err = w.askHeads(lanesOf(list), 0); err != nil {
 		return nil, err
 	}
 	return known, w.answers()

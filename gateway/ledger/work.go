@@ -136,7 +136,12 @@ type head struct {
 // index knows all urgent writes; of the classes below only the next few writes
 // are looked at, because they must not make a long lane slow.
 func (w *work) heads(lanes []string) (map[string]head, error) {
-	heads, err := w.askHeads(lanes)
+	return w.headsFrom(lanes, 0)
+}
+
+// headsFrom reads the heads of lanes in which nothing stands before a place.
+func (w *work) headsFrom(lanes []string, place int64) (map[string]head, error) {
+	heads, err := w.askHeads(lanes, place)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +149,9 @@ func (w *work) heads(lanes []string) (map[string]head, error) {
 }
 
 // askHeads asks for the heads of lanes: the map is filled with the answer.
-func (w *work) askHeads(lanes []string) (map[string]head, error) {
+// Index entries of what has left a lane may still be there (see front); place
+// is where to begin.
+func (w *work) askHeads(lanes []string, place int64) (map[string]head, error) {
 	heads := make(map[string]head, len(lanes))
 	if len(lanes) == 0 {
 		return heads, nil
@@ -157,7 +164,7 @@ func (w *work) askHeads(lanes []string) (map[string]head, error) {
 		return err
 	}, `SELECT l.lane, l.seq, l.place, l.rank,
 	COALESCE((SELECT min(u.rank) FROM lanes u WHERE u.lane = l.lane AND u.rank < 2), 4)
-FROM {texts ?1} JOIN lanes l ON l.lane = v.value AND l.place = (SELECT min(m.place) FROM lanes m WHERE m.lane = v.value)`, lanes)
+FROM {texts ?1} JOIN lanes l ON l.lane = v.value AND l.place = (SELECT min(m.place) FROM lanes m WHERE m.lane = v.value AND m.place >= ?2)`, lanes, place)
 	return heads, err
 }
 
@@ -179,6 +186,39 @@ func (w *work) reorder(lanes []string, change func() error) error {
 	if err != nil {
 		return err
 	}
+	return w.pass(lanes, before, after)
+}
+
+// depart is a reorder in which writes leave their lanes. The heads before it
+// are known, and nothing need be asked for them, when all of them are heads.
+func (w *work) depart(list []*hot) error {
+	before := map[string]head{}
+	var lanes []string
+	first := list[0].place
+	for _, h := range list {
+		first = min(first, h.place)
+		for _, lane := range h.lanes() {
+			lanes = append(lanes, lane)
+			before[lane] = head{seq: h.seq, place: h.place}
+		}
+	}
+	if slices.ContainsFunc(list, func(h *hot) bool { return h.blockers > 0 }) {
+		return w.reorder(lanes, func() error { return w.leave(list) })
+	}
+	if err := w.leave(list); err != nil {
+		return err
+	}
+	slices.Sort(lanes)
+	lanes = slices.Compact(lanes)
+	after, err := w.headsFrom(lanes, first)
+	if err != nil {
+		return err
+	}
+	return w.pass(lanes, before, after)
+}
+
+// pass passes on what follows from a change of heads.
+func (w *work) pass(lanes []string, before, after map[string]head) error {
 	less := map[int64]int64{}
 	var risen []string
 	for _, lane := range lanes {
@@ -378,7 +418,6 @@ type change struct {
 // change carries out changes, each of another write, and lets lanes go on.
 func (w *work) change(list []*change) error {
 	var leave []*hot
-	var lanes []string
 	var steps, answers [][]any
 	for _, c := range list {
 		h := c.row
@@ -386,7 +425,6 @@ func (w *work) change(list []*change) error {
 		leaves := h.laned && (c.dead && h.goesOn || !c.dead && c.to.Final())
 		if leaves {
 			leave = append(leave, h)
-			lanes = append(lanes, h.lanes()...)
 		}
 		if err := w.rewrite(c, leaves); err != nil {
 			return err
@@ -416,7 +454,7 @@ func (w *work) change(list []*change) error {
 	if len(leave) == 0 {
 		return nil
 	}
-	return w.reorder(lanes, func() error { return w.leave(leave) })
+	return w.depart(leave)
 }
 
 // rewrite updates the row of a write.
