@@ -28,6 +28,7 @@ type bufferBench struct {
 	depths   []int
 	claims   time.Duration
 	snapshot time.Duration
+	fill     time.Duration // most time for filling one ledger
 
 	dir      string
 	postgres *postgrestest.Server
@@ -44,8 +45,9 @@ func bufferMain(args []string) error {
 	f.IntVar(&b.rounds, "rounds", 5, "rounds of appends; every subject runs in each, and the median of the ratios counts")
 	f.DurationVar(&b.each, "each", 400*time.Millisecond, "time for each subject, number of callers and round")
 	most := f.Int("held", 1_000_000, "the greatest number of held writes")
-	f.DurationVar(&b.claims, "claims", time.Second, "time of claiming at each depth in each round")
+	f.DurationVar(&b.claims, "claims", 800*time.Millisecond, "time of claiming at each depth in each round")
 	f.DurationVar(&b.snapshot, "snapshot", 30*time.Second, "how long a snapshot is held open on Postgres")
+	f.DurationVar(&b.fill, "fill", 150*time.Second, "most time for filling a ledger; what is held then counts")
 	within := f.Duration("within", 20*time.Minute, "give up after this time")
 	f.Parse(args)
 	ctx, cancel := context.WithTimeout(context.Background(), *within)
