@@ -32,6 +32,9 @@ type Options struct {
 	Writes http.Handler
 	// Stores tells how the stores of counts stand; nil stands for none.
 	Stores func() []StoreStatus
+	// Ledger is nil while writes are taken, and else why they are not; nil
+	// stands for no ledger.
+	Ledger func() error
 	// Reload tells how the last attempt to load a table ended.
 	Reload func() Reload
 	// Draining tells that the process is about to end.
@@ -134,6 +137,9 @@ type admin struct {
 func New(o Options) http.Handler {
 	if o.Systems == nil {
 		o.Systems = func() []SystemStatus { return nil }
+	}
+	if o.Ledger == nil {
+		o.Ledger = func() error { return nil }
 	}
 	if o.Stores == nil {
 		o.Stores = func() []StoreStatus { return nil }

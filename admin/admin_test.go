@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -187,6 +188,18 @@ func TestHealth(t *testing.T) {
 	if _, page := call(t, lost, "GET", "/"); !strings.Contains(string(page), `<span class="badge fair">alone</span>`) || !strings.Contains(string(page), `<th scope="row">budget of erp</th><td>shared</td>`) {
 		t.Errorf("the page does not show the stores: %s", page)
 	}
+
+	broken := errors.New("disk full")
+	options = s.options()
+	options.Ledger = func() error { return broken }
+	full := serve(t, options)
+	expect(t, full, "/readyz", 503, `{"ready":false,"reasons":["the ledger takes no writes; the log says why"],"warnings":[]}`)
+	expect(t, full, "/readyz?for=reads", 200, `{"ready":true,"reasons":[],"warnings":["the ledger takes no writes; the log says why"]}`)
+	if resp, _ := call(t, full, "GET", "/readyz?for=write"); resp.StatusCode != 400 {
+		t.Errorf("readiness for what does not exist: %d", resp.StatusCode)
+	}
+	broken = nil
+	expect(t, full, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":[]}`)
 
 	s.reload = refusedReload()
 	s.draining = true

@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/headrace/headrace/gateway"
 )
 
 // readiness is whether traffic should be sent here, and why not.
@@ -17,13 +19,22 @@ type readiness struct {
 	Stores []StoreStatus `json:"stores,omitempty"`
 }
 
-func (a *admin) readiness() readiness {
+// readiness looks at all that stands against traffic; for reads alone, a
+// ledger that takes no writes does not.
+func (a *admin) readiness(reads bool) readiness {
 	r := readiness{Reasons: []string{}, Warnings: []string{}}
 	if a.options.Tables.Table() == nil {
 		r.Reasons = append(r.Reasons, "no configuration has been loaded yet")
 	}
 	if a.options.Draining() {
 		r.Reasons = append(r.Reasons, "the process is shutting down")
+	}
+	if a.options.Ledger() != nil { // the log says why; who asks here need not know
+		if reads {
+			r.Warnings = append(r.Warnings, noWrites)
+		} else {
+			r.Reasons = append(r.Reasons, noWrites)
+		}
 	}
 	if n := len(a.options.Reload().Problems); n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the last reload was refused with %s; the configuration before it goes on", count(n, "problem")))
@@ -37,6 +48,9 @@ func (a *admin) readiness() readiness {
 	r.Ready = len(r.Reasons) == 0
 	return r
 }
+
+// noWrites says that every write is refused with 503 at present.
+const noWrites = "the ledger takes no writes; the log says why"
 
 func count(n int, what string) string {
 	if n == 1 {
@@ -54,9 +68,15 @@ func (a *admin) healthz(c echo.Context) error {
 
 // readyz answers 503 when traffic should go elsewhere. A refused reload is a
 // warning only: the table before it serves on. So is a store that is out of
-// reach: it is so for all replicas, and they go on.
+// reach: it is so for all replicas, and they go on. A ledger that takes no
+// writes stands against traffic, but not with ?for=reads: calls that change
+// nothing go on without it.
 func (a *admin) readyz(c echo.Context) error {
-	r := a.readiness()
+	what := c.QueryParam("for")
+	if what != "" && what != "reads" {
+		return &gateway.Error{Problem: gateway.InvalidRequest, Detail: "readiness is asked for everything, or for=reads"}
+	}
+	r := a.readiness(what == "reads")
 	if !r.Ready {
 		return c.JSON(http.StatusServiceUnavailable, r)
 	}

@@ -38,7 +38,7 @@ func (a *admin) statusNow() status {
 	s := status{
 		Version: a.options.Version, Started: a.options.Started,
 		UptimeSeconds: int64(time.Since(a.options.Started).Seconds()),
-		Readiness:     a.readiness(),
+		Readiness:     a.readiness(false),
 	}
 	if t := a.options.Tables.Table(); t != nil {
 		s.Revision, s.Built = t.Revision, t.Built

@@ -28,6 +28,7 @@ type bufferBench struct {
 	depths   []int
 	claims   time.Duration
 	snapshot time.Duration
+	fill     time.Duration // most time for filling one ledger
 
 	dir      string
 	postgres *postgrestest.Server
@@ -41,18 +42,22 @@ func bufferMain(args []string) error {
 	f.StringVar(&b.headrace, "headrace", "bin/headrace", "the binary to measure")
 	f.StringVar(&engines, "engines", "sqlite,postgres", "stores of the ledger")
 	f.StringVar(&parts, "parts", "appends,claims,snapshot,overhead,memory", "what to measure; memory is measured on the ledgers that the claims leave")
-	f.IntVar(&b.rounds, "rounds", 9, "rounds of appends; every subject runs in each, and the median of the ratios counts")
-	f.DurationVar(&b.each, "each", 500*time.Millisecond, "time for each subject, number of callers and round")
+	f.IntVar(&b.rounds, "rounds", 5, "rounds of appends; every subject runs in each, and the median of the ratios counts")
+	f.DurationVar(&b.each, "each", 400*time.Millisecond, "time for each subject, number of callers and round")
 	most := f.Int("held", 1_000_000, "the greatest number of held writes")
-	f.DurationVar(&b.claims, "claims", time.Second, "time of claiming at each depth in each round")
+	f.DurationVar(&b.claims, "claims", 800*time.Millisecond, "time of claiming at each depth in each round")
 	f.DurationVar(&b.snapshot, "snapshot", 30*time.Second, "how long a snapshot is held open on Postgres")
+	f.DurationVar(&b.fill, "fill", 150*time.Second, "most time for filling a ledger; what is held then counts")
+	within := f.Duration("within", 20*time.Minute, "give up after this time")
 	f.Parse(args)
+	ctx, cancel := context.WithTimeout(context.Background(), *within)
+	defer cancel()
 	b.engines, b.parts = strings.Split(engines, ","), strings.Split(parts, ",")
 	for _, depth := range []int{1000, 100_000, 1_000_000} {
 		b.depths = append(b.depths, min(depth, *most))
 	}
 	b.depths = slices.Compact(b.depths)
-	return b.run(context.Background())
+	return b.run(ctx)
 }
 
 func (b *bufferBench) run(ctx context.Context) error {
@@ -76,9 +81,11 @@ func (b *bufferBench) run(ctx context.Context) error {
 		if !slices.Contains(b.parts, part.name) {
 			continue
 		}
+		began := time.Now()
 		if err := part.measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
+		fmt.Printf("\n%s took %.0f s\n", part.name, time.Since(began).Seconds())
 	}
 	fmt.Printf("\n%s\n", strings.Join(b.figures, "\n"))
 	return nil
@@ -118,7 +125,7 @@ func (b *bufferBench) measureSnapshot(ctx context.Context) error {
 		return nil
 	}
 	ratio, err := b.heldSnapshot(ctx)
-	b.figure("snapshot-rate-ratio %.2f x", ratio)
+	b.figure("postgres-snapshot-claim-ratio %.2f x", ratio)
 	return err
 }
 
@@ -132,8 +139,15 @@ func (b *bufferBench) measureMemory(ctx context.Context) error {
 	few, many, err := b.memory(ctx)
 	b.figure("held-thousand-mb %.0f MB", few)
 	b.figure("held-million-mb %.0f MB", many)
+	if err == nil && many > few+unbounded {
+		err = fmt.Errorf("memory grows with what is held: %.0f MB, with few writes %.0f MB", many, few)
+	}
 	return err
 }
+
+// unbounded is how many megabytes more a gateway may take with the most held
+// writes: a third of what they would take themselves.
+const unbounded = 400
 
 // url is a fresh place for a ledger.
 func (b *bufferBench) url(engine, name string) (string, error) {

@@ -221,6 +221,10 @@ func (b *bufferBench) peak(ctx context.Context, held int) (float64, error) {
 		return 0, err
 	}
 	defer erp.stop()
+	before, err := depthOf(ctx, url)
+	if err != nil {
+		return 0, err
+	}
 	started := time.Now()
 	g, err := b.gatewayOn(url, erp.address)
 	if err != nil {
@@ -239,13 +243,22 @@ func (b *bufferBench) peak(ctx context.Context, held int) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w\n%s", err, g.log.String())
 	}
+	left, err := depthOf(ctx, url)
+	if err != nil {
+		return 0, err
+	}
+	drained := (float64(before) + perSecond*10 - float64(left)) / took.Seconds()
+	fmt.Printf("| %d | %.1f | %.0f | %.0f | %.0f | %.0f |\n", before, ready.Seconds(), rest, most, perSecond, drained)
+	return most, nil
+}
+
+// depthOf is how many writes a ledger that nobody has open holds.
+func depthOf(ctx context.Context, url string) (int64, error) {
 	db, err := ledger.Open(ctx, url, quiet)
 	if err != nil {
 		return 0, err
 	}
-	left, _ := db.Depth("erp")
-	db.Close()
-	drained := (float64(held) + perSecond*10 - float64(left)) / took.Seconds()
-	fmt.Printf("| %d | %.1f | %.0f | %.0f | %.0f | %.0f |\n", held, ready.Seconds(), rest, most, perSecond, drained)
-	return most, nil
+	defer db.Close()
+	held, _ := db.Depth("erp")
+	return held, nil
 }

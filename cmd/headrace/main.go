@@ -50,7 +50,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand())
+	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand(), backupCommand())
 	return cmd
 }
 

@@ -168,7 +168,7 @@ func (s *server) admin() (http.Handler, error) {
 	}
 	return admin.New(admin.Options{
 		Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
-		Writes: s.parts.buffer.Operator(),
+		Writes: s.parts.buffer.Operator(), Ledger: s.parts.ledger.Err,
 		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()
@@ -183,6 +183,7 @@ func (s *server) watch() error {
 		Table:   s.gateway.Table,
 		Systems: s.parts.systemUse,
 		Writes:  s.parts.writeUse,
+		Ledger:  s.parts.ledger.Err,
 		Stores:  s.parts.storeUse,
 		Reloads: func() (int, int) {
 			last := s.live.Last()

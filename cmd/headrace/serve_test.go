@@ -31,6 +31,7 @@ import (
 // bench is a served workspace in front of a system that answers in words.
 type bench struct {
 	dir, gateway, admin string
+	server              *server
 	log                 *gatewaytest.Log
 	stop                context.CancelFunc
 	ended               chan error
@@ -55,16 +56,25 @@ func serveWorkspace(t *testing.T, system http.HandlerFunc, limits string) *bench
 	t.Helper()
 	erp := httptest.NewServer(system)
 	t.Cleanup(erp.Close)
-	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}, ended: make(chan error, 1)}
+	b := &bench{dir: t.TempDir()}
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"+limits)
 	b.write(t, "systems/erp.yaml", "dialect: rest\nurl: "+erp.URL+"\n")
 	b.write(t, "apis/orders/1.0.0/openapi.yaml", fmt.Sprintf(openDocument, "one"))
+	b.serve(t)
+	return b
+}
+
+// serve starts a server on the workspace. It ends with the test.
+func (b *bench) serve(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	b.stop = cancel
+	b.log, b.ended = &gatewaytest.Log{}, make(chan error, 1)
 	s, err := newServer(ctx, b.dir, b.log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.server = s
 	b.gateway, b.admin = "http://"+s.gatewayListener.Addr().String(), "http://"+s.adminListener.Addr().String()
 	go func() { b.ended <- s.run(ctx) }()
 	t.Cleanup(func() {
@@ -75,7 +85,6 @@ func serveWorkspace(t *testing.T, system http.HandlerFunc, limits string) *bench
 			t.Error("the server did not stop")
 		}
 	})
-	return b
 }
 
 func (b *bench) write(t *testing.T, name, content string) {

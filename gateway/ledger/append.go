@@ -64,8 +64,8 @@ func (db *DB) known(ctx context.Context, w *Write, full error) (Receipt, error) 
 	err := db.read(ctx, func(t tx) error {
 		var seq int64
 		var print []byte
-		found, err := one(t, []any{&seq, &print}, "SELECT seq, fingerprint FROM keys k WHERE app = ?1 AND operation = ?2 AND key = ?3 AND "+keptKey,
-			w.App, w.Operation, w.Key, db.now())
+		found, err := one(t, []any{&seq, &print}, "SELECT k.seq, k.fingerprint FROM keys k WHERE k.key = ?1 AND k.app = ?3 AND k.operation = ?4 AND "+keptKey,
+			w.Key, db.now(), w.App, w.Operation)
 		switch {
 		case err != nil:
 			return err
@@ -80,8 +80,8 @@ func (db *DB) known(ctx context.Context, w *Write, full error) (Receipt, error) 
 	return receipt, err
 }
 
-// keptKey tells whether a row k of keys is still in force at ?4.
-const keptKey = "(k.until >= ?4 OR EXISTS (SELECT 1 FROM writes w WHERE w.seq = k.seq AND w.settled = 0))"
+// keptKey tells whether a row k of keys is still in force at ?2.
+const keptKey = "(k.until >= ?2 OR EXISTS (SELECT 1 FROM writes w WHERE w.seq = k.seq AND w.settled = 0))"
 
 // receipt answers with a write that was there before.
 func (db *DB) receipt(t tx, seq int64) (Receipt, error) {
@@ -158,11 +158,15 @@ func (w *work) append(ops []*op) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	ops, err := w.apart(ops)
+	ops = w.apart(ops)
+	known, err := w.lookUp(ops)
 	if err != nil {
 		return err
 	}
-	if err := w.keep(ops); err != nil {
+	for i, o := range ops {
+		w.begin(o.write, known.numbers[i])
+	}
+	if err := w.keep(ops, known.keys); err != nil {
 		return err
 	}
 	var list []*appending
@@ -176,26 +180,36 @@ func (w *work) append(ops []*op) error {
 			}
 		}
 	}
-	if err := w.supersede(list); err != nil {
+	return w.enlist(list, known)
+}
+
+// enlist adds writes that are new to their lanes and tables.
+func (w *work) enlist(list []*appending, known *facts) error {
+	superseded, err := w.supersede(list)
+	if err != nil {
 		return err
 	}
-	if err := w.place(list); err != nil {
+	if superseded {
+		if known.heads, err = w.heads(lanesOf(list)); err != nil {
+			return err
+		}
+	}
+	if err := w.place(list, known); err != nil {
 		return err
 	}
 	if err := w.add(list); err != nil {
 		return err
 	}
-	if err := w.urge(list); err != nil {
+	if err := w.urge(list, known.heads); err != nil {
 		return err
 	}
 	return w.goOn(list)
 }
 
-// apart numbers the writes, and puts those off whose idempotency key, sequence
-// or coalescing meets that of an earlier one of the batch.
-func (w *work) apart(ops []*op) ([]*op, error) {
+// apart puts those writes off whose idempotency key, sequence or coalescing
+// meets that of an earlier one of the batch.
+func (w *work) apart(ops []*op) (now []*op) {
 	met := map[string]bool{}
-	var now []*op
 	for _, o := range ops {
 		a := o.write
 		var marks []string
@@ -220,25 +234,113 @@ func (w *work) apart(ops []*op) ([]*op, error) {
 		}
 		now = append(now, o)
 	}
-	numbers, err := w.db.engine.numbers(w.tx, len(now))
-	if err != nil {
+	return now
+}
+
+// facts is what the tables tell of new writes before anything of them is kept.
+type facts struct {
+	numbers []int64 // one for each
+	keys    map[keyName]keptRow
+	heads   map[string]head // of their lanes
+	paused  map[string]bool // the systems among those that are asked to hand over
+}
+
+// keyName is what an idempotency key is unique by.
+type keyName struct{ app, operation, key string }
+
+func (w *Write) keyName() keyName { return keyName{w.App, w.Operation, w.Key} }
+
+// keptRow is a row of keys.
+type keptRow struct {
+	seq         int64
+	fingerprint []byte
+	kept        bool // still in force
+}
+
+// lookUp asks all that has to be known of new writes, in one round trip.
+func (w *work) lookUp(ops []*op) (*facts, error) {
+	known := &facts{numbers: make([]int64, len(ops)), keys: map[keyName]keptRow{}, paused: map[string]bool{}}
+	if err := w.db.engine.numbers(w.tx, known.numbers); err != nil {
 		return nil, err
 	}
-	for i, o := range now {
-		a := o.write
-		*a = appending{w: a.w, keys: a.keys, keysJSON: a.keysJSON, lanes: a.lanes, coalesce: a.coalesce, ahead: a.ahead, replaces: a.replaces}
-		a.seq, a.token, a.fresh = numbers[i], token(), true
-		a.receipt = Receipt{ID: w.db.ids.name(a.seq, a.token), Seq: a.seq, Ahead: a.ahead}
+	var list []*appending
+	var keys, systems []string
+	for _, o := range ops {
+		list = append(list, o.write)
+		if key := o.write.w.Key; key != "" {
+			keys = append(keys, key)
+		}
+		if o.write.w.Hand {
+			systems = append(systems, o.write.w.System)
+		}
 	}
-	return now, nil
+	if err := w.askKeys(keys, known.keys); err != nil {
+		return nil, err
+	}
+	if err := w.askPaused(systems, known.paused); err != nil {
+		return nil, err
+	}
+	var err error
+	if known.heads, err = w.askHeads(lanesOf(list), 0); err != nil {
+		return nil, err
+	}
+	return known, w.answers()
+}
+
+// lanesOf lists the names of the lanes of writes, each once.
+func lanesOf(list []*appending) (lanes []string) {
+	for _, a := range list {
+		lanes = append(lanes, a.lanes...)
+	}
+	slices.Sort(lanes)
+	return slices.Compact(lanes)
+}
+
+// askKeys asks for the rows of idempotency keys, whosever they are.
+func (w *work) askKeys(keys []string, found map[keyName]keptRow) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	return w.ask(func(r row) error {
+		var name keyName
+		var k keptRow
+		var kept int64
+		err := r.Scan(&name.app, &name.operation, &name.key, &k.seq, &k.fingerprint, &kept)
+		k.kept = kept == 1
+		found[name] = k
+		return err
+	}, "SELECT k.app, k.operation, k.key, k.seq, k.fingerprint, CASE WHEN "+keptKey+" THEN 1 ELSE 0 END FROM {texts ?1} JOIN keys k ON k.key = v.value",
+		slices.Compact(keys), w.now)
+}
+
+// askPaused asks which of the systems are paused.
+func (w *work) askPaused(systems []string, paused map[string]bool) error {
+	if len(systems) == 0 {
+		return nil
+	}
+	slices.Sort(systems)
+	return w.ask(func(r row) error {
+		var system string
+		err := r.Scan(&system)
+		paused[system] = true
+		return err
+	}, "SELECT p.system FROM {texts ?1} JOIN pauses p ON p.system = v.value AND p.lane = ''", slices.Compact(systems))
+}
+
+// begin gives a write its number, and forgets an earlier run of the transaction.
+func (w *work) begin(a *appending, seq int64) {
+	*a = appending{w: a.w, keys: a.keys, keysJSON: a.keysJSON, lanes: a.lanes, coalesce: a.coalesce, ahead: a.ahead, replaces: a.replaces}
+	a.seq, a.token, a.fresh = seq, token(), true
+	a.receipt = Receipt{ID: w.db.ids.name(a.seq, a.token), Seq: a.seq, Ahead: a.ahead}
 }
 
 // keep takes the idempotency keys of new writes, and finds the writes of those
 // that are taken. Keys are taken in order: two replicas that take the same
-// ones must not wait for each other.
-func (w *work) keep(ops []*op) error {
+// ones must not wait for each other. When another replica has taken one since
+// they were looked up, the transaction is thwarted and runs again.
+func (w *work) keep(ops []*op, found map[keyName]keptRow) error {
 	var rows [][]any
-	taken := map[int64]*op{}
 	keyed := slices.Clone(ops)
 	slices.SortFunc(keyed, func(a, b *op) int { return strings.Compare(a.write.w.Key, b.write.w.Key) })
 	for _, o := range keyed {
@@ -246,41 +348,33 @@ func (w *work) keep(ops []*op) error {
 		if a.w.Key == "" {
 			continue
 		}
-		taken[a.seq] = o
+		if k, ok := found[a.w.keyName()]; ok && k.kept {
+			if err := w.repeat(o, k); err != nil {
+				return err
+			}
+			continue
+		} else if ok {
+			err := w.do("DELETE FROM keys WHERE app = ?1 AND operation = ?2 AND key = ?3 AND seq = ?4", a.w.App, a.w.Operation, a.w.Key, k.seq)
+			if err != nil {
+				return err
+			}
+		}
 		rows = append(rows, []any{a.w.App, a.w.Operation, a.w.Key, a.w.Fingerprint, a.seq, w.now, w.now + a.w.KeepKey.Microseconds()})
 	}
-	err := w.insert(&keysTable, rows, `ON CONFLICT (app, operation, key) DO UPDATE
-SET fingerprint = excluded.fingerprint, seq = excluded.seq, since = excluded.since, until = excluded.until
-WHERE keys.until < excluded.since AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.seq = keys.seq AND w.settled = 0)
-RETURNING seq`, func(r row) error {
-		var seq int64
-		err := r.Scan(&seq)
-		delete(taken, seq)
-		return err
-	})
-	if err != nil {
-		return err
+	return w.insert(&keysTable, rows, "")
+}
+
+// repeat answers a write whose idempotency key is taken.
+func (w *work) repeat(o *op, k keptRow) error {
+	a := o.write
+	a.fresh = false
+	if !bytes.Equal(k.fingerprint, a.w.Fingerprint) {
+		o.err = ErrKeyReused
+		return nil
 	}
-	for _, o := range taken {
-		a := o.write
-		a.fresh = false
-		var seq int64
-		var print []byte
-		found, err := one(w.tx, []any{&seq, &print}, "SELECT seq, fingerprint FROM keys WHERE app = ?1 AND operation = ?2 AND key = ?3", a.w.App, a.w.Operation, a.w.Key)
-		switch {
-		case err != nil:
-			return err
-		case !found:
-			return fmt.Errorf("ledger: an idempotency key is taken and not there")
-		case !bytes.Equal(print, a.w.Fingerprint):
-			o.err = ErrKeyReused
-			continue
-		}
-		if a.receipt, err = w.db.receipt(w.tx, seq); err != nil {
-			return err
-		}
-	}
-	return nil
+	var err error
+	a.receipt, err = w.db.receipt(w.tx, k.seq)
+	return err
 }
 
 // number finds the place of a write in its sequence.
@@ -317,7 +411,7 @@ func (w *work) number(a *appending) error {
 
 // supersede ends the held writes that new ones stand for, before the new ones
 // look what is in their lanes.
-func (w *work) supersede(list []*appending) error {
+func (w *work) supersede(list []*appending) (some bool, err error) {
 	var changes []*change
 	for _, a := range list {
 		if a.coalesce == nil || a.late || a.gap {
@@ -331,11 +425,11 @@ func (w *work) supersede(list []*appending) error {
 			return err
 		}, "SELECT seq FROM writes WHERE coalesce = ?1 AND state = 'held' AND open = 0 AND dead = 0", a.coalesce)
 		if err != nil {
-			return err
+			return false, err
 		}
 		old, err := w.load(seqs, false)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, h := range old {
 			if h.state != Held || h.open || h.numbered && a.w.Sequence == nil { // another replica was faster
@@ -347,52 +441,27 @@ func (w *work) supersede(list []*appending) error {
 		}
 		a.receipt.Superseded = a.superseded
 	}
-	return w.change(changes)
+	return len(changes) > 0, w.change(changes)
 }
 
-// place finds out what is before the new writes in their lanes.
-func (w *work) place(list []*appending) error {
-	var lanes []string
-	for _, a := range list {
-		lanes = append(lanes, a.lanes...)
-	}
-	slices.Sort(lanes)
-	heads, err := w.heads(slices.Compact(lanes))
-	if err != nil {
-		return err
-	}
-	taken := make(map[string]bool, len(lanes))
-	for lane := range heads {
-		taken[lane] = true
-	}
-	paused := map[string]bool{}
+// place finds out what is before the new writes in their lanes. The heads are
+// those before, and after it those of lanes that begin with one of the writes, too.
+func (w *work) place(list []*appending, known *facts) error {
 	for _, a := range list {
 		if a.late || a.gap {
 			continue
 		}
 		for _, lane := range a.lanes {
-			if taken[lane] {
+			if _, taken := known.heads[lane]; taken {
 				a.blockers++
+			} else {
+				known.heads[lane] = head{seq: a.seq, place: a.seq, rank: rank(a.w.Class), urgent: rank(specs.Low) + 1}
 			}
-			taken[lane] = true
 		}
 		a.ready = a.blockers == 0 && micro(a.w.NotBefore) <= w.now
-		if !a.ready || !a.w.Hand {
-			continue
-		}
-		if _, known := paused[a.w.System]; !known {
-			if paused[a.w.System], err = w.paused(a.w.System); err != nil {
-				return err
-			}
-		}
-		a.handed = !paused[a.w.System]
+		a.handed = a.ready && a.w.Hand && !known.paused[a.w.System]
 	}
 	return w.addLanes(list)
-}
-
-func (w *work) paused(system string) (bool, error) {
-	var n int64
-	return one(w.tx, []any{&n}, "SELECT since FROM pauses WHERE system = ?1 AND lane = ''", system)
 }
 
 func (w *work) addLanes(list []*appending) error {
@@ -405,7 +474,7 @@ func (w *work) addLanes(list []*appending) error {
 			rows = append(rows, []any{lane, a.seq, a.seq, rank(a.w.Class)})
 		}
 	}
-	return w.insert(&lanesTable, rows, "", nil)
+	return w.insert(&lanesTable, rows, "")
 }
 
 // add inserts the rows of new writes.
@@ -431,16 +500,16 @@ func (w *work) add(list []*appending) error {
 			w.stir(a.w.System)
 		}
 	}
-	if err := w.insert(&plainTable, plain, "", nil); err != nil {
+	if err := w.insert(&plainTable, plain, ""); err != nil {
 		return err
 	}
-	if err := w.insert(&writesTable, writes, "", nil); err != nil {
+	if err := w.insert(&writesTable, writes, ""); err != nil {
 		return err
 	}
-	if err := w.insert(&requestsTable, requests, "", nil); err != nil {
+	if err := w.insert(&requestsTable, requests, ""); err != nil {
 		return err
 	}
-	return w.insert(&timelineTable, steps, "", nil)
+	return w.insert(&timelineTable, steps, "")
 }
 
 // lateCause groups the writes that came after those that they had to precede.
@@ -506,7 +575,7 @@ func (w *work) handed(a *appending) *Claimed {
 }
 
 // urge lets the heads of lanes inherit the rank of new writes behind them.
-func (w *work) urge(list []*appending) error {
+func (w *work) urge(list []*appending, heads map[string]head) error {
 	most := map[string]int64{}
 	for _, a := range list {
 		if a.blockers == 0 {
@@ -518,12 +587,7 @@ func (w *work) urge(list []*appending) error {
 			}
 		}
 	}
-	lanes := slices.Sorted(maps.Keys(most))
-	heads, err := w.heads(lanes)
-	if err != nil {
-		return err
-	}
-	for _, lane := range lanes {
+	for _, lane := range slices.Sorted(maps.Keys(most)) {
 		if h := heads[lane]; most[lane] < h.rank {
 			if err := w.inherit(lane, h, most[lane], 0); err != nil {
 				return err

@@ -16,7 +16,7 @@ func (w *work) pack(ops []*op) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return w.insert(&batchesTable, rows, "ON CONFLICT DO NOTHING", nil)
+	return w.insert(&batchesTable, rows, "ON CONFLICT DO NOTHING")
 }
 
 // Together is a call in which a write was sent with others.

@@ -61,6 +61,7 @@ type claiming struct {
 	system   string
 	room     Room
 	doubtful bool
+	picked   []int64
 	claimed  []*Claimed
 }
 
@@ -91,22 +92,18 @@ func (db *DB) ClaimDoubtful(ctx context.Context, system string, n int, lease tim
 // step bounds what one transaction does besides what it was asked for.
 const step = 256
 
-// claim carries out a claim.
+// claim carries out a claim. What is claimed is read with the commit.
 func (w *work) claim(c *claiming) error {
-	c.claimed = nil
-	if paused, err := w.paused(c.system); paused || err != nil {
+	c.picked, c.claimed = nil, nil
+	paused := map[string]bool{}
+	if err := w.askPaused([]string{c.system}, paused); err != nil {
 		return err
 	}
-	var seqs []int64
-	var err error
-	if c.doubtful {
-		seqs, err = w.doubts(c)
-	} else {
-		seqs, err = w.pick(c)
-	}
-	if err != nil || len(seqs) == 0 {
+	seqs, err := w.candidates(c)
+	if err != nil || len(seqs) == 0 || paused[c.system] {
 		return err
 	}
+	c.picked = seqs
 	lease := c.room.Lease
 	if lease <= 0 {
 		lease = w.db.options.Lease
@@ -122,20 +119,23 @@ WHERE seq {in ?1}`, seqs, w.db.owner, until, w.now)
 	if err != nil {
 		return err
 	}
-	list, err := w.load(seqs, true)
-	if err != nil {
-		return err
-	}
-	found := make(map[int64]*hot, len(list))
-	for _, h := range list {
-		found[h.seq] = h
-	}
-	for _, seq := range seqs { // in the order of the claim
-		if h := found[seq]; h != nil {
-			c.claimed = append(c.claimed, w.claimed(h))
+	found := make(map[int64]*hot, len(seqs))
+	w.finish = append(w.finish, func() {
+		for _, seq := range seqs { // in the order of the claim
+			if h := found[seq]; h != nil {
+				c.claimed = append(c.claimed, w.claimed(h))
+			}
 		}
+	})
+	return w.askLoad(seqs, true, func(h *hot) { found[h.seq] = h })
+}
+
+// candidates are the writes that a claim may take.
+func (w *work) candidates(c *claiming) ([]int64, error) {
+	if c.doubtful {
+		return w.doubts(c)
 	}
-	return nil
+	return w.pick(c)
 }
 
 func (w *work) claimed(h *hot) *Claimed {
@@ -153,28 +153,62 @@ func (w *work) pick(c *claiming) ([]int64, error) {
 	if err := w.ripen(c.system); err != nil {
 		return nil, err
 	}
-	// Each class is looked for by itself: the index is read from the front of
-	// the class, and the rows of another class are not even looked at.
-	var ready [len(specs.Classes)][]int64
 	most := c.room.limits()
-	err := w.query(func(r row) error {
-		var seq, rank int64
-		err := r.Scan(&seq, &rank)
-		ready[class(rank)] = append(ready[class(rank)], seq)
-		return err
-	}, pickText(), c.system, w.now, int64(most[specs.Critical]), int64(most[specs.High]), int64(most[specs.Normal]), int64(most[specs.Low]))
-	if err != nil {
-		return nil, err
+	m := w.db.front.of(c.system)
+	from, whole := m.begin()
+	if !w.db.engine.shared() {
+		from, whole = [len(specs.Classes)]int64{}, true
 	}
-	return c.room.choose(ready), nil
+	for {
+		began := time.Now()
+		ready, err := w.foremost(c.system, most, from)
+		if err != nil {
+			return nil, err
+		}
+		seqs := c.room.choose(ready.seqs)
+		if !whole && (m.lowered || len(seqs) < min(c.room.Max, most[0]+most[1]+most[2]+most[3])) {
+			from, whole = [len(specs.Classes)]int64{}, true
+			continue
+		}
+		if whole {
+			m.asked, m.took = time.Now(), time.Since(began)
+		}
+		m.learn(from, ready.place, ready.last)
+		return seqs, nil
+	}
+}
+
+// readiness is what a look at the front of each class has found.
+type readiness struct {
+	seqs  [len(specs.Classes)][]int64 // by class
+	place [len(specs.Classes)]int64   // the least, by rank
+	last  int64                       // the greatest of all
+}
+
+// foremost reads the front of each class, from a place on. Each class is
+// looked for by itself: the index is read from the front of the class, and the
+// rows of another class are not even looked at.
+func (w *work) foremost(system string, most [len(specs.Classes)]int, from [len(specs.Classes)]int64) (ready readiness, err error) {
+	err = w.query(func(r row) error {
+		var seq, rank, place int64
+		err := r.Scan(&seq, &rank, &place)
+		ready.seqs[class(rank)] = append(ready.seqs[class(rank)], seq)
+		if ready.place[rank] == 0 {
+			ready.place[rank] = place
+		}
+		ready.last = max(ready.last, place)
+		return err
+	}, pickText(), system, w.now, int64(most[specs.Critical]), int64(most[specs.High]), int64(most[specs.Normal]), int64(most[specs.Low]),
+		from[0], from[1], from[2], from[3])
+	return ready, err
 }
 
 // pickText reads the front of each class, the most urgent first.
 func pickText() string {
 	var parts []string
 	for rank := range specs.Classes {
-		parts = append(parts, fmt.Sprintf(`SELECT * FROM (SELECT seq, rank FROM writes
-WHERE system = ?1 AND ready = 1 AND rank = %d AND (expires = 0 OR expires > ?2 OR open = 1) ORDER BY place LIMIT ?%d {skip}) c%d`, rank, rank+3, rank))
+		parts = append(parts, fmt.Sprintf(`SELECT * FROM (SELECT seq, rank, place FROM writes
+WHERE system = ?1 AND ready = 1 AND rank = %d AND place >= ?%d AND (expires = 0 OR expires > ?2 OR open = 1) ORDER BY place LIMIT ?%d {skip}) c%d`, rank, rank+7, rank+3, rank))
 	}
 	return strings.Join(parts, " UNION ALL ")
 }
@@ -215,8 +249,13 @@ func (r Room) choose(ready [len(specs.Classes)][]int64) []int64 {
 
 // ripen makes ready what has become due.
 func (w *work) ripen(system string) error {
-	return w.do(`UPDATE writes SET not_before = 0, ready = CASE WHEN blockers = 0 THEN 1 ELSE 0 END
-WHERE seq IN (SELECT seq FROM writes WHERE system = ?1 AND state = 'held' AND gap = 0 AND not_before > 0 AND not_before <= ?2 ORDER BY not_before LIMIT 256 {skip})`,
+	return w.ask(func(r row) error {
+		var place int64
+		err := r.Scan(&place)
+		w.db.front.lower(system, place)
+		return err
+	}, `UPDATE writes SET not_before = 0, ready = CASE WHEN blockers = 0 THEN 1 ELSE 0 END
+WHERE seq IN (SELECT seq FROM writes WHERE system = ?1 AND state = 'held' AND gap = 0 AND not_before > 0 AND not_before <= ?2 ORDER BY not_before LIMIT 256 {skip}) RETURNING place`,
 		system, w.now)
 }
 

@@ -46,6 +46,7 @@ type DB struct {
 	failure atomic.Pointer[error]
 
 	tally tally
+	front front
 	watch watch
 }
 
@@ -85,10 +86,12 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 }
 
 func open(ctx context.Context, e engine, self string, o Options) (*DB, error) {
-	db := &DB{engine: e, options: o, owner: o.Replica + " " + self, queue: make(chan *op, batchSize), quit: make(chan struct{})}
+	db := &DB{engine: e, options: o, owner: o.Replica + " " + self, queue: make(chan *op, batchSize), quit: make(chan struct{}), front: front{}}
 	err := e.transact(ctx, func(t tx) (err error) {
-		db.ids, err = secret(t)
-		return err
+		if db.ids, err = secret(t); err != nil {
+			return err
+		}
+		return db.suspect(t)
 	})
 	if err == nil {
 		_, err = db.recount(ctx)

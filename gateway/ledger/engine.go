@@ -24,9 +24,10 @@ type engine interface {
 	transact(ctx context.Context, f func(tx) error) error
 	// read runs f on a consistent snapshot; f must only query.
 	read(ctx context.Context, f func(tx) error) error
-	// numbers gives n ascending numbers that have never been given before. It
-	// is called within the transaction that uses them, after its locks.
-	numbers(t tx, n int) ([]int64, error)
+	// numbers fills a list with ascending numbers that have never been given
+	// before, as ask does. It is called within the transaction that uses them,
+	// after its locks.
+	numbers(t tx, list []int64) error
 	// lock keeps other replicas out of lanes until the transaction ends; the
 	// lanes are sorted.
 	lock(t tx, lanes []string) error
@@ -61,9 +62,14 @@ type tx interface {
 	do(sql string, args ...any) error
 	// query calls scan for each row; scan must not use the transaction.
 	query(scan func(row) error, sql string, args ...any) error
-	// insert adds rows to a table. With a scan, tail ends in a RETURNING
-	// clause, and scan is called for each row that was added.
-	insert(t *table, rows [][]any, tail string, scan func(row) error) error
+	// ask is a query whose answer may come later: scan and the error come at
+	// the latest with the next query, or with the commit. Questions that do not
+	// depend on each other so share a round trip.
+	ask(scan func(row) error, sql string, args ...any) error
+	// answers waits for the answers to all that was asked.
+	answers() error
+	// insert adds rows to a table, as do does.
+	insert(t *table, rows [][]any, tail string) error
 }
 
 // row is one row of an answer.

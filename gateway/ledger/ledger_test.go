@@ -47,7 +47,24 @@ func postgres(t testing.TB) string {
 func TestSQLite(t *testing.T) { ledgertest.Conform(t, ledgertest.Engine{New: sqlite}) }
 
 func TestPostgres(t *testing.T) {
-	ledgertest.Conform(t, ledgertest.Engine{New: postgres, Shared: true})
+	ledgertest.Conform(t, ledgertest.Engine{New: postgres, Copy: copyPostgres, Shared: true})
+}
+
+// copyPostgres goes by docs/operating.md.
+func copyPostgres(t testing.TB, url string) string {
+	t.Helper()
+	s, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := s.Copy(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(to, "INSERT INTO meta (name, value) VALUES ('copied', '')"); err != nil {
+		t.Fatal(err)
+	}
+	return to
 }
 
 func TestSimulateSQLite(t *testing.T) { ledgertest.Simulate(t, ledgertest.Engine{New: sqlite}) }

@@ -169,7 +169,20 @@ type listing struct {
 	cursor       func(seq int64) string
 }
 
+// direction is the order of a list in SQL's words.
+type direction struct{ order, beyond, until, end, sign string }
+
+func (f Filter) direction() direction {
+	if f.Oldest {
+		return direction{order: "", beyond: ">", until: "<=", end: "max", sign: "+"}
+	}
+	return direction{order: "DESC", beyond: "<", until: ">=", end: "min", sign: "-"}
+}
+
+// query makes a listing. What an index finds bounds the window; the rest is
+// looked at row by row.
 func (f Filter) query() (*listing, error) {
+	d := f.direction()
 	q := &listing{limit: f.Limit}
 	if q.limit == 0 {
 		q.limit = 100
@@ -177,64 +190,76 @@ func (f Filter) query() (*listing, error) {
 	if q.limit < 0 || q.limit > 1000 {
 		return nil, fmt.Errorf("%w: a limit of %d", ErrInvalid, f.Limit)
 	}
-	order, compare, end, sign := "DESC", "<", "min", "-"
-	if f.Oldest {
-		order, compare, end, sign = "", ">", "max", "+"
-	}
-	q.cursor = func(seq int64) string { return sign + strconv.FormatInt(seq, 36) }
-	// What an index finds bounds the window; the rest is looked at row by row.
-	var narrowing, conditions []string
-	from := "writes"
-	add := func(to *[]string, condition string, value any) {
-		q.args = append(q.args, value)
-		*to = append(*to, strings.ReplaceAll(condition, "?", "?"+strconv.Itoa(len(q.args))))
-	}
-	switch {
-	case f.Lane != "":
-		if f.System == "" {
-			return nil, fmt.Errorf("%w: a lane belongs to a system", ErrInvalid)
-		}
-		from = "(SELECT seq FROM lanes WHERE lane = ? AND seq > 0 UNION SELECT seq FROM lanes_past WHERE lane = ?)"
-		q.args = append(q.args, f.System+"/"+f.Lane)
-		from = strings.ReplaceAll(from, "?", "?1") + " i"
-	case f.Correlation != "":
-		from = "requests"
-		add(&narrowing, "correlation = ?", f.Correlation)
-	case f.Dead || f.Group != "":
-		narrowing = append(narrowing, "dead = 1")
-		if f.System != "" {
-			add(&narrowing, "system = ?", f.System)
-		}
-	case f.App != "":
-		add(&narrowing, "app = ?", f.App)
-	case len(f.States) > 0 && f.System != "" && !slices.ContainsFunc(f.States, State.Final):
-		narrowing = append(narrowing, "state IN ('held', 'sending', 'doubtful')")
-		add(&narrowing, "system = ?", f.System)
+	q.cursor = func(seq int64) string { return d.sign + strconv.FormatInt(seq, 36) }
+	from, narrowing, err := f.narrow(q)
+	if err != nil {
+		return nil, err
 	}
 	if f.After != "" {
-		seq, err := strconv.ParseInt(strings.TrimPrefix(f.After, sign), 36, 64)
-		if err != nil || !strings.HasPrefix(f.After, sign) || seq < 0 {
+		seq, err := strconv.ParseInt(strings.TrimPrefix(f.After, d.sign), 36, 64)
+		if err != nil || !strings.HasPrefix(f.After, d.sign) || seq < 0 {
 			return nil, fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
 		}
-		add(&narrowing, "seq "+compare+" ?", seq)
+		narrowing = append(narrowing, q.with("seq "+d.beyond+" ?", seq))
 	}
 	q.narrowing = len(q.args)
-	where := ""
+	seqs := "SELECT seq FROM " + from
 	if len(narrowing) > 0 {
-		where = " WHERE " + strings.Join(narrowing, " AND ")
+		seqs += " WHERE " + strings.Join(narrowing, " AND ")
 	}
-	seqs := "SELECT seq FROM " + from + where + " ORDER BY seq " + order + " LIMIT " + strconv.Itoa(span)
-	q.window = "SELECT COALESCE(" + end + "(seq), 0), count(*) FROM (" + seqs + ") s"
+	seqs += " ORDER BY seq " + d.order + " LIMIT " + strconv.Itoa(span)
+	q.window = "SELECT COALESCE(" + d.end + "(seq), 0), count(*) FROM (" + seqs + ") s"
+	conditions, err := f.conditions(q)
+	if err != nil {
+		return nil, err
+	}
+	conditions = append(conditions, fmt.Sprintf("w.seq %s ?%d", d.until, len(q.args)+1))
+	q.rows = "SELECT " + narrow + " FROM (" + seqs + ") s JOIN writes w ON w.seq = s.seq JOIN requests r ON r.seq = w.seq WHERE " +
+		strings.Join(conditions, " AND ") + " ORDER BY w.seq " + d.order + " LIMIT " + strconv.Itoa(q.limit)
+	return q, nil
+}
 
+// with numbers the parameter of a condition and keeps its value.
+func (q *listing) with(condition string, value any) string {
+	q.args = append(q.args, value)
+	return strings.ReplaceAll(condition, "?", "?"+strconv.Itoa(len(q.args)))
+}
+
+// narrow chooses the index that leaves the fewest rows to look at: a table of
+// numbers, and conditions on it.
+func (f Filter) narrow(q *listing) (from string, conditions []string, err error) {
+	switch {
+	case f.Lane != "" && f.System == "":
+		return "", nil, fmt.Errorf("%w: a lane belongs to a system", ErrInvalid)
+	case f.Lane != "":
+		lane := "(SELECT seq FROM lanes WHERE lane = ? AND seq > 0 UNION SELECT seq FROM lanes_past WHERE lane = ?) i"
+		return q.with(lane, f.System+"/"+f.Lane), nil, nil
+	case f.Correlation != "":
+		return "requests", []string{q.with("correlation = ?", f.Correlation)}, nil
+	case f.Dead || f.Group != "":
+		conditions = []string{"dead = 1"}
+		if f.System != "" {
+			conditions = append(conditions, q.with("system = ?", f.System))
+		}
+	case f.App != "":
+		conditions = []string{q.with("app = ?", f.App)}
+	case len(f.States) > 0 && f.System != "" && !slices.ContainsFunc(f.States, State.Final):
+		conditions = []string{"state IN ('held', 'sending', 'doubtful')", q.with("system = ?", f.System)}
+	}
+	return "writes", conditions, nil
+}
+
+// conditions are what each row has to meet.
+func (f Filter) conditions(q *listing) (list []string, err error) {
 	for _, c := range []struct {
 		column, value string
 	}{{"w.system", f.System}, {"w.app", f.App}, {"r.operation", f.Operation}, {"r.correlation", f.Correlation}, {"w.cause", f.Group}} {
 		if c.value != "" {
-			add(&conditions, c.column+" = ?", c.value)
+			list = append(list, q.with(c.column+" = ?", c.value))
 		}
 	}
 	if f.Dead || f.Group != "" {
-		conditions = append(conditions, "w.dead = 1")
+		list = append(list, "w.dead = 1")
 	}
 	if len(f.States) > 0 {
 		var states []string
@@ -244,18 +269,15 @@ func (f Filter) query() (*listing, error) {
 			}
 			states = append(states, "'"+string(s)+"'")
 		}
-		conditions = append(conditions, "w.state IN ("+strings.Join(states, ", ")+")")
+		list = append(list, "w.state IN ("+strings.Join(states, ", ")+")")
 	}
 	if !f.Since.IsZero() {
-		add(&conditions, "r.accepted >= ?", micro(f.Since))
+		list = append(list, q.with("r.accepted >= ?", micro(f.Since)))
 	}
 	if !f.Until.IsZero() {
-		add(&conditions, "r.accepted < ?", micro(f.Until))
+		list = append(list, q.with("r.accepted < ?", micro(f.Until)))
 	}
-	conditions = append(conditions, fmt.Sprintf("w.seq %s= ?%d", map[string]string{"<": ">", ">": "<"}[compare], len(q.args)+1))
-	q.rows = "SELECT " + narrow + " FROM (" + seqs + ") s JOIN writes w ON w.seq = s.seq JOIN requests r ON r.seq = w.seq WHERE " +
-		strings.Join(conditions, " AND ") + " ORDER BY w.seq " + order + " LIMIT " + strconv.Itoa(q.limit)
-	return q, nil
+	return list, nil
 }
 
 // Explanation says why a write stands where it does.

@@ -140,9 +140,11 @@ func (db *DB) Replace(ctx context.Context, id string, w *Write, by By) (Receipt,
 
 func (w *work) replace(h *hot, a *appending, id string, by By) error {
 	a.replaces = id
-	if _, err := w.apart([]*op{{write: a}}); err != nil {
+	known, err := w.lookUp([]*op{{write: a}})
+	if err != nil {
 		return err
 	}
+	w.begin(a, known.numbers[0])
 	inPlace := h.laned && slices.Equal(slices.Sorted(slices.Values(a.keys)), slices.Sorted(slices.Values(h.keys)))
 	place, blockers := h.place, h.blockers
 	to := h.state
@@ -157,13 +159,10 @@ func (w *work) replace(h *hot, a *appending, id string, by By) error {
 		if err := w.change([]*change{end}); err != nil {
 			return err
 		}
-		if err := w.place([]*appending{a}); err != nil {
+		if known.heads, err = w.heads(lanesOf([]*appending{a})); err != nil {
 			return err
 		}
-		if err := w.add([]*appending{a}); err != nil {
-			return err
-		}
-		return w.urge([]*appending{a})
+		return w.enlist([]*appending{a}, known)
 	}
 	// The old one's entries in the lanes become the new one's: nobody else moves.
 	h.laned = false
@@ -174,6 +173,7 @@ func (w *work) replace(h *hot, a *appending, id string, by By) error {
 	if err := w.add([]*appending{a}); err != nil {
 		return err
 	}
+	w.db.front.lower(h.system, place)
 	if err := w.do("UPDATE writes SET place = ?2 WHERE seq = ?1", a.seq, place); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (w *work) replace(h *hot, a *appending, id string, by By) error {
 		}
 		past = append(past, []any{lane, h.seq})
 	}
-	if err := w.insert(&pastTable, past, "ON CONFLICT DO NOTHING", nil); err != nil {
+	if err := w.insert(&pastTable, past, "ON CONFLICT DO NOTHING"); err != nil {
 		return err
 	}
 	return w.rerank(&hot{seq: a.seq, place: place, system: a.w.System, keys: a.keys, rank: rank(a.w.Class)})

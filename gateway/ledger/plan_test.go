@@ -48,6 +48,11 @@ func (t *spyTx) query(scan func(row) error, text string, args ...any) error {
 	return t.tx.query(scan, text, args...)
 }
 
+func (t *spyTx) ask(scan func(row) error, text string, args ...any) error {
+	t.spy.note(text, args)
+	return t.tx.ask(scan, text, args...)
+}
+
 // TestPlans reads how the engines find rows for the statements of appends,
 // claims, settlements and sweeps, with some thousand writes in the tables:
 // none goes through a table.

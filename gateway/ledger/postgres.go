@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -157,10 +158,11 @@ func (e *post) transact(ctx context.Context, f func(tx) error) error {
 	return err
 }
 
-// thwarted tells of a serialisation failure or a deadlock.
+// thwarted tells of a serialisation failure, of a deadlock, or of an
+// idempotency key that another replica took after it was looked for.
 func thwarted(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" && e.ConstraintName == "keys_pkey")
 }
 
 func (e *post) once(ctx context.Context, f func(tx) error) error {
@@ -259,15 +261,12 @@ func (e *post) read(ctx context.Context, f func(tx) error) error {
 	return err
 }
 
-func (*post) numbers(t tx, n int) ([]int64, error) {
-	list := make([]int64, 0, n)
-	err := t.query(func(r row) error {
-		var number int64
-		err := r.Scan(&number)
-		list = append(list, number)
-		return err
-	}, "SELECT nextval('numbers_given') FROM generate_series(1, ?1::bigint)", int64(n))
-	return list, err
+func (*post) numbers(t tx, list []int64) error {
+	i := 0
+	return t.ask(func(r row) error {
+		i++
+		return r.Scan(&list[i-1])
+	}, "SELECT nextval('numbers_given') FROM generate_series(1, ?1::bigint)", int64(len(list)))
 }
 
 // lock takes the locks in the order of the lanes, which is the same at all
@@ -335,7 +334,7 @@ func (e *post) listenOnce(ctx context.Context, f func(system string)) error {
 func (*post) shared() bool { return true }
 
 func (*post) backup(context.Context, string) error {
-	return fmt.Errorf("%w: use pg_dump, pg_basebackup or continuous archiving", ErrUnsupported)
+	return fmt.Errorf("%w: Postgres is copied by pg_dump, pg_basebackup or continuous archiving", ErrUnsupported)
 }
 
 func (e *post) close() error {
@@ -366,6 +365,8 @@ func (e *post) text(common string) string {
 	return own
 }
 
+func (t *postTx) answers() error { return t.flush() }
+
 func (t *postTx) flush() error {
 	if t.batch.Len() == 0 {
 		return nil
@@ -381,6 +382,13 @@ func (t *postTx) do(text string, args ...any) error {
 }
 
 func (t *postTx) query(scan func(row) error, text string, args ...any) error {
+	if err := t.ask(scan, text, args...); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+func (t *postTx) ask(scan func(row) error, text string, args ...any) error {
 	t.batch.Queue(t.engine.text(text), args...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := scan(rows); err != nil {
@@ -389,10 +397,10 @@ func (t *postTx) query(scan func(row) error, text string, args ...any) error {
 		}
 		return rows.Err()
 	})
-	return t.flush()
+	return nil
 }
 
-func (t *postTx) insert(table *table, rows [][]any, tail string, scan func(row) error) error {
+func (t *postTx) insert(table *table, rows [][]any, tail string) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -402,25 +410,20 @@ func (t *postTx) insert(table *table, rows [][]any, tail string, scan func(row) 
 		args[i] = c.list(rows, i)
 		lists[i] = fmt.Sprintf("$%d::%s[]", i+1, [...]string{"bigint", "text", "bytea"}[c.kind])
 	}
-	text := "INSERT INTO " + table.name + " (" + table.names() + ") SELECT * FROM unnest(" + strings.Join(lists, ", ") + ") " + tail
-	if scan == nil {
-		return t.do(text, args...)
-	}
-	return t.query(scan, text, args...)
+	return t.do("INSERT INTO "+table.name+" ("+table.names()+") SELECT * FROM unnest("+strings.Join(lists, ", ")+") "+tail, args...)
 }
 
-// list is a column of rows.
+// list is a column of rows, in a form that the driver encodes without reflection.
 func (c column) list(rows [][]any, i int) any {
 	switch c.kind {
 	case integer:
-		list := make([]*int64, len(rows))
+		list := make([]int64, len(rows))
 		for j, r := range rows {
-			switch v := r[i].(type) {
-			case int64:
-				list[j] = &v
-			case *int64:
-				list[j] = v
+			v, ok := r[i].(int64)
+			if !ok {
+				return c.nullable(rows, i)
 			}
+			list[j] = v
 		}
 		return list
 	case text:
@@ -430,10 +433,24 @@ func (c column) list(rows [][]any, i int) any {
 		}
 		return list
 	default:
-		list := make([][]byte, len(rows))
+		list := make(pgtype.FlatArray[[]byte], len(rows))
 		for j, r := range rows {
 			list[j] = r[i].([]byte)
 		}
 		return list
 	}
+}
+
+// nullable is a column of numbers in which some may be missing.
+func (column) nullable(rows [][]any, i int) any {
+	list := make(pgtype.FlatArray[*int64], len(rows))
+	for j, r := range rows {
+		switch v := r[i].(type) {
+		case int64:
+			list[j] = &v
+		case *int64:
+			list[j] = v
+		}
+	}
+	return list
 }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -135,20 +134,4 @@ func (w *work) unname(h *hot) error {
 	}
 	return w.do(`DELETE FROM numbers WHERE lane = ?1 AND number = ?2 AND seq = ?3
 AND EXISTS (SELECT 1 FROM numbers m WHERE m.lane = ?1 AND m.number > ?2 AND m.gone = 1)`, h.lanes()[0], h.number, h.seq)
-}
-
-// Backup writes a consistent copy of a SQLite ledger to a file that must not
-// exist, while it is in use; the copy is opened like any ledger, and is synced
-// before Backup returns. ErrUnsupported on Postgres: use pg_dump or its
-// continuous archiving.
-func (db *DB) Backup(ctx context.Context, path string) error { return db.engine.backup(ctx, path) }
-
-// Backup copies a ledger like DB.Backup, by its url. Another process may have
-// it in use.
-func Backup(ctx context.Context, url, path string) error {
-	from, ok := strings.CutPrefix(url, "sqlite:")
-	if !ok {
-		return (*post)(nil).backup(ctx, path)
-	}
-	return backupLite(ctx, from, path)
 }

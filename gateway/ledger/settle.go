@@ -127,16 +127,12 @@ func (s Settlement) cause() string {
 // have been told of an error, so nobody sends what it has claimed or appended.
 func (w *work) takeBack(batch []*op) error {
 	var appended, claimed []int64
-	epochs := map[int64]int64{}
 	for _, o := range batch {
 		switch {
 		case o.write != nil && o.write.fresh:
 			appended = append(appended, o.write.seq)
 		case o.claim != nil && !o.claim.doubtful:
-			for _, c := range o.claim.claimed {
-				claimed = append(claimed, c.Seq)
-				epochs[c.Seq] = c.Epoch
-			}
+			claimed = append(claimed, o.claim.picked...)
 		}
 	}
 	gone, err := w.loadLocked(appended)
@@ -158,7 +154,7 @@ func (w *work) takeBack(batch []*op) error {
 		return err
 	}
 	for _, h := range back {
-		if h.state == Sending && h.epoch == epochs[h.seq] {
+		if h.state == Sending && h.owner == w.db.owner {
 			changes = append(changes, &change{row: h, to: Held, open: h.open, reason: "the ledger failed before the claim was confirmed"})
 		}
 	}

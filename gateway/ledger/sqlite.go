@@ -174,31 +174,31 @@ func (e *lite) read(ctx context.Context, f func(tx) error) error {
 // reserve is how many numbers are taken from the file at once.
 const reserve = 10_000
 
-func (e *lite) numbers(t tx, n int) ([]int64, error) {
+func (e *lite) numbers(t tx, list []int64) error {
+	n := len(list)
 	if e.next+int64(n) > e.until {
 		var text string
 		found, err := one(t, []any{&text}, "SELECT value FROM meta WHERE name = 'numbers'")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.next = 1
 		if found {
 			if _, err := fmt.Sscan(text, &e.next); err != nil {
-				return nil, fmt.Errorf("ledger: meta numbers: %w", err)
+				return fmt.Errorf("ledger: meta numbers: %w", err)
 			}
 		}
 		e.until = e.next + max(reserve, int64(n))
 		err = t.do("INSERT INTO meta (name, value) VALUES ('numbers', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value", []byte(fmt.Sprint(e.until)))
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	list := make([]int64, n)
 	for i := range list {
 		list[i] = e.next
 		e.next++
 	}
-	return list, nil
+	return nil
 }
 
 func (*lite) lock(tx, []string) error { return nil }
@@ -229,39 +229,6 @@ func (*lite) listen(context.Context, func(string)) {}
 func (*lite) shared() bool { return false }
 
 func (e *lite) backup(ctx context.Context, path string) error { return backupLite(ctx, e.path, path) }
-
-// backupLite copies a file that may be in use, also by another process.
-func backupLite(ctx context.Context, from, to string) error {
-	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%w: %s exists", ErrInvalid, to)
-	}
-	if _, err := os.Stat(from); err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn(from))
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	// SQLite does not sync what it copies into. Another name until it is
-	// complete: a torn copy must not look like one.
-	part := to + ".part"
-	defer os.Remove(part)
-	if _, err := db.ExecContext(ctx, "VACUUM INTO ?1", part); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(part, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(part, to); err != nil {
-		return err
-	}
-	return syncFolder(to)
-}
 
 func (e *lite) close() error {
 	e.closeHandles()
@@ -330,6 +297,13 @@ func (t *liteTx) query(scan func(row) error, text string, args ...any) error {
 	return rows.Err()
 }
 
+// ask has no round trip to share.
+func (t *liteTx) ask(scan func(row) error, text string, args ...any) error {
+	return t.query(scan, text, args...)
+}
+
+func (*liteTx) answers() error { return nil }
+
 // liteArgs turns lists into JSON for json_each.
 func liteArgs(args []any) []any {
 	for i, a := range args {
@@ -350,7 +324,7 @@ func liteArgs(args []any) []any {
 // to keep them prepared.
 var chunks = [...]int{32, 8, 1}
 
-func (t *liteTx) insert(table *table, rows [][]any, tail string, scan func(row) error) error {
+func (t *liteTx) insert(table *table, rows [][]any, tail string) error {
 	for _, size := range chunks {
 		for len(rows) >= size {
 			args := make([]any, 0, size*len(table.columns))
@@ -364,13 +338,7 @@ func (t *liteTx) insert(table *table, rows [][]any, tail string, scan func(row) 
 				text = table.values(size) + tail
 				t.inserts[this] = text
 			}
-			var err error
-			if scan == nil {
-				err = t.do(text, args...)
-			} else {
-				err = t.query(scan, text, args...)
-			}
-			if err != nil {
+			if err := t.do(text, args...); err != nil {
 				return err
 			}
 		}

@@ -17,6 +17,7 @@ type work struct {
 
 	locked map[string]bool
 	later  map[*op]bool // ops that have to wait for the next transaction
+	finish []func()     // what is done with answers that come with the commit
 	deltas []delta
 	wake   map[string]bool
 }
@@ -61,6 +62,9 @@ func (w *work) run(batch []*op) error {
 
 // committed carries out what waited for the commit.
 func (w *work) committed() {
+	for _, f := range w.finish {
+		f()
+	}
 	w.db.tally.add(w.now, w.deltas)
 	w.wakeAll()
 }
@@ -132,11 +136,27 @@ type head struct {
 // index knows all urgent writes; of the classes below only the next few writes
 // are looked at, because they must not make a long lane slow.
 func (w *work) heads(lanes []string) (map[string]head, error) {
+	return w.headsFrom(lanes, 0)
+}
+
+// headsFrom reads the heads of lanes in which nothing stands before a place.
+func (w *work) headsFrom(lanes []string, place int64) (map[string]head, error) {
+	heads, err := w.askHeads(lanes, place)
+	if err != nil {
+		return nil, err
+	}
+	return heads, w.answers()
+}
+
+// askHeads asks for the heads of lanes: the map is filled with the answer.
+// Index entries of what has left a lane may still be there (see front); place
+// is where to begin.
+func (w *work) askHeads(lanes []string, place int64) (map[string]head, error) {
 	heads := make(map[string]head, len(lanes))
 	if len(lanes) == 0 {
 		return heads, nil
 	}
-	err := w.query(func(r row) error {
+	err := w.ask(func(r row) error {
 		var lane string
 		var h head
 		err := r.Scan(&lane, &h.seq, &h.place, &h.rank, &h.urgent)
@@ -144,7 +164,7 @@ func (w *work) heads(lanes []string) (map[string]head, error) {
 		return err
 	}, `SELECT l.lane, l.seq, l.place, l.rank,
 	COALESCE((SELECT min(u.rank) FROM lanes u WHERE u.lane = l.lane AND u.rank < 2), 4)
-FROM {texts ?1} JOIN lanes l ON l.lane = v.value AND l.place = (SELECT min(m.place) FROM lanes m WHERE m.lane = v.value)`, lanes)
+FROM {texts ?1} JOIN lanes l ON l.lane = v.value AND l.place = (SELECT min(m.place) FROM lanes m WHERE m.lane = v.value AND m.place >= ?2)`, lanes, place)
 	return heads, err
 }
 
@@ -166,6 +186,39 @@ func (w *work) reorder(lanes []string, change func() error) error {
 	if err != nil {
 		return err
 	}
+	return w.pass(lanes, before, after)
+}
+
+// depart is a reorder in which writes leave their lanes. The heads before it
+// are known, and nothing need be asked for them, when all of them are heads.
+func (w *work) depart(list []*hot) error {
+	before := map[string]head{}
+	var lanes []string
+	first := list[0].place
+	for _, h := range list {
+		first = min(first, h.place)
+		for _, lane := range h.lanes() {
+			lanes = append(lanes, lane)
+			before[lane] = head{seq: h.seq, place: h.place}
+		}
+	}
+	if slices.ContainsFunc(list, func(h *hot) bool { return h.blockers > 0 }) {
+		return w.reorder(lanes, func() error { return w.leave(list) })
+	}
+	if err := w.leave(list); err != nil {
+		return err
+	}
+	slices.Sort(lanes)
+	lanes = slices.Compact(lanes)
+	after, err := w.headsFrom(lanes, first)
+	if err != nil {
+		return err
+	}
+	return w.pass(lanes, before, after)
+}
+
+// pass passes on what follows from a change of heads.
+func (w *work) pass(lanes []string, before, after map[string]head) error {
 	less := map[int64]int64{}
 	var risen []string
 	for _, lane := range lanes {
@@ -180,6 +233,7 @@ func (w *work) reorder(lanes []string, change func() error) error {
 			less[a.seq]++
 			risen = append(risen, lane)
 			system, _ := laneKey(lane)
+			w.db.front.lower(system, a.place)
 			w.stir(system)
 		}
 	}
@@ -243,6 +297,7 @@ func (w *work) inherit(lane string, h head, to int64, depth int) error {
 		return err
 	}
 	lanes := laneNames(system, parseLanes(keys))
+	w.db.front.lower(system, h.place)
 	if err := w.do("UPDATE writes SET rank = ?2 WHERE seq = ?1 AND rank > ?2", h.seq, to); err != nil {
 		return err
 	}
@@ -303,16 +358,24 @@ func (h *hot) lanes() []string { return laneNames(h.system, h.keys) }
 
 // load locks writes and reads them, in the order of their numbers. Those that
 // are not there are not in the list. request says whether it is read, too.
-func (w *work) load(seqs []int64, request bool) ([]*hot, error) {
+func (w *work) load(seqs []int64, request bool) (list []*hot, err error) {
 	if len(seqs) == 0 {
 		return nil, nil
 	}
+	if err := w.askLoad(seqs, request, func(h *hot) { list = append(list, h) }); err != nil {
+		return nil, err
+	}
+	err = w.answers()
+	return list, err
+}
+
+// askLoad is a load whose rows come with the answer.
+func (w *work) askLoad(seqs []int64, request bool, got func(*hot)) error {
 	body := "r.request"
 	if !request {
 		body = "NULL"
 	}
-	var list []*hot
-	err := w.query(func(r row) error {
+	return w.ask(func(r row) error {
 		h := &hot{}
 		var laned, dead, goesOn, open, gap int64
 		var keys string
@@ -325,13 +388,12 @@ func (w *work) load(seqs []int64, request bool) ([]*hot, error) {
 		if number != nil {
 			h.number, h.numbered = *number, true
 		}
-		list = append(list, h)
+		got(h)
 		return err
 	}, `SELECT w.seq, w.place, w.system, w.app, w.state, w.class, w.rank, w.bytes, w.blockers, w.attempts,
 	w.sendings, w.epoch, w.version, w.started, w.lease, w.laned, w.dead, w.goes_on, w.open, w.gap, w.expires, w.first_sent, w.owner, w.not_before,
 	r.token, r.operation, r.correlation, r.accepted, r.lanes, r.number, r.key, `+body+`
 FROM writes w JOIN requests r ON r.seq = w.seq WHERE w.seq {in ?1} ORDER BY w.seq {lockw}`, seqs)
-	return list, err
 }
 
 // change is a write's way into another state, or out of being dead.
@@ -356,7 +418,6 @@ type change struct {
 // change carries out changes, each of another write, and lets lanes go on.
 func (w *work) change(list []*change) error {
 	var leave []*hot
-	var lanes []string
 	var steps, answers [][]any
 	for _, c := range list {
 		h := c.row
@@ -364,7 +425,6 @@ func (w *work) change(list []*change) error {
 		leaves := h.laned && (c.dead && h.goesOn || !c.dead && c.to.Final())
 		if leaves {
 			leave = append(leave, h)
-			lanes = append(lanes, h.lanes()...)
 		}
 		if err := w.rewrite(c, leaves); err != nil {
 			return err
@@ -380,20 +440,21 @@ func (w *work) change(list []*change) error {
 			w.deltas = append(w.deltas, delta{h.system, h.app, class(h.class), 1, h.bytes})
 		}
 		if !c.to.Final() {
+			w.db.front.lower(h.system, h.place)
 			w.stir(h.system)
 		}
 		h.state, h.dead, h.started = c.to, c.dead, 0
 	}
-	if err := w.insert(&timelineTable, steps, "", nil); err != nil {
+	if err := w.insert(&timelineTable, steps, ""); err != nil {
 		return err
 	}
-	if err := w.insert(&responsesTable, answers, "ON CONFLICT (seq) DO UPDATE SET response = excluded.response", nil); err != nil {
+	if err := w.insert(&responsesTable, answers, "ON CONFLICT (seq) DO UPDATE SET response = excluded.response"); err != nil {
 		return err
 	}
 	if len(leave) == 0 {
 		return nil
 	}
-	return w.reorder(lanes, func() error { return w.leave(leave) })
+	return w.depart(leave)
 }
 
 // rewrite updates the row of a write.
@@ -438,26 +499,26 @@ func (w *work) leave(list []*hot) error {
 			past = append(past, []any{lane, h.seq})
 		}
 	}
-	return w.insert(&pastTable, past, "ON CONFLICT DO NOTHING", nil)
+	return w.insert(&pastTable, past, "ON CONFLICT DO NOTHING")
 }
 
 // enter puts a write without lanes at the end of its lanes.
 func (w *work) enter(h *hot) error {
-	places, err := w.db.engine.numbers(w.tx, 1)
-	if err != nil {
+	var places [1]int64
+	if err := w.db.engine.numbers(w.tx, places[:]); err != nil {
 		return err
 	}
-	h.place, h.laned = places[0], true
 	lanes := h.lanes()
 	heads, err := w.heads(lanes)
 	if err != nil {
 		return err
 	}
+	h.place, h.laned = places[0], true
 	var rows [][]any
 	for _, lane := range lanes {
 		rows = append(rows, []any{lane, h.place, h.seq, h.rank})
 	}
-	if err := w.insert(&lanesTable, rows, "", nil); err != nil {
+	if err := w.insert(&lanesTable, rows, ""); err != nil {
 		return err
 	}
 	h.blockers = int64(len(heads))

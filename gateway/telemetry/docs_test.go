@@ -30,6 +30,7 @@ func TestDocumentation(t *testing.T) {
 		Table:   func() *gateway.Table { return table },
 		Systems: func() []SystemUse { return []SystemUse{{System: "erp", Pools: []PoolUse{{Pool: "window"}}}} },
 		Writes:  func() []WriteUse { return []WriteUse{{System: "erp", Writes: 1}} },
+		Ledger:  func() error { return nil },
 		Stores:  func() []StoreUse { return []StoreUse{{Store: "counters", Mode: "shared", Replicas: 2, Share: 0.5}} },
 		Reloads: func() (int, int) { return 1, 0 },
 	})

@@ -52,6 +52,8 @@ type Sources struct {
 	Systems func() []SystemUse
 	// Writes is what the write buffer holds.
 	Writes func() []WriteUse
+	// Ledger is nil while writes are taken.
+	Ledger func() error
 	Stores func() []StoreUse
 	// Reloads counts the attempts to load a table since the start, and those
 	// among them that were refused.
@@ -60,7 +62,7 @@ type Sources struct {
 
 // Watch adds what sources know to the metrics. It is called once.
 func (t *Telemetry) Watch(s Sources) error {
-	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchReloads} {
+	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchLedger, watchReloads} {
 		if err := watch(t.meters.Meter(scope), s); err != nil {
 			return err
 		}

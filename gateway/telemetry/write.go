@@ -106,3 +106,18 @@ func watchWrites(meter metric.Meter, s Sources) error {
 		}
 	})
 }
+
+func watchLedger(meter metric.Meter, s Sources) error {
+	if s.Ledger == nil {
+		return nil
+	}
+	m := maker{meter: meter}
+	accepting := m.gauge("headrace.ledger.accepting", "{ledger}", "1 while the ledger takes writes, 0 while each is refused.")
+	return m.register(func(o metric.Observer) {
+		taken := int64(1)
+		if s.Ledger() != nil {
+			taken = 0
+		}
+		o.ObserveInt64(accepting, taken)
+	})
+}

@@ -83,17 +83,35 @@ type Shutdown struct {
 // ReadConfig reads headrace.yaml alone, with defaults for what is absent or
 // wrong. What is wrong is reported by the first Reload, with everything else.
 func ReadConfig(dir string) *Config {
-	var c Config
 	var ignored source.Problems
+	c, err := readConfig(dir, &ignored)
+	if err != nil {
+		source.Decode(source.Node{}, c, &ignored)
+	}
+	return c
+}
+
+// CheckedConfig reads headrace.yaml alone, and refuses it when anything in it
+// is wrong: with a *source.Error, or because there is no directory.
+func CheckedConfig(dir string) (*Config, error) {
+	var ps source.Problems
+	c, err := readConfig(dir, &ps)
+	if err != nil {
+		return nil, err
+	}
+	return c, ps.Err()
+}
+
+func readConfig(dir string, ps *source.Problems) (*Config, error) {
+	c := &Config{}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		source.Decode(source.Node{}, &c, &ignored)
-		return &c
+		return c, err
 	}
 	defer root.Close()
 	w := &Workspace{FS: root.FS()}
-	source.Decode(w.read(ConfigFile, &ignored), &c, &ignored)
-	return &c
+	source.Decode(w.read(ConfigFile, ps), c, ps)
+	return c, nil
 }
 
 // Waiting names the keys in which now differs from what the process was started

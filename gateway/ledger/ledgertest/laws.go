@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -1137,56 +1138,152 @@ func closed(w *world) {
 	w.fails(err, ledger.ErrInvalid)
 }
 
+// backup copies a ledger while it is appended to, claimed from and settled,
+// and looks what the copy holds.
 func backup(w *world) {
-	path := w.TempDir() + "/copy.db"
-	if w.engine.Shared {
-		w.fails(w.db.Backup(w.ctx, path), ledger.ErrUnsupported)
-		w.fails(ledger.Backup(w.ctx, w.url, path), ledger.ErrUnsupported)
-		return
-	}
-	var acknowledged sync.Map
+	l := &load{world: w, appended: map[string]bool{}, delivered: map[string]bool{}, stop: make(chan struct{})}
 	var wg sync.WaitGroup
-	stop := make(chan struct{})
 	for i := range 4 {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				wr := write(fmt.Sprint("l", i))
-				r, err := w.db.Append(w.ctx, wr)
-				if err != nil {
-					w.Error(err)
-					return
-				}
-				acknowledged.Store(r.ID, true)
-			}
-		})
+		wg.Go(func() { l.append(fmt.Sprint("l", i)) })
 	}
-	time.Sleep(50 * time.Millisecond)
-	var before []any
-	acknowledged.Range(func(id, _ any) bool { before = append(before, id); return true })
-	err := w.db.Backup(w.ctx, path)
-	close(stop)
+	for range 2 {
+		wg.Go(l.deliver)
+	}
+	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		if appended, delivered := l.done(); len(appended) > 40 && len(delivered) > 10 {
+			break
+		}
+	}
+	appended, delivered := l.done()
+	url := w.copy()
+	close(l.stop)
 	wg.Wait()
-	w.ok(err)
-	w.fails(w.db.Backup(w.ctx, path), ledger.ErrInvalid)
-	w.ok(ledger.Backup(w.ctx, w.url, path+"2"))
+	w.claim(2) // what is sending in the original is not so in the copy
 	w.ok(w.db.Close())
-	w.url = "sqlite:" + path
+	w.url = url
 	w.db = w.open("one")
-	for _, id := range before {
-		w.get(id.(string))
+	for {
+		n, err := w.db.Recover(w.ctx, 0)
+		w.ok(err)
+		if n == 0 {
+			break
+		}
 	}
-	// It goes on, with its lanes in order and names that were not given before.
-	list := w.claim(10)
-	w.same("heads", len(list), 4)
-	w.deliver(list...)
-	if _, given := acknowledged.Load(w.add("new")); given {
+	for id := range delivered {
+		w.is(id, ledger.Delivered)
+	}
+	for id := range appended {
+		if r := w.get(id); r.State != ledger.Delivered && r.State != ledger.Doubtful {
+			w.Fatalf("%s is %s in the copy, and may have been delivered since", id, r.State)
+		}
+	}
+	w.claims() // nothing is sent before it is asked for
+	w.goesOn(l)
+}
+
+// goesOn asks for all doubts of a copy, and delivers what was not done in order.
+func (w *world) goesOn(l *load) {
+	for {
+		doubts, err := w.db.ClaimDoubtful(w.ctx, "erp", 50, time.Minute)
+		w.ok(err)
+		if len(doubts) == 0 {
+			break
+		}
+		for _, c := range doubts {
+			w.settle(c, ledger.Settlement{State: ledger.Held, Reason: "it was not done"})
+		}
+	}
+	last := map[string]int64{}
+	for list := w.claim(10); len(list) > 0; list = w.claim(10) {
+		if len(list) > 4 {
+			w.Fatalf("%d writes of four lanes are sent at once", len(list))
+		}
+		for _, c := range list {
+			if c.Seq <= last[c.Lanes[0]] {
+				w.Fatal("the copy has lost the order of a lane")
+			}
+			last[c.Lanes[0]] = c.Seq
+		}
+		w.deliver(list...)
+	}
+	if id := w.add("new"); l.appended[id] {
 		w.Fatal("a name was given twice")
 	}
+	w.reopen()
+	w.same("held after the second opening", len(w.claim(10)), 1)
+}
+
+// load appends and delivers until it is told to stop, and keeps what was acknowledged.
+type load struct {
+	*world
+	mu                  sync.Mutex
+	appended, delivered map[string]bool
+	stop                chan struct{}
+}
+
+func (l *load) over() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *load) note(in map[string]bool, id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in[id] = true
+}
+
+// done is what has been acknowledged until now.
+func (l *load) done() (appended, delivered map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.appended), maps.Clone(l.delivered)
+}
+
+func (l *load) append(lane string) {
+	for n := 0; n < 100 && !l.over(); n++ {
+		r, err := l.db.Append(l.ctx, write(lane))
+		if err != nil {
+			l.Error(err)
+			return
+		}
+		l.note(l.appended, r.ID)
+	}
+}
+
+func (l *load) deliver() {
+	for !l.over() {
+		list, err := l.db.Claim(l.ctx, "erp", ledger.Room{Max: 2})
+		if err != nil {
+			l.Error(err)
+			return
+		}
+		for _, c := range list {
+			if err := l.db.Settle(l.ctx, c, ledger.Settlement{State: ledger.Delivered}); err != nil {
+				l.Error(err)
+				return
+			}
+			l.note(l.delivered, c.ID)
+		}
+	}
+}
+
+// copy copies the ledger, and gives the url of the copy.
+func (w *world) copy() string {
+	w.Helper()
+	path := w.TempDir() + "/copy.db"
+	if w.engine.Copy != nil {
+		w.fails(w.db.Backup(w.ctx, path), ledger.ErrUnsupported)
+		w.fails(ledger.Backup(w.ctx, w.url, path), ledger.ErrUnsupported)
+		return w.engine.Copy(w, w.url)
+	}
+	w.ok(w.db.Backup(w.ctx, path))
+	w.fails(w.db.Backup(w.ctx, path), ledger.ErrInvalid)
+	w.ok(ledger.Backup(w.ctx, w.url, path+"2"))
+	return "sqlite:" + path
 }
 
 // concurrent lets several replicas append, claim and settle at the same time.

@@ -18,6 +18,9 @@ import (
 type Engine struct {
 	// New gives the url of an empty ledger.
 	New func(testing.TB) string
+	// Copy copies a ledger that is in use, and gives the url of the copy. nil
+	// means that the ledger does it by itself.
+	Copy func(t testing.TB, url string) string
 	// Shared tells that several processes may open it at the same time.
 	Shared bool
 }

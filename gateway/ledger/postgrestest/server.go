@@ -166,3 +166,28 @@ func (s *Server) Create() (string, error) {
 	q := url.Values{"host": {s.dir}, "user": {"postgres"}}
 	return "postgres:///" + name + "?" + q.Encode(), nil
 }
+
+// Copy dumps a database that may be in use and restores it as a new one, whose
+// url it returns: pg_dump and pg_restore, as people do it.
+func (s *Server) Copy(from string) (string, error) {
+	to, err := s.Create()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(s.dir, fmt.Sprintf("copy%d.dump", s.made.Add(1)))
+	if out, err := s.command("pg_dump", "--format=custom", "--file="+file, from).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("pg_dump: %w\n%s", err, out)
+	}
+	if out, err := s.command("pg_restore", "--exit-on-error", "--dbname="+to, file).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("pg_restore: %w\n%s", err, out)
+	}
+	return to, nil
+}
+
+// Run runs a statement.
+func (s *Server) Run(url, statement string) error {
+	if out, err := s.command("psql", "-v", "ON_ERROR_STOP=1", "-c", statement, url).CombinedOutput(); err != nil {
+		return fmt.Errorf("psql: %w\n%s", err, out)
+	}
+	return nil
+}

@@ -106,7 +106,7 @@ CREATE TABLE keys (
     seq         bigint NOT NULL,
     since       bigint NOT NULL,
     until       bigint NOT NULL,
-    PRIMARY KEY (app, operation, key)
+    PRIMARY KEY (key, app, operation)
 ){wide};
 
 -- Numbers of writes that have a sequence of their own; gone ones have entered
