@@ -45,8 +45,10 @@ import (
 //     asks without beating. So rule 3 holds by the time it is alone.
 //  5. Alone, it admits from its share. What others were admitted before rule 3
 //     held may fill the pool, so until that is over (the longest lease of all
-//     replicas, and the hold) it only uses again what it occupied itself when it
-//     came to be alone.
+//     replicas, and the hold) it only uses again what Redis surely counted for it
+//     when rule 3 came to hold: its calls under way and held, and those that ended
+//     without Redis hearing of it, because Redis counts them until their leases
+//     are over. One that was idle had nothing, and waits.
 //
 // Let A be the calls that occupy the pool at some time t, with those of lone
 // replicas. If the last admission to A by Redis came when a lone replica was
@@ -59,11 +61,19 @@ import (
 // A longer lease than any before is given only when all replicas know of it,
 // because they wait for it under rule 5.
 //
-// Long pools (a hold of ten minutes or more, and calendar windows) would stand
+// Long pools (a hold of five minutes or more, and calendar windows) would stand
 // still for that long. Their use is guarded: within the time that it takes to
 // become missing it grows by a hundredth of the capacity or a tenth of what is
 // left. A replica therefore knows a ceiling of what is used when it comes to be
-// alone, and may use its share of what is above.
+// alone, and may use its share of what is above as well: what all lone replicas
+// use again is below the ceiling, and their shares of the rest are one together.
+// It spends its share of a guarded pool evenly over the window, or over Alone if
+// that is shorter, but for a fiftieth at once. So there is some left as long as it
+// lasts, and when it dies, only what it can have spent by then is unknown.
+//
+// Shorter pools are not guarded, because a burst has to find all of a pool at once.
+// What others were admitted in the last seconds can fill them, and so a replica that
+// was idle cannot know of a single place that is free: it waits under rule 5.
 //
 // A bucket is divided like a capacity: Redis goes on with the part of size and
 // refill that the missing leave. A lone replica begins with an empty bucket when

@@ -43,7 +43,7 @@ func guarded(p *budget.Pool) bool {
 	return p.Hold >= guardedHold
 }
 
-const guardedHold = 10 * time.Minute
+const guardedHold = 5 * time.Minute
 
 // shape is what the scripts have to know of a pool, in the order of ask() in
 // common.lua from the third number on. now is Redis' time.

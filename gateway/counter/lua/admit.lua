@@ -25,7 +25,7 @@ if s.suspended > now then return {REFUSED, now, 0, all, WHY_SUSPENDED, s.suspend
 -- A longer lease than any before must be known to all replicas before it is
 -- given, because they wait for it when they are alone.
 local changed = false
-if lease > s.lease then
+if lease > s.lease and not probe then
   if s.count <= 1 then
     s.lease, changed = lease, true
   else

@@ -60,8 +60,7 @@ local r = registry[name]
 local started = now - age
 if r and r.by ~= by then
   if started >= r.beat + missing then
-    local part = math.min(1, math.max(0.01, (started - r.beat) / alone))
-    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, paced = r.share * part, stop = math.min(now, started)}
+    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, ran = started - r.beat, stop = math.min(now, started)}
   end
   s.left = now
   r = nil

@@ -449,6 +449,14 @@ local function pool(stored, s, a, by, lease, now)
   return h
 end
 
+-- paced is the part of a guarded pool that a replica may have sent that was alone
+-- for a while and is gone: system.paced says why.
+local function paced(r, s, a)
+  local window = a.calendar == 0 and a.hold or a.calendar == 1 and a.c1 or math.min(a.c2 - a.c1, a.c3 - a.c2)
+  local part = 0.02 + r.ran / math.min(s.alone, window)
+  return math.min(r.share, math.max(1000 / a.capacity, r.share * part))
+end
+
 -- absent is the part of a pool that replicas out of sight may be using: those
 -- that are missing, and those that have left without a word, until what they may
 -- have sent is over.
@@ -458,7 +466,7 @@ local function absent(registry, s, a, now)
     if r.stop or now >= r.beat + s.missing then
       local stop = r.stop or r.beat + s.alone
       if now < stop or now < over(a, stop + s.lease) then
-        sum = sum + (r.stop and a.guarded and r.paced or r.share)
+        sum = sum + (r.ran and a.guarded and paced(r, s, a) or r.share)
       end
     end
   end

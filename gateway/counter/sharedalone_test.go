@@ -1,0 +1,170 @@
+//go:build !race
+
+// The race detector slows replicas down so much that they lose Redis by themselves.
+
+package counter
+
+import (
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/counter/redistest"
+)
+
+// siblings are two replicas that both know of each other.
+func siblings(t *testing.T, r *redistest.Server, alone time.Duration) (one, two *Shared) {
+	t.Helper()
+	options := func(name string) Options { o := quick(name); o.Alone = alone; return o }
+	one, two = open(t, clientOf(r.Address), options("one")), open(t, clientOf(r.Address), options("two"))
+	warm(one, "erp")
+	warm(two, "erp")
+	soon(t, "both share", func() bool {
+		a, b := one.Standing("erp"), two.Standing("erp")
+		return a.Mode == budget.ModeShared && b.Mode == budget.ModeShared && a.Share == 0.5 && b.Share == 0.5
+	})
+	return one, two
+}
+
+// grants counts how many calls a replica admits at once.
+func grants(t *testing.T, s *Shared, p *budget.Pool) (n int) {
+	t.Helper()
+	for {
+		d, err := s.Admit(t.Context(), callOf(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !d.Granted {
+			return n
+		}
+		n++
+	}
+}
+
+// A replica that has calls under way when Redis is lost uses their places again
+// when it is alone, long before their leases are over: Redis still counts them. One
+// that had none has to wait for the others' leases, of a minute here.
+func TestSharedPlacesAlone(t *testing.T) {
+	t.Parallel()
+	pool := &budget.Pool{Name: "concurrency", Capacity: 5000}
+	for name, busy := range map[string][2]int{"both busy": {3, 2}, "one idle": {5, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := redistest.Run(t)
+			one, two := siblings(t, r, time.Minute)
+			stores := []*Shared{one, two}
+			var calls [2][]*budget.Admission
+			for i, s := range stores {
+				for range busy[i] {
+					a := callOf(pool)
+					if !toldOf(t, s, a).Granted {
+						t.Fatal("a call is not admitted")
+					}
+					calls[i] = append(calls[i], a)
+				}
+			}
+			r.Kill()
+			soon(t, "both have noticed", func() bool {
+				return one.Standing("erp").Mode != budget.ModeShared && two.Standing("erp").Mode != budget.ModeShared
+			})
+			for i, s := range stores {
+				for _, a := range calls[i] {
+					if err := s.Settle(t.Context(), a, budget.Settlement{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for i, s := range stores {
+				awaitMode(t, s, budget.ModeAlone)
+				if n := grants(t, s, pool); n != min(2, busy[i]) {
+					t.Errorf("replica %d admits %d calls alone, and had %d under way", i+1, n, busy[i])
+				}
+			}
+		})
+	}
+}
+
+// What Redis may have heard of is not used again before the leases are over.
+func TestSharedPlacesThatAreTold(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	one, _ := siblings(t, r, time.Minute)
+	pool := &budget.Pool{Name: "concurrency", Capacity: 5000}
+	told, kept := callOf(pool), callOf(pool)
+	for _, a := range []*budget.Admission{told, kept} {
+		if !toldOf(t, one, a).Granted {
+			t.Fatal("a call is not admitted")
+		}
+	}
+	mustSettle(t, one, told)
+	r.Kill()
+	awaitMode(t, one, budget.ModeAlone)
+	if err := one.Settle(t.Context(), kept, budget.Settlement{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := grants(t, one, pool); n != 1 {
+		t.Errorf("%d calls are admitted where Redis counts one", n)
+	}
+}
+
+// A long window's share is spent evenly: a part at once, and the rest by and by, of
+// which a refusal tells when.
+func TestSharedPaceAlone(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	one, two := siblings(t, r, time.Hour)
+	pool := &budget.Pool{Name: "daily", Capacity: 40_000_000, Hold: 24 * time.Hour}
+	for _, s := range []*Shared{one, two} {
+		a := callOf(pool)
+		if !toldOf(t, s, a).Granted {
+			t.Fatal("a call is not admitted")
+		}
+		mustSettle(t, s, a)
+	}
+	soon(t, "both know how much is used", func() bool {
+		for _, s := range []*Shared{one, two} {
+			y := s.system("erp")
+			y.mu.Lock()
+			ceiling := y.ceilings[pool.Name]
+			y.mu.Unlock()
+			if ceiling == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	r.Kill()
+	for _, s := range []*Shared{one, two} {
+		awaitMode(t, s, budget.ModeAlone)
+		since := time.Now()
+		n := grants(t, s, pool)
+		// A fiftieth of the share, and 5.6 calls for each second until here.
+		if most := 400 + int(6*(time.Since(since)+10*time.Second).Seconds()); n < 400 || n > most {
+			t.Errorf("%d calls are admitted at once, want 400 to %d", n, most)
+		}
+		d, err := s.Admit(t.Context(), callOf(pool))
+		for err == nil && d.Granted {
+			d, err = s.Admit(t.Context(), callOf(pool))
+		}
+		if err != nil || d.RoomIn <= 0 || d.RoomIn > time.Second {
+			t.Errorf("the next one has room in %s, %v", d.RoomIn, err)
+		}
+	}
+}
+
+// A question that takes nothing does not keep anybody waiting.
+func TestSharedProbesHaveNoLease(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	one, two := siblings(t, r, time.Minute)
+	probe := callOf(&budget.Pool{Name: "concurrency", Capacity: 5000})
+	probe.Probe, probe.Lease = true, time.Hour
+	for _, s := range []*Shared{one, two} {
+		if !toldOf(t, s, probe).Granted {
+			t.Error("it is refused")
+		}
+		if y := s.system("erp"); y.lease > time.Minute {
+			t.Errorf("others wait for %s", y.lease)
+		}
+	}
+}
