@@ -89,7 +89,9 @@ import (
 // else has; for what it may have sent, and what was sent by replicas that have
 // left, pools count as used up to the known ceiling, or as full, until that is over.
 // Buckets begin empty. A system of which nobody knows anything begins at zero,
-// unless ColdStart says otherwise.
+// unless ColdStart says otherwise. That nobody knows anything shows when the fence
+// has stood its time, or at once when as many replicas are there as ever run
+// (Replicas) and none of them remembers anything.
 //
 // # Clocks
 //
@@ -139,6 +141,10 @@ type Options struct {
 	// ColdStart tells what a system is taken for that nobody knows anything of:
 	// free (the default) or occupied.
 	ColdStart string
+	// Replicas is the most replicas that ever run at a time; zero when that is not
+	// known. When as many are there and remember nothing, an empty Redis need not
+	// wait for any other. A replica that comes beyond them is admitted all the same.
+	Replicas int
 	// Log is told of changes of mode; nothing is logged when nil.
 	Log *slog.Logger
 }
@@ -167,6 +173,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("%w: the replica has no name", ErrOptions)
 	case o.Beat < 0 || o.Deadline < 0 || o.Missing < o.Beat || o.Alone < o.Missing:
 		return fmt.Errorf("%w: beat %s, missing %s and alone %s must grow", ErrOptions, o.Beat, o.Missing, o.Alone)
+	case o.Replicas < 0:
+		return fmt.Errorf("%w: %d replicas", ErrOptions, o.Replicas)
 	case o.ColdStart != "free" && o.ColdStart != "occupied":
 		return fmt.Errorf("%w: a cold start is free or occupied, not %q", ErrOptions, o.ColdStart)
 	}

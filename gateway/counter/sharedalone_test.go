@@ -168,3 +168,52 @@ func TestSharedProbesHaveNoLease(t *testing.T) {
 		}
 	}
 }
+
+// A replica says why it admits nothing, and until when.
+func TestSharedSaysWhy(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	r.Kill()
+	o := quick("one")
+	o.Alone = 2 * time.Second
+	s := open(t, clientOf(r.Address), o)
+	if got := s.Standing("erp"); got.Cause != budget.NotReached || got.Joined || !got.Until.IsZero() {
+		t.Errorf("before the first answer: %+v", got)
+	}
+	r.Start()
+	soon(t, "the fence", func() bool {
+		got := s.Standing("erp")
+		return got.Cause == budget.Fenced && !got.Joined && got.Until.Sub(time.Now()) < o.Missing+2*o.Beat+time.Second || got.Mode == budget.ModeShared
+	})
+	soon(t, "it has joined", func() bool {
+		got := s.Standing("erp")
+		return got.Mode == budget.ModeShared && got.Joined && got.Cause == "" && got.Until.IsZero()
+	})
+	r.Kill()
+	soon(t, "it has noticed", func() bool { got := s.Standing("erp"); return got.Cause == budget.Lost || got.Mode == budget.ModeAlone })
+	soon(t, "it has been alone for long enough", func() bool {
+		got := s.Standing("erp")
+		return got.Cause == budget.Over && got.Joined && got.Until.IsZero()
+	})
+}
+
+// An empty Redis waits for replicas that may remember something: for ten minutes
+// here, and not at all when all that there can be are there.
+func TestSharedFirstStart(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	options := func(name string) Options {
+		return Options{Replica: name, Beat: 50 * time.Millisecond, Missing: 10 * time.Minute, Alone: time.Hour, Deadline: 5 * time.Second, Replicas: 2}
+	}
+	one := open(t, clientOf(r.Address), options("one"))
+	soon(t, "the first one waits", func() bool { return one.Standing("erp").Cause == budget.Fenced })
+	if left := time.Until(one.Standing("erp").Until); left < 5*time.Minute {
+		t.Errorf("it says that it waits for %s", left)
+	}
+	if d, err := one.Admit(t.Context(), callOf(&budget.Pool{Name: "concurrency", Capacity: 1000})); err != nil || d.Granted {
+		t.Errorf("it admits a call meanwhile: %+v, %v", d, err)
+	}
+	two := open(t, clientOf(r.Address), options("two"))
+	awaitMode(t, two, budget.ModeShared)
+	awaitMode(t, one, budget.ModeShared)
+}

@@ -154,6 +154,7 @@ type beatAnswer struct {
 	Epoch     string  `json:"epoch"`
 	Began     bool    `json:"began"`
 	Fenced    bool    `json:"fenced"`
+	Lifts     float64 `json:"lifts"` // in how long the fence lifts at the latest
 	Share     float64 `json:"share"`
 	Replicas  int     `json:"replicas"`
 	Lease     float64 `json:"lease"`

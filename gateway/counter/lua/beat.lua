@@ -3,7 +3,7 @@
 -- a new epoch; then the keys of pools that it wants to hear of.
 -- The answer: {code, now, raw, text}; text is JSON.
 local OK, LATE, STRANGE = 1, 2, 3
-local least, bound, by, ack, age, missing, beat, alone, occupied, lease = struct.unpack('<dddddddddd', ARGV[1])
+local least, bound, by, ack, age, missing, beat, alone, occupied, lease, expected = struct.unpack('<ddddddddddd', ARGV[1])
 local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
@@ -87,15 +87,15 @@ end
 s.lease = math.max(s.lease, known)
 
 -- The fence lifts when all have come that may have a history, or when they had
--- long enough to come. Those that have not come may be using all that nobody
+-- long enough to come, or when as many are there as there can be. Those that have not come may be using all that nobody
 -- else has, and what they have sent is not known.
 if s.fence > 0 then
   local waiting, acks = 0, 0
   for _, o in pairs(registry) do
     if o.unaccounted then waiting = waiting + 1 elseif not o.stop then acks = acks + o.share end
   end
-  local due = now >= s.fence + missing + 2 * beat
-  if due or waiting == 0 and s.cold == 0 then
+  local all = expected > 0 and s.count >= expected
+  if now >= s.fence + missing + 2 * beat or waiting == 0 and (s.cold == 0 or all) then
     if waiting > 0 and s.loaded == 0 then s.lump = s.fence end
     for _, o in pairs(registry) do
       if o.unaccounted then
@@ -193,6 +193,7 @@ if s.fence == 0 and s.lump == 0 then sweep() end
 save()
 return {OK, now, raw, cjson.encode({
   epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
+  lifts = s.fence > 0 and math.max(0, s.fence + missing + 2 * beat - now) or nil,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
   left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,
 })}
