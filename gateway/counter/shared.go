@@ -64,14 +64,15 @@ import (
 // Long pools (a hold of five minutes or more, and calendar windows) would stand
 // still for that long. Their use is guarded: within the time that it takes to
 // become missing it grows by a hundredth of the capacity or a tenth of what is
-// left. A replica therefore knows a ceiling of what is used when it comes to be
+// left; by half of it where the hold is 30 seconds or more and the pool takes 500
+// calls or more. A replica therefore knows a ceiling of what is used when it comes to be
 // alone, and may use its share of what is above as well: what all lone replicas
 // use again is below the ceiling, and their shares of the rest are one together.
 // It spends its share of a guarded pool evenly over the window, or over Alone if
 // that is shorter, but for a fiftieth at once. So there is some left as long as it
 // lasts, and when it dies, only what it can have spent by then is unknown.
 //
-// Shorter pools are not guarded, because a burst has to find all of a pool at once.
+// Other pools are not guarded, because a burst has to find all of a pool at once.
 // What others were admitted in the last seconds can fill them, and so a replica that
 // was idle cannot know of a single place that is free: it waits under rule 5.
 //

@@ -97,7 +97,7 @@ func (y *system) surely() map[string]budget.Units {
 			continue
 		}
 		for i := 0; i < more && ceiling < p.Capacity; i++ {
-			ceiling += max(p.Capacity/100, (p.Capacity-ceiling)/10, oneUnit) + 1
+			ceiling += growth(p, ceiling)
 		}
 		ceilings[key] = min(ceiling, p.Capacity)
 	}

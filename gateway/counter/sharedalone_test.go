@@ -183,7 +183,7 @@ func TestSharedSaysWhy(t *testing.T) {
 	r.Start()
 	soon(t, "the fence", func() bool {
 		got := s.Standing("erp")
-		return got.Cause == budget.Fenced && !got.Joined && got.Until.Sub(time.Now()) < o.Missing+2*o.Beat+time.Second || got.Mode == budget.ModeShared
+		return got.Cause == budget.Fenced && !got.Joined && time.Until(got.Until) < o.Missing+2*o.Beat+time.Second || got.Mode == budget.ModeShared
 	})
 	soon(t, "it has joined", func() bool {
 		got := s.Standing("erp")

@@ -131,7 +131,7 @@ local function guard(h, a, capacity, away, window)
   local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + away
   if now >= h[GUARD_AT] + window then
     h[GUARD_AT] = now
-    h[CEILING] = counted + math.max(capacity / 100, (capacity - counted) / 10, 1000)
+    h[CEILING] = counted + growth(h, capacity, counted)
   end
   if counted + a.units > math.max(h[CEILING], a.units) then return h[GUARD_AT] + window - now end
   return 0

@@ -114,7 +114,7 @@ local function ceiling(h, a_share)
   local c = h[CAPACITY]
   local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + a_share * c
   local top = math.max(counted, now < h[GUARD_AT] + missing + beat and h[CEILING] or 0)
-  return math.min(c, math.ceil(top + math.max(c / 100, (c - top) / 10, 1000)))
+  return math.min(c, math.ceil(top + growth(h, c, top)))
 end
 
 local pools = {}

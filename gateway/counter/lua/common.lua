@@ -449,6 +449,14 @@ local function pool(stored, s, a, by, lease, now)
   return h
 end
 
+-- growth is how much more may be counted of a guarded pool within the time that a
+-- replica takes to become missing.
+local SHORT = 300000000
+local function growth(h, capacity, counted)
+  local part = h[KIND] == HELD and h[HOLD] < SHORT and 2 or 10
+  return math.max(capacity / 100, (capacity - counted) / part, 1000)
+end
+
 -- paced is the part of a guarded pool that a replica may have sent that was alone
 -- for a while and is gone: system.paced says why.
 local function paced(r, s, a)
