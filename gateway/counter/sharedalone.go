@@ -108,7 +108,7 @@ func (y *system) surely() map[string]budget.Units {
 // and how long it takes until that is a unit more, if only its pace is in the way.
 func (y *system) cap(ask *budget.Ask, now time.Time) (most budget.Units, unit float64) {
 	p, l := ask.Pool, y.lone
-	share := budget.Units(math.Floor(y.share * float64(p.Capacity)))
+	share := y.part(p)
 	until := l.turned.Add(p.Hold)
 	if p.Calendar != nil {
 		wall := y.clock.wall(l.turned)
@@ -130,6 +130,18 @@ func (y *system) cap(ask *budget.Ask, now time.Time) (most budget.Units, unit fl
 		}
 	}
 	return max(0, most), unit
+}
+
+// part is this replica's share of a pool. A place for a single call is not divided:
+// it is the heir's.
+func (y *system) part(p *budget.Pool) budget.Units {
+	if p.Capacity < oneUnit || p.Capacity >= 2*oneUnit {
+		return budget.Units(math.Floor(y.share * float64(p.Capacity)))
+	}
+	if y.heir {
+		return p.Capacity
+	}
+	return 0
 }
 
 // paced is how much of a guarded pool this replica may have sent by now while it

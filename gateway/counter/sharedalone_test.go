@@ -217,3 +217,66 @@ func TestSharedFirstStart(t *testing.T) {
 	awaitMode(t, two, budget.ModeShared)
 	awaitMode(t, one, budget.ModeShared)
 }
+
+// A place for a single call is one replica's when all are alone, and is left free
+// for it when it is missing.
+func TestSharedSinglePlace(t *testing.T) {
+	t.Parallel()
+	pool := &budget.Pool{Name: "single", Capacity: 1000}
+	brief := func(p *budget.Pool) *budget.Admission {
+		a := callOf(p)
+		a.Lease = 300 * time.Millisecond
+		return a
+	}
+	start := func(t *testing.T) (r *redistest.Server, heir, other *Shared) {
+		r = redistest.Run(t)
+		stores := []*Shared{open(t, clientOf(r.Address), quick("one")), open(t, clientOf(r.Address), quick("two"))}
+		for _, s := range stores {
+			a := brief(&budget.Pool{Name: "wide", Capacity: 1 << 50})
+			soon(t, "a call is admitted", func() bool { d, err := s.Admit(t.Context(), a); return err == nil && d.Granted })
+			mustSettle(t, s, a)
+		}
+		soon(t, "there is one heir", func() bool {
+			heir, other = nil, nil
+			for _, s := range stores {
+				y := s.system("erp")
+				y.mu.Lock()
+				switch {
+				case y.mode != budget.ModeShared || y.share != 0.5:
+				case y.heir:
+					heir = s
+				default:
+					other = s
+				}
+				y.mu.Unlock()
+			}
+			return heir != nil && other != nil
+		})
+		return r, heir, other
+	}
+	t.Run("alone", func(t *testing.T) {
+		t.Parallel()
+		r, heir, other := start(t)
+		r.Kill()
+		awaitMode(t, heir, budget.ModeAlone)
+		awaitMode(t, other, budget.ModeAlone)
+		soon(t, "the heir has the place", func() bool { d, err := heir.Admit(t.Context(), callOf(pool)); return err == nil && d.Granted })
+		if n := grants(t, other, pool); n != 0 {
+			t.Errorf("the other one admits %d calls", n)
+		}
+	})
+	t.Run("missing", func(t *testing.T) {
+		t.Parallel()
+		_, heir, other := start(t)
+		(&replica{Shared: heir, stop: func() {}}).die()
+		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			a := brief(pool) // it is admitted until the heir is missed
+			if d, err := other.Admit(t.Context(), a); err == nil && d.Granted {
+				mustSettle(t, other, a)
+			}
+		}
+		if d := toldOf(t, other, brief(pool)); d.Granted {
+			t.Error("Redis gives away the place of an heir that may be alone")
+		}
+	})
+}

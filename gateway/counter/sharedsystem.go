@@ -44,6 +44,7 @@ type system struct {
 	generation int
 	clock      reference
 	share      float64
+	heir       bool // alone, it has the pools of a single place
 	replicas   int
 	lease      time.Duration // the longest of all replicas
 	left       time.Time     // when the last replica left
@@ -388,7 +389,7 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 		y.store.options.Log.Warn("more replicas share a system's counts than may run", "system", y.name, "replicas", b.Replicas, "most", most)
 	}
 	y.epoch, y.beatHeard, y.failures = b.Epoch, sent, 0
-	y.share, y.replicas, y.peers = b.Share, b.Replicas, b.Peers
+	y.share, y.heir, y.replicas, y.peers = b.Share, b.Heir, b.Replicas, b.Peers
 	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
 	y.fenced = time.Time{}
 	if b.Fenced {
@@ -467,7 +468,7 @@ func (y *system) rejoin(epoch string) bool {
 		left = atMost(now.Sub(y.left))
 	}
 	args := []any{
-		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left),
+		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left, given(y.heir, 1)),
 		epoch, o.Replica, names,
 	}
 	wall := y.clock.wall(now)

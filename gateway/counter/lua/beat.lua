@@ -60,7 +60,7 @@ local r = registry[name]
 local started = now - age
 if r and r.by ~= by then
   if started >= r.beat + missing then
-    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, ran = started - r.beat, stop = math.min(now, started)}
+    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, ran = started - r.beat, heir = r.heir, stop = math.min(now, started)}
   end
   s.left = now
   r = nil
@@ -97,8 +97,11 @@ if s.fence > 0 then
   local all = expected > 0 and s.count >= expected
   if now >= s.fence + missing + 2 * beat or waiting == 0 and (s.cold == 0 or all) then
     if waiting > 0 and s.loaded == 0 then s.lump = s.fence end
+    local heirs = false
+    for _, o in pairs(registry) do heirs = heirs or not o.unaccounted and o.heir end
     for _, o in pairs(registry) do
       if o.unaccounted then
+        o.heir = not heirs -- it may be
         o.share, o.unaccounted = math.max(0, 1 - acks) / waiting, nil
         o.beat = math.min(o.beat, now - missing)
       end
@@ -107,6 +110,16 @@ if s.fence > 0 then
     s.fence, s.cold, s.loaded = 0, 0, 0
     recount(registry, s, now)
   end
+end
+
+-- One replica is the heir, for as long as it is known: alone, it has the pools of
+-- a single place, which no share can divide.
+if s.fence == 0 and not r.heir then
+  local free = true
+  for _, o in pairs(registry) do
+    if o.heir or o.stop or o.unaccounted or now >= o.beat + missing then free = false end
+  end
+  if free then r.heir = true end
 end
 
 -- What is surely not exceeded in a long pool until this replica counts as missing.
@@ -192,7 +205,7 @@ if s.fence == 0 and s.lump == 0 then sweep() end
 
 save()
 return {OK, now, raw, cjson.encode({
-  epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
+  epoch = s.epoch, share = offer, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
   lifts = s.fence > 0 and math.max(0, s.fence + missing + 2 * beat - now) or nil,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
   left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,

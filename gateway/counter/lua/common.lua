@@ -465,6 +465,9 @@ local function paced(r, s, a)
   return math.min(r.share, math.max(1000 / a.capacity, r.share * part))
 end
 
+-- single tells of a pool that has a place for one call: it is the heir's.
+local function single(a) return a.interval == 0 and a.capacity >= 1000 and a.capacity < 2000 end
+
 -- absent is the part of a pool that replicas out of sight may be using: those
 -- that are missing, and those that have left without a word, until what they may
 -- have sent is over.
@@ -474,7 +477,11 @@ local function absent(registry, s, a, now)
     if r.stop or now >= r.beat + s.missing then
       local stop = r.stop or r.beat + s.alone
       if now < stop or now < over(a, stop + s.lease) then
-        sum = sum + (r.ran and a.guarded and paced(r, s, a) or r.share)
+        if single(a) then
+          sum = r.heir and 1 or sum
+        else
+          sum = sum + (r.ran and a.guarded and paced(r, s, a) or r.share)
+        end
       end
     end
   end
