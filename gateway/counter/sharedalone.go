@@ -196,6 +196,9 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 			if in := y.lone.turned.Sub(now); in > 0 {
 				return budget.Decision{Pool: i, Refused: 1 << i, RoomIn: in, Again: min(in, longLook)}
 			}
+			if y.part(a.Asks[i].Pool) == 0 {
+				return budget.Decision{Pool: i, Refused: 1 << i, RoomIn: longLook, Again: longLook}
+			}
 			bucket.Asks = append(bucket.Asks, y.lonelyBucket(&a.Asks[i], now))
 			places = append(places, i)
 		default:
@@ -247,8 +250,10 @@ func (y *system) sooner(d *budget.Decision, ask *budget.Ask, unit float64) {
 // lonelyBucket is this replica's part of a bucket: empty when it begins.
 func (y *system) lonelyBucket(ask *budget.Ask, now time.Time) budget.Ask {
 	pool := *ask.Pool
-	pool.Capacity = budget.Units(math.Floor(y.share * float64(pool.Capacity)))
-	pool.Interval /= y.share
+	whole := pool.Capacity
+	if pool.Capacity = y.part(&pool); pool.Capacity < whole {
+		pool.Interval /= y.share
+	}
 	pool.Adaptive = nil
 	part := budget.Ask{Pool: &pool, Key: ask.Key, Units: ask.Units, Reserve: min(budget.Units(math.Ceil(y.share*float64(ask.Reserve))), max(0, pool.Capacity-ask.Units))}
 	if !y.lone.opened[ask.Key] {

@@ -223,6 +223,7 @@ func TestSharedFirstStart(t *testing.T) {
 func TestSharedSinglePlace(t *testing.T) {
 	t.Parallel()
 	pool := &budget.Pool{Name: "single", Capacity: 1000}
+	spaced := &budget.Pool{Name: "spaced", Capacity: 1000, Interval: float64(20*time.Minute) / 1000}
 	brief := func(p *budget.Pool) *budget.Admission {
 		a := callOf(p)
 		a.Lease = 300 * time.Millisecond
@@ -261,13 +262,23 @@ func TestSharedSinglePlace(t *testing.T) {
 		awaitMode(t, heir, budget.ModeAlone)
 		awaitMode(t, other, budget.ModeAlone)
 		soon(t, "the heir has the place", func() bool { d, err := heir.Admit(t.Context(), callOf(pool)); return err == nil && d.Granted })
-		if n := grants(t, other, pool); n != 0 {
-			t.Errorf("the other one admits %d calls", n)
+		for _, p := range []*budget.Pool{pool, spaced} {
+			if n := grants(t, other, p); n != 0 {
+				t.Errorf("the other one admits %d calls of the limit %s", n, p.Name)
+			}
+		}
+		quick := &budget.Pool{Name: "quick", Capacity: 1000, Interval: float64(20*time.Millisecond) / 1000}
+		soon(t, "the heir has the spaced calls", func() bool { d, err := heir.Admit(t.Context(), brief(quick)); return err == nil && d.Granted })
+		if d, err := heir.Admit(t.Context(), brief(spaced)); err != nil || d.Granted {
+			t.Errorf("a bucket is not empty when a replica comes to be alone: %+v, %v", d, err)
 		}
 	})
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
 		_, heir, other := start(t)
+		if d := toldOf(t, heir, brief(&budget.Pool{Name: "others", Capacity: 1000, Interval: 1})); !d.Granted {
+			t.Error("a place is not given while both are there")
+		}
 		(&replica{Shared: heir, stop: func() {}}).die()
 		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			a := brief(pool) // it is admitted until the heir is missed
@@ -275,8 +286,10 @@ func TestSharedSinglePlace(t *testing.T) {
 				mustSettle(t, other, a)
 			}
 		}
-		if d := toldOf(t, other, brief(pool)); d.Granted {
-			t.Error("Redis gives away the place of an heir that may be alone")
+		for _, p := range []*budget.Pool{pool, spaced} {
+			if d := toldOf(t, other, brief(p)); d.Granted {
+				t.Errorf("Redis gives away the place in %s of an heir that may be alone", p.Name)
+			}
 		}
 	})
 }

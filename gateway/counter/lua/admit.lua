@@ -106,7 +106,7 @@ local function room_in(h, a, limit)
   if h[KIND] == BUCKET then
     local missing = h[FSUM] + h[DEBT] + a.units - limit
     if missing <= 0 and h[AT] <= now then return 0, 0 end
-    local t = math.max(1, math.ceil(missing * h[INTERVAL] / math.max(1e-3, 1 - s.sig) + math.max(0, h[AT] - now)))
+    local t = math.max(1, math.ceil(missing * h[INTERVAL] / (single(a.capacity) and 1 or math.max(1e-3, 1 - s.sig)) + math.max(0, h[AT] - now)))
     return t, t
   end
   local used = h[FSUM] + h[HSUM] + h[FOREIGN]
@@ -157,7 +157,7 @@ for i = 1, count do
       local capacity = effective(h, a, now)
       local limit = capacity - a.reserve
       if capacity < a.capacity and limit < a.units then limit = math.max(limit, math.min(a.units, a.capacity - a.reserve)) end
-      local away = s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
+      local away = s.any > 0 and (h[KIND] == BUCKET and not single(a.capacity) and s.sig or absent(registry, s, a, now)) * a.capacity or 0
       local wanted = not by_floor and demanded(h, a, class, now) or 0
       t, look = room_in(h, a, limit - away - wanted)
       if look == 0 and a.guarded then

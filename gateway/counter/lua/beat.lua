@@ -113,11 +113,12 @@ if s.fence > 0 then
 end
 
 -- One replica is the heir, for as long as it is known: alone, it has the pools of
--- a single place, which no share can divide.
+-- a single place, which no share can divide. It is the first by name of those who
+-- are there when there is none, so that operators can tell.
 if s.fence == 0 and not r.heir then
   local free = true
-  for _, o in pairs(registry) do
-    if o.heir or o.stop or o.unaccounted or now >= o.beat + missing then free = false end
+  for other, o in pairs(registry) do
+    if other < name or o.heir or o.stop or o.unaccounted or now >= o.beat + missing then free = false end
   end
   if free then r.heir = true end
 end
