@@ -157,7 +157,8 @@ for i = 1, count do
       local capacity = effective(h, a, now)
       local limit = capacity - a.reserve
       if capacity < a.capacity and limit < a.units then limit = math.max(limit, math.min(a.units, a.capacity - a.reserve)) end
-      local away = s.any > 0 and (h[KIND] == BUCKET and not single(a.capacity) and s.sig or absent(registry, s, a, now)) * a.capacity or 0
+      local away = s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
+      if s.any > 0 and single(a.capacity) then away = absent(registry, s, a, now) * a.capacity end
       local wanted = not by_floor and demanded(h, a, class, now) or 0
       t, look = room_in(h, a, limit - away - wanted)
       if look == 0 and a.guarded then
