@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -113,6 +114,14 @@ type StoreStatus struct {
 	Share float64 `json:"share"`
 	// Since is when the mode began.
 	Since time.Time `json:"since"`
+	// Cause is why an uncertain store admits nothing: not reached, fenced, lost or
+	// over, as budget.Cause has them. Until is when the mode ends by itself.
+	Cause string    `json:"cause,omitempty"`
+	Until time.Time `json:"until,omitzero"`
+	// Limited tells of the budget of a system that has limits, Joined of a store that
+	// could admit calls at some time since the process started.
+	Limited bool `json:"-"`
+	Joined  bool `json:"-"`
 }
 
 // Name is what the store is called among people.
@@ -123,8 +132,25 @@ func (s StoreStatus) Name() string {
 	return s.Store
 }
 
-// Lost tells that the shared counts are out of reach.
+// Lost tells that the shared counts are out of reach, or not to be relied on yet.
 func (s StoreStatus) Lost() bool { return s.Mode == "uncertain" || s.Mode == "alone" }
+
+// trouble says what is wrong with a store that is lost.
+func (s StoreStatus) trouble(now time.Time) string {
+	name := "the store of the " + s.Name()
+	left := (s.Until.Sub(now) + time.Second - 1).Truncate(time.Second)
+	switch {
+	case s.Mode == "alone":
+		return fmt.Sprintf("%s is out of reach, and the mode is alone: this replica goes by %.3g of each limit, of %s last known", name, s.Share, count(s.Replicas, "replica"))
+	case s.Cause == "fenced":
+		return fmt.Sprintf("%s is new, or has lost what it knew: nothing is admitted until all replicas have told what they use, for %s more at most (%s)", name, max(0, left), s.Until.UTC().Format(time.RFC3339))
+	case s.Cause == "not reached":
+		return name + " has not been reached since the start: this replica has no share, and calls nothing that has a limit"
+	case s.Cause == "over":
+		return name + " has been out of reach for longer than stores.alone: nothing is admitted until it is back"
+	}
+	return fmt.Sprintf("%s is out of reach: nothing is admitted until others surely leave free this replica's %.3g of each limit, in %s", name, s.Share, max(0, left))
+}
 
 // admin is the application: the options, and what is made of them once.
 type admin struct {

@@ -200,6 +200,30 @@ func TestHealth(t *testing.T) {
 	}
 	broken = nil
 	expect(t, full, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":[]}`)
+	soon := time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		erp    StoreStatus
+		others []StoreStatus
+		status int
+		says   string
+	}{
+		"started without Redis": {StoreStatus{Cause: "not reached"}, nil, 503, `"reasons":["the store of the budget of erp has not been reached since the start`},
+		"the fence of the first start": {StoreStatus{Cause: "fenced", Until: soon}, nil, 503,
+			`"reasons":["the store of the budget of erp is new, or has lost what it knew: nothing is admitted until all replicas have told what they use, for 1h0m0s more at most (` + soon.UTC().Format(time.RFC3339)},
+		"the fence of a system that was added": {StoreStatus{Cause: "fenced", Until: soon}, []StoreStatus{{Store: "budget", System: "wms", Mode: "shared", Joined: true}}, 200,
+			`"warnings":["the store of the budget of erp is new`},
+		"the fence after a failover":     {StoreStatus{Cause: "fenced", Until: soon, Joined: true}, nil, 200, `"warnings":["the store of the budget of erp is new`},
+		"Redis was lost":                 {StoreStatus{Cause: "lost", Until: soon, Share: 0.5, Joined: true}, nil, 200, `is out of reach: nothing is admitted until others surely leave free this replica's 0.5 of each limit, in 1h0m0s"`},
+		"Redis was lost long ago":        {StoreStatus{Cause: "over", Joined: true}, nil, 200, `out of reach for longer than stores.alone`},
+		"there is no limit to be waited": {StoreStatus{Cause: "not reached"}, nil, 200, `"warnings":["the store of the budget of erp has not been reached`},
+	} {
+		c.erp.Store, c.erp.System, c.erp.Mode, c.erp.Limited = "budget", "erp", "uncertain", !strings.HasPrefix(name, "there is no")
+		options.Stores = func() []StoreStatus { return append([]StoreStatus{c.erp}, c.others...) }
+		resp, body := call(t, serve(t, options), "GET", "/readyz")
+		if resp.StatusCode != c.status || !strings.Contains(string(body), c.says) {
+			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
+		}
+	}
 
 	s.reload = refusedReload()
 	s.draining = true

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,9 +41,14 @@ func (a *admin) readiness(reads bool) readiness {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the last reload was refused with %s; the configuration before it goes on", count(n, "problem")))
 	}
 	r.Stores = a.options.Stores()
+	now, idle := time.Now(), useless(r.Stores)
 	for _, s := range r.Stores {
-		if s.Lost() {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("the store of the %s is out of reach, and the mode is %s: this replica goes by %.3g of each limit, of %s last known", s.Name(), s.Mode, s.Share, count(s.Replicas, "replica")))
+		switch {
+		case !s.Lost():
+		case idle && s.Limited:
+			r.Reasons = append(r.Reasons, s.trouble(now))
+		default:
+			r.Warnings = append(r.Warnings, s.trouble(now))
 		}
 	}
 	r.Ready = len(r.Reasons) == 0
@@ -51,6 +57,19 @@ func (a *admin) readiness(reads bool) readiness {
 
 // noWrites says that every write is refused with 503 at present.
 const noWrites = "the ledger takes no writes; the log says why"
+
+// useless tells of a replica that has never been able to call a system with
+// limits: others, who have a share, can do more. One that had a share and has lost
+// it is not: that is so for all replicas alike.
+func useless(stores []StoreStatus) bool {
+	limited, joined := false, false
+	for _, s := range stores {
+		if s.Store == "budget" {
+			limited, joined = limited || s.Limited, joined || s.Joined
+		}
+	}
+	return limited && !joined
+}
 
 func count(n int, what string) string {
 	if n == 1 {
@@ -67,10 +86,11 @@ func (a *admin) healthz(c echo.Context) error {
 }
 
 // readyz answers 503 when traffic should go elsewhere. A refused reload is a
-// warning only: the table before it serves on. So is a store that is out of
-// reach: it is so for all replicas, and they go on. A ledger that takes no
-// writes stands against traffic, but not with ?for=reads: calls that change
-// nothing go on without it.
+// warning only: the table before it serves on. So is a store that went out of
+// reach: it is so for all replicas, and they go on by their shares. A replica that
+// has never had one since its start is not ready. A ledger that takes no writes
+// stands against traffic, but not with ?for=reads: calls that change nothing go on
+// without it.
 func (a *admin) readyz(c echo.Context) error {
 	what := c.QueryParam("for")
 	if what != "" && what != "reads" {

@@ -39,7 +39,7 @@ func openStores(c workspace.Stores, log *slog.Logger) (*stores, error) {
 		return nil, err
 	}
 	budgets, err := counter.Open(client, counter.Options{
-		Replica: c.Name(), Alone: c.Alone.Std(), ColdStart: c.ColdStart, Log: log,
+		Replica: c.Name(), Alone: c.Alone.Std(), Replicas: c.Replicas, ColdStart: c.ColdStart, Log: log,
 	})
 	if err != nil {
 		client.Close()
@@ -77,6 +77,8 @@ func (s *stores) close() {
 // standing is how a store stands: the counters, or the budget of a system.
 type standing struct {
 	store, system string
+	// limited tells of a budget that has limits.
+	limited bool
 	budget.Standing
 }
 
@@ -88,7 +90,8 @@ func (p *parts) standings() []standing {
 	}
 	if names := p.systemNames.Load(); names != nil {
 		for _, name := range slices.Sorted(slices.Values(*names)) {
-			all = append(all, standing{store: "budget", system: name, Standing: p.stores.budgets.Standing(name)})
+			set := p.served.Load()
+			all = append(all, standing{store: "budget", system: name, limited: set != nil && set.Limited(name), Standing: p.stores.budgets.Standing(name)})
 		}
 	}
 	return all
@@ -98,7 +101,10 @@ func (p *parts) standings() []standing {
 func (p *parts) storeStatus() []admin.StoreStatus {
 	var all []admin.StoreStatus
 	for _, s := range p.standings() {
-		all = append(all, admin.StoreStatus{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Since: s.Since})
+		all = append(all, admin.StoreStatus{
+			Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Since: s.Since,
+			Cause: string(s.Cause), Until: s.Until, Limited: s.limited, Joined: s.Joined,
+		})
 	}
 	return all
 }

@@ -94,13 +94,16 @@ func TestReplicasShareCounts(t *testing.T) {
 }
 
 // TestServesWithoutRedis starts a server whose Redis is not there. What no limit
-// holds back goes on; a limited system waits, because nobody knows what others do.
+// holds back goes on; a limited system waits, because nobody knows what others do,
+// and the replica is not ready while it can call no other.
 func TestServesWithoutRedis(t *testing.T) {
 	redis := redistest.Run(t)
 	redis.Kill()
-	b := serveWorkspace(t, echoPath, "stores: {counters: \"redis://"+redis.Address+"\"}\n")
-	if status, text := fetch(t, b.gateway+"/orders/v1/orders/1"); status != 200 {
-		t.Errorf("%d %s", status, text)
+	b := serveWorkspace(t, echoPath, "stores: {counters: \"redis://"+redis.Address+"\", replicas: 1}\n")
+	for _, url := range []string{b.gateway + "/orders/v1/orders/1", b.admin + "/readyz"} {
+		if status, text := fetch(t, url); status != 200 {
+			t.Errorf("%d %s", status, text)
+		}
 	}
 	system, err := os.ReadFile(filepath.Join(b.dir, "systems", "erp.yaml"))
 	if err != nil {
@@ -111,12 +114,15 @@ func TestServesWithoutRedis(t *testing.T) {
 		status, text := fetch(t, b.gateway+"/orders/v1/orders/1")
 		return status == 503 && strings.Contains(text, "what is left of the limits of erp is not known")
 	})
+	if status, text := fetch(t, b.admin+"/readyz"); status != 503 || !strings.Contains(text, `"reasons":["the store of the budget of erp has not been reached since the start`) {
+		t.Errorf("a replica that can call no limited system says %d %s", status, text)
+	}
 	redis.Start()
 	eventually(t, "the counts are shared", func() bool {
-		_, text := fetch(t, b.admin+"/readyz")
-		return strings.Contains(text, `"mode":"shared"`)
+		status, text := fetch(t, b.admin+"/readyz")
+		return status == 200 && strings.Contains(text, `"mode":"shared"`)
 	})
 	eventually(t, "calls go on", func() bool { status, _ := fetch(t, b.gateway+"/orders/v1/orders/1"); return status == 200 })
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n")
-	eventually(t, "the change waits for the next start", func() bool { return strings.Contains(b.log.String(), `"keys":"stores.counters"`) })
+	eventually(t, "the change waits for the next start", func() bool { return strings.Contains(b.log.String(), `"keys":"stores.counters, stores.replicas"`) })
 }

@@ -523,7 +523,7 @@ func TestSnapshot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Snapshot{System: "erp", WaitingBytes: 100, Standing: Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: time.Now()}, Pools: []PoolState{
+		want := Snapshot{System: "erp", WaitingBytes: 100, Standing: Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: time.Now(), Joined: true}, Pools: []PoolState{
 			{Name: "concurrency", Used: 1, InFlight: 1, Capacity: 5, Effective: 5, Enforcement: "hard"},
 			{Name: "window", Used: 2, InFlight: 1, Capacity: 2, Effective: 2, Enforcement: "hard"},
 		}}

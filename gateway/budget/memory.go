@@ -182,5 +182,5 @@ func (m *Memory) Watch(string, func()) (stop func()) { return func() {} }
 
 // Standing implements Store.
 func (m *Memory) Standing(string) Standing {
-	return Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch}
+	return Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch, Joined: true}
 }

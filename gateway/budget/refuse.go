@@ -29,10 +29,12 @@ func (b *Budget) refuse(ctx context.Context, t *Ticket, c specs.Class, d Decisio
 	ask := &t.admission.Asks[max(d.Pool, 0)]
 	e := &gateway.Error{Problem: gateway.Saturated, System: b.system, Pool: ask.Pool.Name, RetryAfter: b.comeBack(t, c, d)}
 	e.Detail = fmt.Sprintf("the limit %q of %s leaves no room now", ask.Pool.Name, b.system)
+	standing := b.store.Standing(b.system)
 	switch {
 	case d.Suspended:
 		e.Problem, e.Pool, e.Detail = gateway.SystemUnavailable, "", b.system+" is left alone for a while"
-	case b.store.Standing(b.system).Mode == ModeUncertain:
+	case standing.Mode == ModeUncertain:
+		e.RetryAfter = max(e.RetryAfter, time.Until(standing.Until))
 		e.Pool, e.Detail = "", "what is left of the limits of "+b.system+" is not known at the moment"
 	case d.Paused:
 		e.Detail = b.system + " has asked for a pause"

@@ -48,7 +48,33 @@ type Standing struct {
 	Share float64
 	// Since is when the mode began.
 	Since time.Time
+	// Cause is why nothing is admitted in the mode uncertain; empty in the others.
+	Cause Cause
+	// Until is when the mode ends by itself at the latest: the fence, the wait until
+	// the replica is alone, or the time for which it goes on alone. It is zero
+	// where only an answer of the shared counts ends it.
+	Until time.Time
+	// Joined tells that this replica could admit calls at some time since its start.
+	Joined bool
 }
+
+// Cause is why a store is uncertain.
+type Cause string
+
+// The causes.
+const (
+	// NotReached: the shared counts have not answered since the start of this
+	// process, so that it has no share.
+	NotReached Cause = "not reached"
+	// Fenced: they answer, and are new or have lost what they knew. Replicas have
+	// time to tell what they have under way and held.
+	Fenced Cause = "fenced"
+	// Lost: they do not answer, and this replica is not yet sure that the others
+	// leave its share free.
+	Lost Cause = "lost"
+	// Over: it has been alone for as long as the others leave its share free.
+	Over Cause = "over"
+)
 
 // The modes of a store.
 const (

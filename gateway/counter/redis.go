@@ -173,7 +173,7 @@ func (r *Redis) Standing() budget.Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := r.replicas.Load()
-	s := budget.Standing{Mode: budget.ModeShared, Replicas: int(n), Share: 1 / float64(n), Since: r.since}
+	s := budget.Standing{Mode: budget.ModeShared, Replicas: int(n), Share: 1 / float64(n), Since: r.since, Joined: true}
 	if r.away.Load() {
 		s.Mode = budget.ModeAlone
 	}

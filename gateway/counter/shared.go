@@ -35,6 +35,8 @@ import (
 //     All shares together are never more than one: a replica says with each beat
 //     which share it goes by, it is offered no more than the others leave, and
 //     the registry notes the larger of the two, so that an answer may get lost.
+//     Of a pool or bucket with a place for a single call the heir has all, and the others have
+//     none: one of the replicas, which stays it as long as it is known.
 //  3. A replica that has not beaten for Missing may be on its own. Admissions then
 //     leave its share of every pool free, on top of what is counted.
 //  4. A replica whose call fails or is late admits nothing any more: it is
@@ -45,8 +47,10 @@ import (
 //     asks without beating. So rule 3 holds by the time it is alone.
 //  5. Alone, it admits from its share. What others were admitted before rule 3
 //     held may fill the pool, so until that is over (the longest lease of all
-//     replicas, and the hold) it only uses again what it occupied itself when it
-//     came to be alone.
+//     replicas, and the hold) it only uses again what Redis surely counted for it
+//     when rule 3 came to hold: its calls under way and held, and those that ended
+//     without Redis hearing of it, because Redis counts them until their leases
+//     are over. One that was idle had nothing, and waits.
 //
 // Let A be the calls that occupy the pool at some time t, with those of lone
 // replicas. If the last admission to A by Redis came when a lone replica was
@@ -59,11 +63,20 @@ import (
 // A longer lease than any before is given only when all replicas know of it,
 // because they wait for it under rule 5.
 //
-// Long pools (a hold of ten minutes or more, and calendar windows) would stand
+// Long pools (a hold of five minutes or more, and calendar windows) would stand
 // still for that long. Their use is guarded: within the time that it takes to
 // become missing it grows by a hundredth of the capacity or a tenth of what is
-// left. A replica therefore knows a ceiling of what is used when it comes to be
-// alone, and may use its share of what is above.
+// left; by half of it where the hold is 30 seconds or more and the pool takes 500
+// calls or more. A replica therefore knows a ceiling of what is used when it comes to be
+// alone, and may use its share of what is above as well: what all lone replicas
+// use again is below the ceiling, and their shares of the rest are one together.
+// It spends its share of a guarded pool evenly over the window, or over Alone if
+// that is shorter, but for a fiftieth at once. So there is some left as long as it
+// lasts, and when it dies, only what it can have spent by then is unknown.
+//
+// Other pools are not guarded, because a burst has to find all of a pool at once.
+// What others were admitted in the last seconds can fill them, and so a replica that
+// was idle cannot know of a single place that is free: it waits under rule 5.
 //
 // A bucket is divided like a capacity: Redis goes on with the part of size and
 // refill that the missing leave. A lone replica begins with an empty bucket when
@@ -79,7 +92,9 @@ import (
 // else has; for what it may have sent, and what was sent by replicas that have
 // left, pools count as used up to the known ceiling, or as full, until that is over.
 // Buckets begin empty. A system of which nobody knows anything begins at zero,
-// unless ColdStart says otherwise.
+// unless ColdStart says otherwise. That nobody knows anything shows when the fence
+// has stood its time, or at once when as many replicas are there as ever run
+// (Replicas) and none of them remembers anything.
 //
 // # Clocks
 //
@@ -129,6 +144,10 @@ type Options struct {
 	// ColdStart tells what a system is taken for that nobody knows anything of:
 	// free (the default) or occupied.
 	ColdStart string
+	// Replicas is the most replicas that ever run at a time; zero when that is not
+	// known. When as many are there and remember nothing, an empty Redis need not
+	// wait for any other. A replica that comes beyond them is admitted all the same.
+	Replicas int
 	// Log is told of changes of mode; nothing is logged when nil.
 	Log *slog.Logger
 }
@@ -157,6 +176,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("%w: the replica has no name", ErrOptions)
 	case o.Beat < 0 || o.Deadline < 0 || o.Missing < o.Beat || o.Alone < o.Missing:
 		return fmt.Errorf("%w: beat %s, missing %s and alone %s must grow", ErrOptions, o.Beat, o.Missing, o.Alone)
+	case o.Replicas < 0:
+		return fmt.Errorf("%w: %d replicas", ErrOptions, o.Replicas)
 	case o.ColdStart != "free" && o.ColdStart != "occupied":
 		return fmt.Errorf("%w: a cold start is free or occupied, not %q", ErrOptions, o.ColdStart)
 	}

@@ -55,9 +55,12 @@ func uncounted(a *budget.Admission) bool {
 	return !slices.ContainsFunc(a.Asks, func(ask budget.Ask) bool { return ask.Pool.Capacity > 0 && !ask.Pool.Free })
 }
 
-// note remembers the pools that calls use, and the longest lease.
+// note remembers the pools that calls use, and the longest lease. A probe is no
+// call: nothing is under way for as long as it says.
 func (y *system) note(a *budget.Admission) {
-	y.lease = max(y.lease, a.Lease)
+	if !a.Probe {
+		y.lease = max(y.lease, a.Lease)
+	}
 	for i := range a.Asks {
 		ask := &a.Asks[i]
 		if p := y.pools[ask.Key]; p == nil || ask.Pool.Revision >= p.Revision {
@@ -173,6 +176,8 @@ type settling struct {
 	s      budget.Settlement
 	done   time.Time
 	number float64
+	// sent tells that Redis may have carried it out.
+	sent bool
 }
 
 // The bounds of settlements under way: what is over has to wait for its lease.
@@ -256,9 +261,10 @@ type packet struct {
 func (y *system) pack(now time.Time) *packet {
 	n := min(batch, len(y.queue))
 	p := &packet{last: y.queue[n-1].number}
-	for _, s := range y.queue[:n] {
-		if s.flight.epoch == y.epoch {
-			p.settlements = append(p.settlements, y.settlement(s, now))
+	for i := range y.queue[:n] {
+		if s := &y.queue[i]; s.flight.epoch == y.epoch {
+			s.sent = true
+			p.settlements = append(p.settlements, y.settlement(*s, now))
 		}
 	}
 	return p

@@ -16,8 +16,11 @@ type lone struct {
 	// turned is when all that others were admitted before is out of the way, but
 	// for the hold of each pool.
 	turned time.Time
-	// occupied is what this replica occupied of each pool when it came to be alone.
-	occupied map[string]budget.Units
+	// own is what Redis surely counted of each pool for this replica when it
+	// admitted its last call before it left the share free.
+	own map[string]budget.Units
+	// ceilings are what was not exceeded of guarded pools until then.
+	ceilings map[string]budget.Units
 	// admitted counts what it admits now, and only that.
 	admitted *budget.Memory
 	// opened are the buckets that it has begun.
@@ -26,42 +29,151 @@ type lone struct {
 
 func (y *system) goAlone(now time.Time) {
 	y.generation++
-	l := &lone{since: now, turned: now.Add(y.lease + y.lease/100), occupied: map[string]budget.Units{}, admitted: budget.NewMemory(), opened: map[string]bool{}}
+	l := &lone{
+		since: now, turned: now.Add(y.lease + y.lease/100), own: y.own(now), ceilings: y.surely(),
+		admitted: budget.NewMemory(), opened: map[string]bool{},
+	}
 	if y.lone != nil { // what it admitted in an earlier such time is still to be told
 		l.admitted = y.lone.admitted
-	}
-	for key := range y.pools {
-		l.occupied[key] = y.shadow.Occupied(y.name, key)
 	}
 	y.lone = l
 	y.set(budget.ModeAlone)
 	go y.wake()
 }
 
-// cap is what this replica may occupy of a hold pool now, own older calls included.
-func (y *system) cap(ask *budget.Ask, now time.Time) budget.Units {
+// own is what Redis surely still counts for this replica, by pool: its calls under
+// way and held, and those that ended without Redis hearing of it, at what they were
+// admitted with. What comes back within the next slice of time may have come back
+// already, because Redis' slices are shorter.
+func (y *system) own(now time.Time) map[string]budget.Units {
+	own := map[string]budget.Units{}
+	for _, h := range y.shadow.Holdings(y.name) {
+		p := y.pools[h.Key]
+		if p == nil {
+			continue
+		}
+		for _, stay := range h.InFlight {
+			if stay.In > roughly(y.lease) {
+				own[h.Key] += stay.Units
+			}
+		}
+		for _, stay := range h.Held {
+			if p.Calendar != nil || stay.In > roughly(p.Hold) {
+				own[h.Key] += stay.Units
+			}
+		}
+	}
+	for i := range y.queue {
+		s := &y.queue[i]
+		untold := !s.sent && s.s.Outcome != budget.Unknown && s.flight.epoch == y.epoch && now.Before(s.flight.until)
+		for j := range s.flight.asks {
+			ask := &s.flight.asks[j]
+			p := ask.Pool
+			if s.s.Actual != nil && s.s.Actual[j] > ask.Units {
+				own[ask.Key] = max(0, own[ask.Key]-(s.s.Actual[j]-ask.Units))
+			}
+			if untold && p.Calendar == nil && (p.Hold == 0 || s.done.Add(p.Hold+roughly(p.Hold)).Before(now)) {
+				own[ask.Key] += ask.Units // it is not held here any more
+			}
+		}
+	}
+	return own
+}
+
+// roughly is a little more than the slice of time in which a hold or a lease is counted.
+func roughly(d time.Duration) time.Duration { return d/50 + time.Millisecond }
+
+// surely is what was not exceeded of guarded pools until Redis left this replica's
+// share free. A ceiling that came with a beat holds for that, unless later beats
+// may have arrived without an answer: each stretch of the guard lets it grow once more.
+func (y *system) surely() map[string]budget.Units {
+	o := &y.store.options
+	late := y.beatSent.Add(o.Deadline).Sub(y.beatHeard) - o.Beat
+	more := int(math.Ceil(float64(late) / float64(o.Missing+o.Beat)))
+	ceilings := map[string]budget.Units{}
+	for key, ceiling := range y.ceilings {
+		p := y.pools[key]
+		if p == nil || !guarded(p) {
+			continue
+		}
+		for i := 0; i < more && ceiling < p.Capacity; i++ {
+			ceiling += growth(p, ceiling)
+		}
+		ceilings[key] = min(ceiling, p.Capacity)
+	}
+	return ceilings
+}
+
+// cap is what this replica may occupy of a hold pool now, own older calls included,
+// and how long it takes until that is a unit more, if only its pace is in the way.
+func (y *system) cap(ask *budget.Ask, now time.Time) (most budget.Units, unit float64) {
 	p, l := ask.Pool, y.lone
-	share := budget.Units(math.Floor(y.share * float64(p.Capacity)))
+	share := y.part(p)
 	until := l.turned.Add(p.Hold)
 	if p.Calendar != nil {
 		wall := y.clock.wall(l.turned)
 		until = l.turned.Add(p.Calendar.End(wall).Sub(wall) + p.Hold)
 	}
-	most := share
+	most = share
 	if now.Before(until) {
-		most = l.occupied[ask.Key]
-		if ceiling, ok := y.ceilings[ask.Key]; ok && guarded(p) {
-			most = max(most, budget.Units(math.Floor(y.share*float64(p.Capacity-ceiling))))
+		most = l.own[ask.Key]
+		if ceiling, ok := l.ceilings[ask.Key]; ok {
+			most += budget.Units(math.Floor(y.share * float64(max(0, p.Capacity-ceiling))))
 		}
 		most = min(most, share)
 	}
-	if guarded(p) {
-		// Evenly, so that little is unknown if this replica should die soon.
-		part := max(0.01, float64(now.Sub(y.beatHeard))/float64(y.store.options.Alone))
-		spare := budget.Units(part*float64(share)) - l.admitted.Occupied(y.name, ask.Key)
-		most = min(most, y.shadow.Occupied(y.name, ask.Key)+max(0, spare))
+	if guarded(p) && share > 0 {
+		spent, span := y.paced(p, share, now)
+		spare := max(0, spent-l.admitted.Occupied(y.name, ask.Key))
+		if by := y.shadow.Occupied(y.name, ask.Key) + spare; by < most {
+			most, unit = by, float64(span)/float64(share)
+		}
 	}
-	return max(0, most)
+	return max(0, most), unit
+}
+
+// part is this replica's share of a pool. A place for a single call is not divided:
+// it is the heir's.
+func (y *system) part(p *budget.Pool) budget.Units {
+	if p.Capacity < oneUnit || p.Capacity >= 2*oneUnit {
+		return budget.Units(math.Floor(y.share * float64(p.Capacity)))
+	}
+	if y.heir {
+		return p.Capacity
+	}
+	return 0
+}
+
+// paced is how much of a guarded pool this replica may have sent by now while it
+// is alone. It spends its share evenly over the window, or over the time that it
+// goes on alone if that is shorter, so that there is something left as long as it
+// lasts, and little is unknown if it should die soon. A fiftieth, about a minute of
+// an hour, may be spent at once, and one unit in any case. common.lua says the
+// same for those who do not come back.
+func (y *system) paced(p *budget.Pool, share budget.Units, now time.Time) (spent budget.Units, span time.Duration) {
+	span = min(y.store.options.Alone, y.window(p, now))
+	since := y.beatSent.Add(y.store.options.Deadline) // the latest at which Redis may have heard of it
+	part := min(1, burst+float64(max(0, now.Sub(since)))/float64(span))
+	return min(share, max(oneUnit, budget.Units(part*float64(share)))), span
+}
+
+// burst is the part of a share that a lone replica may spend at once.
+const burst = 0.02
+
+// oneUnit is what the cheapest calls cost.
+const oneUnit budget.Units = 1000
+
+// window is how long a pool's window is.
+func (y *system) window(p *budget.Pool, now time.Time) time.Duration {
+	switch c := p.Calendar; {
+	case c == nil:
+		return p.Hold
+	case c.Every > 0:
+		return c.Every
+	default:
+		start, end := c.Bounds(y.clock.wall(now))
+		return end.Sub(start)
+	}
 }
 
 // admitAlone decides by this replica's share.
@@ -70,6 +182,7 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 	hold.Probe, bucket.Probe = true, true
 	hold.Asks, bucket.Asks = slices.Clone(a.Asks), nil
 	var places []int
+	units := make([]float64, len(a.Asks))
 	for i := range hold.Asks {
 		ask := &hold.Asks[i]
 		pool := *ask.Pool
@@ -83,10 +196,13 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 			if in := y.lone.turned.Sub(now); in > 0 {
 				return budget.Decision{Pool: i, Refused: 1 << i, RoomIn: in, Again: min(in, longLook)}
 			}
+			if y.part(a.Asks[i].Pool) == 0 {
+				return budget.Decision{Pool: i, Refused: 1 << i, RoomIn: longLook, Again: longLook}
+			}
 			bucket.Asks = append(bucket.Asks, y.lonelyBucket(&a.Asks[i], now))
 			places = append(places, i)
 		default:
-			if pool.Capacity = y.cap(&a.Asks[i], now); ask.Units+ask.Reserve > pool.Capacity {
+			if pool.Capacity, units[i] = y.cap(&a.Asks[i], now); ask.Units+ask.Reserve > pool.Capacity {
 				ask.Reserve = max(0, pool.Capacity-ask.Units)
 			}
 			if pool.Capacity == 0 || ask.Units > pool.Capacity {
@@ -102,6 +218,9 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 			d.Pool = places[d.Pool]
 			d.Refused = 1 << d.Pool
 		}
+	}
+	if !d.Granted && !d.Paused && !d.Suspended && units[d.Pool] > 0 {
+		y.sooner(&d, &hold.Asks[d.Pool], units[d.Pool])
 	}
 	if !d.Granted || a.Probe {
 		if d.RoomIn == 0 {
@@ -120,11 +239,21 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 	return d
 }
 
+// sooner has a refusal tell when the pace leaves room, where that is before calls
+// come back.
+func (y *system) sooner(d *budget.Decision, ask *budget.Ask, unit float64) {
+	missing := y.shadow.Occupied(y.name, ask.Key) + ask.Units + ask.Reserve - ask.Pool.Capacity
+	in := max(time.Millisecond, time.Duration(math.Ceil(float64(missing)*unit)))
+	d.RoomIn, d.Again = min(d.RoomIn, in), min(d.Again, in)
+}
+
 // lonelyBucket is this replica's part of a bucket: empty when it begins.
 func (y *system) lonelyBucket(ask *budget.Ask, now time.Time) budget.Ask {
 	pool := *ask.Pool
-	pool.Capacity = budget.Units(math.Floor(y.share * float64(pool.Capacity)))
-	pool.Interval /= y.share
+	whole := pool.Capacity
+	if pool.Capacity = y.part(&pool); pool.Capacity < whole {
+		pool.Interval /= y.share
+	}
 	pool.Adaptive = nil
 	part := budget.Ask{Pool: &pool, Key: ask.Key, Units: ask.Units, Reserve: min(budget.Units(math.Ceil(y.share*float64(ask.Reserve))), max(0, pool.Capacity-ask.Units))}
 	if !y.lone.opened[ask.Key] {

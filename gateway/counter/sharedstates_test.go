@@ -72,8 +72,8 @@ func TestSharedColdStart(t *testing.T) {
 			s := open(t, clientOf(r.Address), o)
 			pools := []*budget.Pool{
 				{Name: "concurrency", Capacity: 3000},
-				{Name: "window", Capacity: 3000, Hold: 5 * time.Minute},
-				{Name: "minutes", Capacity: 3000, Calendar: &budget.Calendar{Every: 5 * time.Minute}},
+				{Name: "window", Capacity: 3000, Hold: 4 * time.Minute},
+				{Name: "minutes", Capacity: 3000, Calendar: &budget.Calendar{Every: 4 * time.Minute}},
 			}
 			want := map[string]int{"free": 3, "occupied": 0}[start]
 			for _, p := range pools {
@@ -224,7 +224,7 @@ func TestSharedLossAfterGoodbye(t *testing.T) {
 	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
 	warm(one, "erp")
 	warm(two, "erp")
-	pool := &budget.Pool{Name: "window", Capacity: 5000, Hold: 5 * time.Minute}
+	pool := &budget.Pool{Name: "window", Capacity: 5000, Hold: 4 * time.Minute}
 	for range 3 {
 		a := callOf(pool)
 		if !toldOf(t, two, a).Granted {

@@ -34,12 +34,17 @@ type system struct {
 	mu    sync.Mutex
 	mode  string
 	since time.Time
+	// member tells that it was another mode than uncertain at some time.
+	member bool
+	// fenced is when the fence lifts at the latest that the last answer told of.
+	fenced time.Time
 	// epoch names the state in Redis that this replica is part of; empty before the first.
 	epoch string
 	// generation changes whenever answers to earlier questions are void.
 	generation int
 	clock      reference
 	share      float64
+	heir       bool // alone, it has the pools of a single place
 	replicas   int
 	lease      time.Duration // the longest of all replicas
 	left       time.Time     // when the last replica left
@@ -133,13 +138,35 @@ func (y *system) set(mode string) {
 	}
 	y.store.options.Log.Info("the mode of a system's counts has changed", "system", y.name, "from", y.mode, "to", mode, "replicas", y.replicas, "share", y.share)
 	y.mode, y.since = mode, time.Now()
+	y.member = y.member || mode != budget.ModeUncertain
 }
 
 func (y *system) standing() budget.Standing {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.look(time.Now())
-	return budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since}
+	now := time.Now()
+	y.look(now)
+	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member}
+	switch y.mode {
+	case budget.ModeAlone:
+		s.Until = y.expires()
+	case budget.ModeUncertain:
+		s.Cause, s.Until = y.cause(now)
+	}
+	return s
+}
+
+// cause is why nothing is admitted, and when that ends by itself.
+func (y *system) cause(now time.Time) (budget.Cause, time.Time) {
+	switch {
+	case y.failures == 0 && now.Before(y.fenced):
+		return budget.Fenced, y.fenced
+	case y.epoch == "" || y.share <= 0:
+		return budget.NotReached, time.Time{}
+	case y.expired(now):
+		return budget.Over, time.Time{}
+	}
+	return budget.Lost, y.certain()
 }
 
 // await waits for the first answer of Redis, as long as an answer may take.
@@ -156,13 +183,12 @@ func (y *system) await(ctx context.Context) {
 // look goes over from uncertain to alone when it is time, and back when a lone
 // replica's share is no longer kept for it.
 func (y *system) look(now time.Time) {
-	o := &y.store.options
 	switch y.mode {
 	case budget.ModeUncertain:
 		if y.epoch == "" || y.share <= 0 || y.expired(now) {
 			return
 		}
-		if now.Before(y.beatSent.Add(2*o.Deadline + o.Missing + o.Missing/100)) {
+		if now.Before(y.certain()) {
 			return
 		}
 		y.goAlone(now)
@@ -173,11 +199,19 @@ func (y *system) look(now time.Time) {
 	}
 }
 
-// expired tells that others may take this replica for gone.
-func (y *system) expired(now time.Time) bool {
-	alone := y.store.options.Alone
-	return now.After(y.beatHeard.Add(alone - alone/100))
+// certain is when Redis surely leaves this replica's share free, if no beat arrives.
+func (y *system) certain() time.Time {
+	o := &y.store.options
+	return y.beatSent.Add(2*o.Deadline + o.Missing + o.Missing/100)
 }
+
+// expires is when others may take this replica for gone.
+func (y *system) expires() time.Time {
+	alone := y.store.options.Alone
+	return y.beatHeard.Add(alone - alone/100)
+}
+
+func (y *system) expired(now time.Time) bool { return now.After(y.expires()) }
 
 // lost takes note that Redis has not answered a question of a generation.
 func (y *system) lost(generation int) {
@@ -285,7 +319,7 @@ func (y *system) beat() (more bool) {
 	clock, epoch := y.clock, y.epoch
 	args := []any{
 		numbers(clock.least(sent), clock.most(sent)+atMost(o.Deadline), y.store.by, y.share, atMost(time.Since(y.store.started)),
-			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), given(o.ColdStart == "occupied", 1), atLeast(y.lease)),
+			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), given(o.ColdStart == "occupied", 1), atLeast(y.lease), float64(o.Replicas)),
 		epoch, o.Replica, y.store.newEpoch(),
 	}
 	for key := range y.pools {
@@ -351,9 +385,16 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 	if y.epoch == "" && b.Began {
 		y.store.options.Log.Warn("nothing is known of what a system's limits were used before", "system", y.name, "taken for", y.store.options.ColdStart)
 	}
+	if most := y.store.options.Replicas; most > 0 && b.Replicas > most && y.replicas <= most {
+		y.store.options.Log.Warn("more replicas share a system's counts than may run", "system", y.name, "replicas", b.Replicas, "most", most)
+	}
 	y.epoch, y.beatHeard, y.failures = b.Epoch, sent, 0
-	y.share, y.replicas, y.peers = b.Share, b.Replicas, b.Peers
+	y.share, y.heir, y.replicas, y.peers = b.Share, b.Heir, b.Replicas, b.Peers
 	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
+	y.fenced = time.Time{}
+	if b.Fenced {
+		y.fenced = time.Now().Add(time.Duration(b.Lifts) * time.Microsecond)
+	}
 	y.left = time.Time{}
 	if b.Left >= 0 {
 		y.left = sent.Add(-time.Duration(b.Left) * time.Microsecond)
@@ -427,7 +468,7 @@ func (y *system) rejoin(epoch string) bool {
 		left = atMost(now.Sub(y.left))
 	}
 	args := []any{
-		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left),
+		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left, given(y.heir, 1)),
 		epoch, o.Replica, names,
 	}
 	wall := y.clock.wall(now)

@@ -40,10 +40,26 @@ func guarded(p *budget.Pool) bool {
 	if c := p.Calendar; c != nil {
 		return c.Every == 0 || c.Every >= guardedHold
 	}
-	return p.Hold >= guardedHold
+	return p.Hold >= guardedHold || p.Hold >= guardedSize && p.Capacity >= largePool
 }
 
-const guardedHold = 10 * time.Minute
+// Windows of guardedHold and more are guarded, and of guardedSize and more where
+// they are large: to fill half of a small one at once is nothing unusual.
+const (
+	guardedHold              = 5 * time.Minute
+	guardedSize              = 30 * time.Second
+	largePool   budget.Units = 500_000
+)
+
+// growth is how much more may be counted of a guarded pool within the time that
+// a replica takes to become missing. common.lua has the same.
+func growth(p *budget.Pool, counted budget.Units) budget.Units {
+	part := budget.Units(10)
+	if p.Calendar == nil && p.Hold < guardedHold {
+		part = 2
+	}
+	return max(p.Capacity/100, (p.Capacity-counted)/part, oneUnit) + 1
+}
 
 // shape is what the scripts have to know of a pool, in the order of ask() in
 // common.lua from the third number on. now is Redis' time.
@@ -154,7 +170,9 @@ type beatAnswer struct {
 	Epoch     string  `json:"epoch"`
 	Began     bool    `json:"began"`
 	Fenced    bool    `json:"fenced"`
+	Lifts     float64 `json:"lifts"` // in how long the fence lifts at the latest
 	Share     float64 `json:"share"`
+	Heir      bool    `json:"heir"`
 	Replicas  int     `json:"replicas"`
 	Lease     float64 `json:"lease"`
 	Suspended float64 `json:"suspended"`

@@ -155,6 +155,12 @@ func (s *Set) Connections(system string) int {
 	return 0
 }
 
+// Limited tells whether a system has limits.
+func (s *Set) Limited(system string) bool {
+	sys := s.systems[system]
+	return sys != nil && len(sys.settings.Limits) > 0
+}
+
 // Request makes the request of an exchange a value that can be kept. It reads
 // the whole body.
 func (s *Set) Request(x *gateway.Exchange) (*Request, error) {

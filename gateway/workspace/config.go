@@ -61,6 +61,7 @@ type Stores struct {
 	Counters  Counters        `yaml:"counters" default:"memory:" doc:"Rates, quotas, calls under way, and the systems' budgets: memory: for one process; redis://[USER:${env:NAME}@]HOST[:PORT][/DB], redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST for several together, with rediss for TLS. Passwords are references, ${env:NAME} or ${file:/path}."`
 	Replica   string          `yaml:"replica" doc:"Name of this process among the replicas, the same after a restart; the host's name when absent."`
 	Alone     source.Duration `yaml:"alone" default:"1h" min:"10s" max:"24h" doc:"How long a replica that cannot reach Redis goes on with its share of the systems' budgets; the others leave it free as long."`
+	Replicas  int             `yaml:"replicas" min:"0" doc:"The most replicas that ever run at a time, those of a rolling update included. With it, an empty Redis is used as soon as as many are there and none remembers anything, and not 5 s later; 0 when it is not known."`
 	ColdStart string          `yaml:"cold_start" enum:"free,occupied" default:"free" doc:"What an empty Redis means when nobody remembers what was used: nothing was used (free), or everything (occupied), until the limits' own windows have passed."`
 }
 
@@ -135,6 +136,7 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("stores.counters", c.Stores.Counters.String(), now.Stores.Counters.String())
 	differ("stores.replica", c.Stores.Replica, now.Stores.Replica)
 	differ("stores.alone", c.Stores.Alone, now.Stores.Alone)
+	differ("stores.replicas", c.Stores.Replicas, now.Stores.Replicas)
 	differ("stores.cold_start", c.Stores.ColdStart, now.Stores.ColdStart)
 	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
 	differ("shutdown", c.Shutdown, now.Shutdown)

@@ -27,9 +27,9 @@ func Model(t *testing.T, most int64, stores ...budget.Store) {
 		name := func(kind string) string { return fmt.Sprintf("%s-%d", kind, run.Load()) }
 		size := func(label string) budget.Units { return budget.Units(rapid.Int64Range(1, 9).Draw(t, label)) * one }
 		m.pools = []*budget.Pool{
-			{Name: name("window"), Capacity: 4 * size("window"), Hold: time.Hour / 10},
+			{Name: name("window"), Capacity: 4 * size("window"), Hold: time.Hour / 16},
 			{Name: name("concurrency"), Capacity: size("concurrency")},
-			{Name: name("minutes"), Capacity: 5 * size("minutes"), Hold: time.Hour / 8},
+			{Name: name("minutes"), Capacity: 5 * size("minutes"), Hold: time.Hour / 15},
 			{Name: name("free"), Capacity: one, Free: true},
 		}
 		t.Repeat(map[string]func(*rapid.T){"admit": m.admit, "settle": m.settle})

@@ -25,7 +25,7 @@ if s.suspended > now then return {REFUSED, now, 0, all, WHY_SUSPENDED, s.suspend
 -- A longer lease than any before must be known to all replicas before it is
 -- given, because they wait for it when they are alone.
 local changed = false
-if lease > s.lease then
+if lease > s.lease and not probe then
   if s.count <= 1 then
     s.lease, changed = lease, true
   else
@@ -106,7 +106,7 @@ local function room_in(h, a, limit)
   if h[KIND] == BUCKET then
     local missing = h[FSUM] + h[DEBT] + a.units - limit
     if missing <= 0 and h[AT] <= now then return 0, 0 end
-    local t = math.max(1, math.ceil(missing * h[INTERVAL] / math.max(1e-3, 1 - s.sig) + math.max(0, h[AT] - now)))
+    local t = math.max(1, math.ceil(missing * h[INTERVAL] / (single(a.capacity) and 1 or math.max(1e-3, 1 - s.sig)) + math.max(0, h[AT] - now)))
     return t, t
   end
   local used = h[FSUM] + h[HSUM] + h[FOREIGN]
@@ -131,7 +131,7 @@ local function guard(h, a, capacity, away, window)
   local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + away
   if now >= h[GUARD_AT] + window then
     h[GUARD_AT] = now
-    h[CEILING] = counted + math.max(capacity / 100, (capacity - counted) / 10, 1000)
+    h[CEILING] = counted + growth(h, capacity, counted)
   end
   if counted + a.units > math.max(h[CEILING], a.units) then return h[GUARD_AT] + window - now end
   return 0
@@ -158,6 +158,7 @@ for i = 1, count do
       local limit = capacity - a.reserve
       if capacity < a.capacity and limit < a.units then limit = math.max(limit, math.min(a.units, a.capacity - a.reserve)) end
       local away = s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
+      if s.any > 0 and single(a.capacity) then away = absent(registry, s, a, now) * a.capacity end
       local wanted = not by_floor and demanded(h, a, class, now) or 0
       t, look = room_in(h, a, limit - away - wanted)
       if look == 0 and a.guarded then

@@ -3,7 +3,7 @@
 -- a new epoch; then the keys of pools that it wants to hear of.
 -- The answer: {code, now, raw, text}; text is JSON.
 local OK, LATE, STRANGE = 1, 2, 3
-local least, bound, by, ack, age, missing, beat, alone, occupied, lease = struct.unpack('<dddddddddd', ARGV[1])
+local least, bound, by, ack, age, missing, beat, alone, occupied, lease, expected = struct.unpack('<ddddddddddd', ARGV[1])
 local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
@@ -60,8 +60,7 @@ local r = registry[name]
 local started = now - age
 if r and r.by ~= by then
   if started >= r.beat + missing then
-    local part = math.min(1, math.max(0.01, (started - r.beat) / alone))
-    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, paced = r.share * part, stop = math.min(now, started)}
+    registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, ran = started - r.beat, heir = r.heir, stop = math.min(now, started)}
   end
   s.left = now
   r = nil
@@ -88,18 +87,21 @@ end
 s.lease = math.max(s.lease, known)
 
 -- The fence lifts when all have come that may have a history, or when they had
--- long enough to come. Those that have not come may be using all that nobody
+-- long enough to come, or when as many are there as there can be. Those that have not come may be using all that nobody
 -- else has, and what they have sent is not known.
 if s.fence > 0 then
   local waiting, acks = 0, 0
   for _, o in pairs(registry) do
     if o.unaccounted then waiting = waiting + 1 elseif not o.stop then acks = acks + o.share end
   end
-  local due = now >= s.fence + missing + 2 * beat
-  if due or waiting == 0 and s.cold == 0 then
+  local all = expected > 0 and s.count >= expected
+  if now >= s.fence + missing + 2 * beat or waiting == 0 and (s.cold == 0 or all) then
     if waiting > 0 and s.loaded == 0 then s.lump = s.fence end
+    local heirs = false
+    for _, o in pairs(registry) do heirs = heirs or not o.unaccounted and o.heir end
     for _, o in pairs(registry) do
       if o.unaccounted then
+        o.heir = not heirs -- it may be
         o.share, o.unaccounted = math.max(0, 1 - acks) / waiting, nil
         o.beat = math.min(o.beat, now - missing)
       end
@@ -110,12 +112,23 @@ if s.fence > 0 then
   end
 end
 
+-- One replica is the heir, for as long as it is known: alone, it has the pools of
+-- a single place, which no share can divide. It is the first by name of those who
+-- are there when there is none, so that operators can tell.
+if s.fence == 0 and not r.heir then
+  local free = true
+  for other, o in pairs(registry) do
+    if other < name or o.heir or o.stop or o.unaccounted or now >= o.beat + missing then free = false end
+  end
+  if free then r.heir = true end
+end
+
 -- What is surely not exceeded in a long pool until this replica counts as missing.
 local function ceiling(h, a_share)
   local c = h[CAPACITY]
   local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + a_share * c
   local top = math.max(counted, now < h[GUARD_AT] + missing + beat and h[CEILING] or 0)
-  return math.min(c, math.ceil(top + math.max(c / 100, (c - top) / 10, 1000)))
+  return math.min(c, math.ceil(top + growth(h, c, top)))
 end
 
 local pools = {}
@@ -193,7 +206,8 @@ if s.fence == 0 and s.lump == 0 then sweep() end
 
 save()
 return {OK, now, raw, cjson.encode({
-  epoch = s.epoch, share = offer, replicas = s.count, fenced = s.fence > 0, began = began,
+  epoch = s.epoch, share = offer, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
+  lifts = s.fence > 0 and math.max(0, s.fence + missing + 2 * beat - now) or nil,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
   left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,
 })}

@@ -226,12 +226,22 @@ local function effective(h, a, now)
   return math.max(math.min(a.least, a.capacity), math.floor(share(h, now) * a.capacity))
 end
 
+-- single tells of a pool that has a place for one call. Shares do not divide it: it
+-- is the heir's, see beat.lua.
+local function single(capacity) return capacity >= 1000 and capacity < 2000 end
+
 -- settle_debt brings a bucket's debt up to a time. While replicas are absent their
 -- part of the refill is lost to the others: s.lost is that part as a stretch of
 -- time, up to s.changed. When one is no longer absent, its part of the bucket is
--- empty: s.down is the sum of all parts that came back.
+-- empty: s.down is the sum of all parts that came back. A single place is refilled
+-- meanwhile, because it is the heir's or nobody's, and returns empty as a whole.
 local function settle_debt(h, s, t)
   if t <= h[AT] then return end
+  if single(h[CAPACITY]) then
+    h[DEBT] = s.down > h[DOWN] and h[CAPACITY] or math.max(0, h[DEBT] - (t - h[AT]) / h[INTERVAL])
+    h[AT], h[DOWN] = t, s.down
+    return
+  end
   local lost = s.lost + math.max(0, t - s.changed) * s.sig
   h[DEBT] = math.max(0, h[DEBT] - math.max(0, t - h[AT] - math.max(0, lost - h[LOST])) / h[INTERVAL])
   h[DEBT] = math.min(h[CAPACITY], h[DEBT] + h[CAPACITY] * (s.down - h[DOWN]))
@@ -449,6 +459,22 @@ local function pool(stored, s, a, by, lease, now)
   return h
 end
 
+-- growth is how much more may be counted of a guarded pool within the time that a
+-- replica takes to become missing.
+local SHORT = 300000000
+local function growth(h, capacity, counted)
+  local part = h[KIND] == HELD and h[HOLD] < SHORT and 2 or 10
+  return math.max(capacity / 100, (capacity - counted) / part, 1000)
+end
+
+-- paced is the part of a guarded pool that a replica may have sent that was alone
+-- for a while and is gone: system.paced says why.
+local function paced(r, s, a)
+  local window = a.calendar == 0 and a.hold or a.calendar == 1 and a.c1 or math.min(a.c2 - a.c1, a.c3 - a.c2)
+  local part = 0.02 + r.ran / math.min(s.alone, window)
+  return math.min(r.share, math.max(1000 / a.capacity, r.share * part))
+end
+
 -- absent is the part of a pool that replicas out of sight may be using: those
 -- that are missing, and those that have left without a word, until what they may
 -- have sent is over.
@@ -458,7 +484,11 @@ local function absent(registry, s, a, now)
     if r.stop or now >= r.beat + s.missing then
       local stop = r.stop or r.beat + s.alone
       if now < stop or now < over(a, stop + s.lease) then
-        sum = sum + (r.stop and a.guarded and r.paced or r.share)
+        if single(a.capacity) then
+          sum = r.heir and 1 or sum
+        else
+          sum = sum + (r.ran and a.guarded and paced(r, s, a) or r.share)
+        end
       end
     end
   end

@@ -10,7 +10,7 @@ if not r then return 0 end
 if ARGV[2] == '0' and (r.stop or now < r.beat + s.missing) then return r.stop and 0 or 2 end
 registry[ARGV[1]] = nil
 if ARGV[2] == '0' then
-  r.paced = r.share * math.min(1, math.max(0.01, (now - r.beat) / s.alone))
+  r.ran = now - r.beat
   r.stop = now
   registry[ARGV[1] .. '#' .. string.format('%.0f', r.by)] = r
 end
