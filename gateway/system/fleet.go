@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -62,9 +63,25 @@ type Fleet struct {
 type budgetOf struct {
 	budget *budget.Budget
 	limits string
-	// found are the capacities that probes have found, by pool; they are
-	// forgotten with the limits.
-	found map[string]float64
+	// found are the capacities that probes have found, by pool.
+	found map[string]finding
+}
+
+// finding is a capacity that a probe has found.
+type finding struct {
+	units float64
+	// of is what the limit said when it was found: see said.
+	of string
+}
+
+// said is what a limit says of its own room: name, scope, family, and the formula with
+// what it comes to. As long as it stays the same, what a probe has found holds.
+func said(l *budget.Limit) string {
+	room, family := l.Capacity, "capacity"
+	if l.Bucket != nil {
+		room, family = &l.Bucket.Size, "bucket"
+	}
+	return fingerprint(l.Name, l.Scope, family, room.Node, room.Value)
 }
 
 // kept is a keeper with the means to end its grant.
@@ -170,8 +187,9 @@ func (f *Fleet) use(s *Set) {
 	for _, sys := range s.systems {
 		known := f.budgets[sys.name]
 		if known.limits != sys.limits {
-			known.limits, known.found = sys.limits, nil
-			known.budget.Reconfigure(sys.settings.Limits)
+			limits := known.keep(sys)
+			known.limits = sys.limits
+			known.budget.Reconfigure(limits)
 		}
 	}
 	s.watch()
@@ -192,32 +210,69 @@ func (f *Fleet) suspend(system string, d time.Duration) {
 	}
 }
 
+// keep gives the limits of a system with what probes have found of those that
+// say the same as before and are still asked after. The rest is forgotten.
+func (b *budgetOf) keep(s *system) []budget.Limit {
+	old := b.found
+	b.found = map[string]finding{}
+	for i := range s.settings.Limits {
+		l := &s.settings.Limits[i]
+		found, ok := old[l.Name]
+		if !ok || found.of != said(l) || !s.asksFor(l.Name) {
+			continue
+		}
+		b.found[l.Name] = found
+		if _, err := b.with(s.settings.Limits); err != nil { // it does not fit what else has changed
+			delete(b.found, l.Name)
+		}
+	}
+	limits, _ := b.with(s.settings.Limits)
+	return limits
+}
+
+// with puts what probes have found in the place of what limits say themselves.
+// The error tells that no call could be admitted then.
+func (b *budgetOf) with(limits []budget.Limit) ([]budget.Limit, error) {
+	limits = slices.Clone(limits)
+	for i := range limits {
+		if found, ok := b.found[limits[i].Name]; ok {
+			allow(&limits[i], found.units)
+		}
+	}
+	var ps source.Problems
+	if budget.Check(limits, nil, &ps); ps.Len() > 0 {
+		return nil, errors.New(ps.List()[0].Wrong)
+	}
+	return limits, nil
+}
+
+// asksFor tells whether a probe asks what a limit allows.
+func (s *system) asksFor(pool string) bool {
+	return slices.ContainsFunc(s.probes, func(p *probe) bool { return p.pool == pool && p.capacity != nil })
+}
+
 // discovered makes the budget of a system go by a capacity that a probe has
 // found. A number with which no call could be admitted is an error.
 func (f *Fleet) discovered(s *system, pool string, capacity float64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.budgets[s.name]
-	before, found := known.found[pool]
-	if known.limits != s.limits || found && before == capacity {
+	before, ok := known.found[pool]
+	if known.limits != s.limits || ok && before.units == capacity {
 		return nil
 	}
-	all := maps.Clone(known.found)
-	if all == nil {
-		all = map[string]float64{}
+	i := slices.IndexFunc(s.settings.Limits, func(l budget.Limit) bool { return l.Name == pool })
+	old := known.found
+	known.found = maps.Clone(old)
+	if known.found == nil {
+		known.found = map[string]finding{}
 	}
-	all[pool] = capacity
-	limits := slices.Clone(s.settings.Limits)
-	for i := range limits {
-		if capacity, ok := all[limits[i].Name]; ok {
-			allow(&limits[i], capacity)
-		}
+	known.found[pool] = finding{units: capacity, of: said(&s.settings.Limits[i])}
+	limits, err := known.with(s.settings.Limits)
+	if err != nil {
+		known.found = old
+		return fmt.Errorf("the system allows %g of the limit %q, which does not fit its settings: %w", capacity, pool, err)
 	}
-	var ps source.Problems
-	if budget.Check(limits, nil, &ps); ps.Len() > 0 {
-		return fmt.Errorf("the system allows %g of the limit %q, which does not fit its settings: %s", capacity, pool, ps.List()[0].Wrong)
-	}
-	known.found = all
 	known.budget.Reconfigure(limits)
 	f.log.Info("a probe has found what a limit allows", "system", s.name, "pool", pool, "capacity", capacity)
 	return nil
