@@ -114,13 +114,15 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
+	suspect := -1
+	if r.Overload {
+		suspect = s.suspect(a, r.Shrink, now)
+	}
 	for i := range a.Asks {
 		ask := &a.Asks[i]
-		p := ask.counted
-		if p == nil || p.owner != s {
-			if p = s.pools[ask.Key]; p == nil { // its lease had run out, and it was idle
-				continue
-			}
+		p := s.countOf(ask)
+		if p == nil {
+			continue
 		}
 		p.advance(now)
 		actual := ask.Units
@@ -135,9 +137,11 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 		switch {
 		case r.Overload && r.Pause&(1<<i) != 0:
 			p.pause(a, r.RetryAfter, now)
-			p.shrink(a, ask.Pool, now)
 		case r.Outcome == Ended && !r.Overload && int64(a.At) >= p.pausedUntil:
 			p.strikes = 0
+		}
+		if i == suspect {
+			p.shrink(ask.Pool, now)
 		}
 		for _, report := range r.Reports {
 			if report.Ask == i {
@@ -146,6 +150,39 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 		}
 	}
 	return nil
+}
+
+// countOf finds where an ask was counted; nil when its lease had run out, and the
+// pool was idle.
+func (s *memorySystem) countOf(ask *Ask) *memoryPool {
+	if p := ask.counted; p != nil && p.owner == s {
+		return p
+	}
+	return s.pools[ask.Key]
+}
+
+// suspect is the ask whose pool an overload of a call shrinks, as Settlement.Shrink
+// says; -1 for none.
+func (s *memorySystem) suspect(a *Admission, among uint32, now int64) int {
+	suspect, most := -1, 0.0
+	for i := range a.Asks {
+		p, pool := s.countOf(&a.Asks[i]), a.Asks[i].Pool
+		if among&(1<<i) == 0 || p == nil || pool.Adaptive == nil || pool.Capacity == 0 {
+			continue
+		}
+		if int64(a.At) <= p.cut.at {
+			return -1
+		}
+		p.advance(now)
+		full := p.fullness(pool, now)
+		if p.cut.least(pool, now) {
+			full -= 1e12 // only where nothing else is left
+		}
+		if suspect < 0 || full > most {
+			suspect, most = i, full
+		}
+	}
+	return suspect
 }
 
 // Usage implements Store.

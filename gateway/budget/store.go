@@ -139,8 +139,13 @@ type Settlement struct {
 	// zero, for a time that grows from one such refusal to the next.
 	Overload   bool
 	RetryAfter time.Duration
-	// Pause is a set of asks, as bits. Their pools shrink, too, where they are adaptive.
+	// Pause is a set of asks, as bits.
 	Pause uint32
+	// Shrink is the set of asks of which the system may have complained, as bits. One
+	// of their pools shrinks, of the adaptive ones that which is nearest to full and
+	// above its floor. None does where one of them has shrunk since the call was
+	// admitted: the call belongs to the same overload.
+	Shrink uint32
 	// Reports are what the system itself said of its limits with its answer.
 	Reports []Report
 }

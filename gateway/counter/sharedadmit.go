@@ -357,7 +357,7 @@ func (y *system) settlement(s settling, now time.Time) []any {
 	// one would not believe yet.
 	most := y.clock.most(now) + 3*atMost(y.store.options.Deadline)
 	args = append(args, numbers(
-		y.clock.least(now), most, f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
+		y.clock.least(now), most, f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1+float64(s.s.Shrink)),
 		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
 	), y.epoch)
 	wall := y.clock.wall(now)
