@@ -98,7 +98,7 @@ func (s *system) share(c *fixed) {
 	})
 	s.breaker, s.release = breaker, append(s.release, release)
 	s.limits = fingerprint(n.Get("limits"), n.Get("profile"), n.Get("facts"))
-	s.budget = f.budget(s.name, s.settings.Limits, s.limits)
+	s.budget = f.budget(s)
 	if c != nil {
 		s.credential = c
 		return

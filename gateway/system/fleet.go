@@ -148,13 +148,14 @@ func (f *Fleet) Build(fsys fs.FS, systems map[string]source.Node, ps *source.Pro
 
 // budget gives the budget of a system. Where there is one already, it goes by
 // its old limits until the table is used.
-func (f *Fleet) budget(name string, limits []budget.Limit, fingerprint string) *budget.Budget {
+func (f *Fleet) budget(s *system) *budget.Budget {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	known := f.budgets[name]
+	known := f.budgets[s.name]
 	if known == nil {
-		known = &budgetOf{limits: fingerprint, budget: budget.New(budget.Options{System: name, Limits: limits, Store: f.store})}
-		f.budgets[name] = known
+		o := budget.Options{System: s.name, Limits: s.settings.Limits, Line: s.settings.Line.bounds(), Store: f.store}
+		known = &budgetOf{limits: s.limits, budget: budget.New(o)}
+		f.budgets[s.name] = known
 	}
 	return known.budget
 }
@@ -186,6 +187,7 @@ func (f *Fleet) use(s *Set) {
 	f.live = s
 	for _, sys := range s.systems {
 		known := f.budgets[sys.name]
+		known.budget.Bound(sys.settings.Line.bounds())
 		if known.limits != sys.limits {
 			limits := known.keep(sys)
 			known.limits = sys.limits
