@@ -88,9 +88,17 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call, d Decision) (*Tic
 	w.ticket.waited = time.Since(started)
 	if err := ctx.Err(); err != nil {
 		w.ticket.Settle(Result{Unsent: true})
+		b.unused(&w.ticket.admission)
 		return nil, b.left(err)
 	}
 	return w.ticket, nil
+}
+
+// unused lets another process try the system, where a call that was to do so is not made.
+func (b *Budget) unused(a *Admission) {
+	if a.Trial {
+		_ = b.store.Yield(context.Background(), b.system)
+	}
 }
 
 // makeRoom keeps the line within its bounds. Where it is full of less urgent
@@ -236,12 +244,13 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	case w.out:
 		b.mu.Unlock()
 		_ = b.store.Settle(context.Background(), &a, Settlement{Outcome: Unsent})
+		b.unused(&a)
 		b.mu.Lock()
 		return 0
 	}
 	b.takeOut(w)
 	b.line.sent(w.call.Class, w.weight)
-	t.admission.At, t.admitted = a.At, b.now()
+	t.admission.At, t.admission.Trial, t.admitted = a.At, a.Trial, b.now()
 	if byFloor {
 		copy(t.admission.Asks, a.Asks)
 	}

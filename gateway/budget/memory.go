@@ -25,7 +25,8 @@ type memorySystem struct {
 	mu    sync.Mutex
 	epoch time.Time
 	pools map[string]*memoryPool
-	// suspended is until when no call is admitted.
+	// suspended is until when no call is admitted, -1 when that was never so or has been
+	// ended. After it, the process tries the system.
 	suspended int64
 	// sweepAt is the number of pools at which idle ones are dropped.
 	sweepAt int
@@ -43,7 +44,7 @@ func (m *Memory) system(name string) *memorySystem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s = m.systems[name]; s == nil {
-		s = &memorySystem{epoch: m.epoch, pools: map[string]*memoryPool{}, sweepAt: leastSweep}
+		s = &memorySystem{epoch: m.epoch, suspended: -1, pools: map[string]*memoryPool{}, sweepAt: leastSweep}
 		m.systems[name] = s
 	}
 	return s
@@ -74,7 +75,7 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 	if !d.Granted || a.Probe {
 		return d, nil
 	}
-	a.At = time.Duration(now)
+	a.At, a.Trial = time.Duration(now), s.suspended >= 0
 	lease := now + int64(a.Lease)
 	for i, p := range pools {
 		p.flying.add(lease, a.Asks[i].Units)
@@ -207,17 +208,28 @@ func (m *Memory) Suspend(_ context.Context, system string, d time.Duration) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d <= 0 {
-		s.suspended = 0
+		s.suspended = -1
 	} else {
 		s.suspended = max(s.suspended, m.now()+int64(d))
 	}
 	return nil
 }
 
+// Yield implements Store: there is no other process.
+func (m *Memory) Yield(context.Context, string) error { return nil }
+
 // Watch implements Store: nobody else takes or gives units.
 func (m *Memory) Watch(string, func()) (stop func()) { return func() {} }
 
 // Standing implements Store.
-func (m *Memory) Standing(string) Standing {
-	return Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch}
+func (m *Memory) Standing(system string) Standing {
+	st := Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch}
+	s := m.system(system)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.suspended >= 0 {
+		in := time.Duration(s.suspended - m.now())
+		st.Suspension = Suspension{For: max(0, in), Trial: in <= 0, Mine: in <= 0}
+	}
+	return st
 }

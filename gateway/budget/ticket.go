@@ -53,6 +53,9 @@ type PoolReport struct {
 // Waited is the time that the call stood in line.
 func (t *Ticket) Waited() time.Duration { return t.waited }
 
+// Trial tells that the call tries whether a system that was suspended works again.
+func (t *Ticket) Trial() bool { return t.admission.Trial }
+
 // Settle gives the units back, as the result demands. Only the first call has
 // an effect. A ticket that is never settled counts as an unknown result.
 func (t *Ticket) Settle(r Result) {

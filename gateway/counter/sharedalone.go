@@ -114,6 +114,7 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 	for j, i := range places {
 		own.Asks[i] = bucket.Asks[j]
 	}
+	a.Trial = hold.Trial
 	y.lone.admitted.Record(&own)
 	f := y.fly(a)
 	f.wasAlone, f.loneAt, f.admitted = true, own.At, y.clock.least(now)

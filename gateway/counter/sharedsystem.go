@@ -50,6 +50,8 @@ type system struct {
 	beatSent, beatHeard time.Time
 	failures            int
 
+	suspension suspension
+
 	lone *lone // not nil from being alone until what was admitted then is told
 
 	flights map[time.Duration]*flight
@@ -139,7 +141,7 @@ func (y *system) standing() budget.Standing {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.look(time.Now())
-	return budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since}
+	return budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Suspension: y.standsSuspended(time.Now())}
 }
 
 // await waits for the first answer of Redis, as long as an answer may take.
@@ -362,8 +364,12 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 	for _, p := range b.Pools {
 		y.ceilings[p.Key] = budget.Units(math.Ceil(p.Ceiling * (1 + 1e-12)))
 	}
-	if b.Suspended > 0 {
-		_ = y.shadow.Suspend(context.Background(), y.name, time.Duration(b.Suspended)*time.Microsecond)
+	if !sent.Before(y.suspension.told) {
+		s, now := suspension{trial: b.Trial, mine: b.Mine}, time.Now()
+		if b.Suspended > 0 {
+			s.until = now.Add(time.Duration(b.Suspended) * time.Microsecond)
+		}
+		y.learn(s, now)
 	}
 	select {
 	case <-y.joined:

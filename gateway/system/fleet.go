@@ -197,21 +197,6 @@ func (f *Fleet) use(s *Set) {
 	s.watch()
 }
 
-// suspendTimeout is how long the store may take to suspend a system.
-const suspendTimeout = time.Second
-
-// suspend keeps all replicas from a system for a while.
-func (f *Fleet) suspend(system string, d time.Duration) {
-	f.mu.Lock()
-	known := f.budgets[system]
-	f.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), suspendTimeout)
-	defer cancel()
-	if err := known.budget.Suspend(ctx, d); err != nil {
-		f.log.Warn("the other replicas do not know of a breaker", "system", system, "error", err.Error())
-	}
-}
-
 // keep gives the limits of a system with what probes have found of those that
 // say the same as before and are still asked after. The rest is forgotten.
 func (b *budgetOf) keep(s *system) []budget.Limit {

@@ -59,7 +59,7 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 			panic(p)
 		}
 	}()
-	done, pause := sys.breaker.allow()
+	done, pause := sys.breaker.allow(f.ticket.Trial())
 	if pause > 0 {
 		r = unsent(Unavailable, sys.leftAlone(pause))
 		f.end(r)

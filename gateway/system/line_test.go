@@ -53,14 +53,20 @@ func TestTheLineOfASystem(t *testing.T) {
 	send("flood", 1)
 	state("nothing is under way", func(b budget.Snapshot, _ map[string]int) bool { return b.Pools[0].InFlight == 1 })
 	send("flood", 5)
-	state("the flood takes other than its share", func(b budget.Snapshot, ends map[string]int) bool { return waiting(b) == 3 && ends["flood crowded"] == 2 })
+	state("the flood takes other than its share", func(b budget.Snapshot, ends map[string]int) bool {
+		return waiting(b) == 3 && ends["flood crowded"] == 2
+	})
 	send("shop", 2)
-	state("the flood does not give way", func(b budget.Snapshot, ends map[string]int) bool { return waiting(b) == 4 && ends["flood crowded"] == 3 })
+	state("the flood does not give way", func(b budget.Snapshot, ends map[string]int) bool {
+		return waiting(b) == 4 && ends["flood crowded"] == 3
+	})
 	// Another table, with a longer line.
 	p.system = "limits: [{name: concurrency, capacity: 1}]\nline: {calls: 6}"
 	w.reload(p)
 	send("flood", 2)
-	state("the line has its old bounds", func(b budget.Snapshot, ends map[string]int) bool { return waiting(b) == 6 && ends["flood crowded"] == 3 })
+	state("the line has its old bounds", func(b budget.Snapshot, ends map[string]int) bool {
+		return waiting(b) == 6 && ends["flood crowded"] == 3
+	})
 	close(release)
 	all.Wait()
 	if ends["flood answered"] != 5 || ends["shop answered"] != 2 {
