@@ -110,6 +110,11 @@ type StoreStatus struct {
 	Share float64 `json:"share"`
 	// Since is when the mode began.
 	Since time.Time `json:"since"`
+	// Breaker is open or half-open while the system is left alone by all replicas, and
+	// absent otherwise.
+	Breaker string `json:"breaker,omitempty"`
+	// Left is how much longer it stays open.
+	Left time.Duration `json:"-"`
 }
 
 // Name is what the store is called among people.

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -33,6 +34,12 @@ func (a *admin) readiness() readiness {
 		if s.Lost() {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("the store of the %s is out of reach, and the mode is %s: this replica goes by %.3g of each limit, of %s last known", s.Name(), s.Mode, s.Share, count(s.Replicas, "replica")))
 		}
+		switch s.Breaker {
+		case "open":
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the breaker of %s is open: no replica calls it for another %s", s.System, s.Left.Round(time.Second)))
+		case "half-open":
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the breaker of %s is half-open: one replica tries whether it works again", s.System))
+		}
 	}
 	r.Ready = len(r.Reasons) == 0
 	return r
@@ -54,7 +61,7 @@ func (a *admin) healthz(c echo.Context) error {
 
 // readyz answers 503 when traffic should go elsewhere. A refused reload is a
 // warning only: the table before it serves on. So is a store that is out of
-// reach: it is so for all replicas, and they go on.
+// reach, or a breaker that is open: it is so for all replicas, and they go on.
 func (a *admin) readyz(c echo.Context) error {
 	r := a.readiness()
 	if !r.Ready {

@@ -353,6 +353,78 @@ var laws = []law{
 		_, err := s.room(call(ask(p, one)))
 		return err
 	}},
+	{"one process tries a system that was suspended", func(s *subject) error {
+		p := &budget.Pool{Name: "concurrency", Capacity: 9 * one}
+		standing := func(right func(budget.Suspension) bool) error {
+			for _, store := range s.stores {
+				for end := time.Now().Add(patience); !right(store.Standing("erp").Suspension); time.Sleep(2 * time.Millisecond) {
+					if time.Now().After(end) {
+						return fmt.Errorf("the suspension is said to be %+v", store.Standing("erp").Suspension)
+					}
+				}
+			}
+			return nil
+		}
+		ask := func(store budget.Store) (bool, bool, error) { // admitted, as a trial
+			a := call(ask(p, one))
+			d, err := store.Admit(s.ctx, a)
+			if !d.Granted && !d.Suspended {
+				err = errors.Join(err, fmt.Errorf("%+v", d))
+			}
+			return d.Granted, d.Granted && a.Trial, err
+		}
+		// only tells that one store admits trials, and the others nothing.
+		only := func(trier budget.Store) error {
+			for _, store := range s.stores {
+				granted, trial, err := ask(store)
+				if err != nil || granted != (store == trier) || trial != granted {
+					return fmt.Errorf("trier %v: admitted %v, as a trial %v, %w", store == trier, granted, trial, err)
+				}
+			}
+			return nil
+		}
+		a, b := s.stores[0], s.stores[len(s.stores)-1]
+		if granted, trial, err := ask(a); err != nil || !granted || trial {
+			return fmt.Errorf("before: %v, %v, %w", granted, trial, err)
+		}
+		return first(
+			func() error { return b.Suspend(s.ctx, "erp", time.Hour) },
+			func() error { return standing(func(x budget.Suspension) bool { return x.For > 0 && !x.Trial && !x.Mine }) },
+			func() error { return b.Suspend(s.ctx, "erp", 0) },
+			func() error { return standing(func(x budget.Suspension) bool { return x == budget.Suspension{} }) },
+			func() error { return b.Suspend(s.ctx, "erp", time.Millisecond) },
+			func() error { time.Sleep(20 * time.Millisecond); return only(a) },
+			func() error { return standing(func(x budget.Suspension) bool { return x.Trial && x.For == 0 }) },
+			func() error {
+				if x := a.Standing("erp").Suspension; !x.Mine {
+					return fmt.Errorf("who tries says %+v", x)
+				}
+				return nil
+			},
+			func() error { // who does not try has nothing to give up
+				if a != b {
+					return errors.Join(b.Yield(s.ctx, "erp"), only(a))
+				}
+				return nil
+			},
+			func() error { return a.Yield(s.ctx, "erp") },
+			func() error { _, _, err := ask(b); return err },
+			func() error { return only(b) },
+			// What the trial finds holds for all: anew, or over.
+			func() error { return b.Suspend(s.ctx, "erp", time.Hour) },
+			func() error { return only(nil) },
+			func() error { return b.Suspend(s.ctx, "erp", 0) },
+			func() error {
+				for _, store := range s.stores {
+					if granted, trial, err := ask(store); err != nil || !granted || trial {
+						return fmt.Errorf("afterwards: admitted %v, as a trial %v, %w", granted, trial, err)
+					}
+				}
+				return nil
+			},
+			func() error { return standing(func(x budget.Suspension) bool { return x == budget.Suspension{} }) },
+		)
+	}},
 	{"soft pools are exceeded on demand, free ones always", func(s *subject) error {
 		soft := &budget.Pool{Name: "soft", Capacity: one, Soft: true}
 		free := &budget.Pool{Name: "free", Capacity: one, Free: true}
