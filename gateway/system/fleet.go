@@ -36,7 +36,7 @@ type Options struct {
 type Observer interface {
 	// CallDone is told of a call that has ended, its outcome (one of Outcomes),
 	// and the time from its sending to its answer. operation is an operationId
-	// or what the gateway did on its own behalf: log-in, context, log-out.
+	// or what the gateway did on its own behalf: log-in, context, log-out, token, probe.
 	CallDone(system, operation, outcome string, d time.Duration)
 }
 
@@ -143,6 +143,7 @@ func (f *Fleet) Build(fsys fs.FS, systems map[string]source.Node, ps *source.Pro
 			set.systems[name] = s
 		}
 	}
+	set.tokenEndpoints(ps)
 	return set
 }
 

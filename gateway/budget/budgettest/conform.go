@@ -389,7 +389,9 @@ var laws = []law{
 		}
 		return first(
 			func() error { return b.Suspend(s.ctx, "erp", time.Hour) },
-			func() error { return standing(func(x budget.Suspension) bool { return x.For > 0 && !x.Trial && !x.Mine }) },
+			func() error {
+				return standing(func(x budget.Suspension) bool { return x.For > 0 && !x.Trial && !x.Mine })
+			},
 			func() error { return b.Suspend(s.ctx, "erp", 0) },
 			func() error { return standing(func(x budget.Suspension) bool { return x == budget.Suspension{} }) },
 			func() error { return b.Suspend(s.ctx, "erp", time.Millisecond) },
