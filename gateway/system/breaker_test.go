@@ -349,6 +349,49 @@ func TestBreakerTells(t *testing.T) {
 	})
 }
 
+// yielding counts how often another replica is let to try.
+type yielding struct {
+	*budget.Budget
+	n atomic.Int64
+}
+
+func (y *yielding) Yield(ctx context.Context) error {
+	y.n.Add(1)
+	return y.Budget.Yield(ctx)
+}
+
+// A replica that has no trial under way any more, and nothing found out, lets another
+// one try. What has succeeded here still counts when it tries again.
+func TestBreakerYields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &yielding{Budget: budget.New(budget.Options{System: "erp"})}
+		b := newBreaker(Breaker{Rate: 50, Calls: 1, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 2},
+			s, func(string, string) {}, func(err error) { t.Error(err) })
+		yields := func(want int64, state string) {
+			t.Helper()
+			if b.close(); s.n.Load() != want || b.state() != state {
+				t.Errorf("%d times another one was let to try, want %d; it is %s, want %s", s.n.Load(), want, b.state(), state)
+			}
+		}
+		done, _ := b.allow(false)
+		done(errFailed)
+		time.Sleep(5*time.Second + time.Millisecond)
+		first, _ := b.allow(true)
+		second, _ := b.allow(true)
+		b.unused(true) // an admitted call that was not made, beside others
+		first(errExcluded)
+		yields(0, "half-open")
+		second(nil)
+		yields(1, "half-open")
+		b.unused(true)
+		b.unused(false)
+		yields(2, "half-open")
+		done, _ = b.allow(true)
+		done(nil)
+		yields(2, "closed")
+	})
+}
+
 // away is a store that nobody can tell anything.
 type away struct{ *budget.Budget }
 

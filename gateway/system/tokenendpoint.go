@@ -78,10 +78,7 @@ func (e *tokenEndpoint) fetch(ctx context.Context, s *system) (*grant, error) {
 		return g, nil
 	}
 	e.censor(r.Err)
-	switch {
-	case r.Outcome == Overload:
-		return nil, r.Err
-	case errors.Is(r.Err.Cause, errRefused):
+	if errors.Is(r.Err.Cause, errRefused) {
 		return nil, r.Err.Cause
 	}
 	return nil, fmt.Errorf("the token endpoint of %s: %w", s.name, r.Err)
