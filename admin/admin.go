@@ -122,6 +122,11 @@ type StoreStatus struct {
 	// could admit calls at some time since the process started.
 	Limited bool `json:"-"`
 	Joined  bool `json:"-"`
+	// Breaker is open or half-open while the system is left alone by all replicas, and
+	// absent otherwise.
+	Breaker string `json:"breaker,omitempty"`
+	// Left is how much longer it stays open.
+	Left time.Duration `json:"-"`
 }
 
 // Name is what the store is called among people.

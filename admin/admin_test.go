@@ -224,6 +224,13 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
 		}
 	}
+	options.Stores = func() []StoreStatus {
+		return []StoreStatus{
+			{Store: "budget", System: "erp", Mode: "shared", Replicas: 2, Breaker: "open", Left: 11600 * time.Millisecond},
+			{Store: "budget", System: "wms", Mode: "shared", Replicas: 2, Breaker: "half-open"},
+		}
+	}
+	expect(t, serve(t, options), "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["the breaker of erp is open: no replica calls it for another 12s","the breaker of wms is half-open: one replica tries whether it works again"],"stores":[{"store":"budget","system":"erp","mode":"shared","replicas":2,"share":0,"since":"0001-01-01T00:00:00Z","breaker":"open"},{"store":"budget","system":"wms","mode":"shared","replicas":2,"share":0,"since":"0001-01-01T00:00:00Z","breaker":"half-open"}]}`)
 
 	s.reload = refusedReload()
 	s.draining = true

@@ -50,6 +50,12 @@ func (a *admin) readiness(reads bool) readiness {
 		default:
 			r.Warnings = append(r.Warnings, s.trouble(now))
 		}
+		switch s.Breaker {
+		case "open":
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the breaker of %s is open: no replica calls it for another %s", s.System, s.Left.Round(time.Second)))
+		case "half-open":
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the breaker of %s is half-open: one replica tries whether it works again", s.System))
+		}
 	}
 	r.Ready = len(r.Reasons) == 0
 	return r

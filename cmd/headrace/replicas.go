@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/counter"
 	"github.com/headrace/headrace/gateway/workspace"
 )
@@ -28,7 +29,8 @@ func replicasCommand() *cobra.Command {
 			"not come back since the counts were lost) or gone (what it may have sent is waited for).\n" +
 			"The share of a missing replica is left free for it until stores.alone is over. --forget\n" +
 			"gives it to the others as soon as what it may have sent is over. Do so only when\n" +
-			"its process has surely ended.",
+			"its process has surely ended. The breaker is that of the system, for all replicas:\n" +
+			"closed, open, or half-open while one of them tries whether the system works again.",
 		Example: "  headrace replicas shop --forget gateway-2",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,6 +84,21 @@ type replicaRow struct {
 	Share   float64 `json:"share"`
 	Beat    float64 `json:"last_beat_seconds"`
 	Kept    float64 `json:"share_kept_seconds"`
+	// Breaker is that of the system: closed, open or half-open; Tries tells that this
+	// replica tries whether the system works again.
+	Breaker string `json:"breaker"`
+	Tries   bool   `json:"tries,omitempty"`
+}
+
+// breakerOf is the state of a breaker that has suspended a system so.
+func breakerOf(s budget.Suspension) string {
+	switch {
+	case s.For > 0:
+		return "open"
+	case s.Trial:
+		return "half-open"
+	}
+	return "closed"
 }
 
 func listReplicas(ctx context.Context, out io.Writer, client counter.Client, systems []string, output string) error {
@@ -92,7 +109,7 @@ func listReplicas(ctx context.Context, out io.Writer, client counter.Client, sys
 			return err
 		}
 		for _, r := range replicas {
-			rows = append(rows, replicaRow{name, r.Name, string(r.State), r.Share, r.Beat.Seconds(), r.Kept.Seconds()})
+			rows = append(rows, replicaRow{name, r.Name, string(r.State), r.Share, r.Beat.Seconds(), r.Kept.Seconds(), breakerOf(r.Suspension), r.Suspension.Mine})
 		}
 	}
 	if output == "json" {
@@ -101,7 +118,7 @@ func listReplicas(ctx context.Context, out io.Writer, client counter.Client, sys
 		return enc.Encode(rows)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SYSTEM\tREPLICA\tSTATE\tSHARE\tLAST BEAT\tSHARE KEPT FOR")
+	fmt.Fprintln(w, "SYSTEM\tREPLICA\tSTATE\tSHARE\tLAST BEAT\tSHARE KEPT FOR\tBREAKER")
 	seconds := func(s float64) time.Duration {
 		return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond)
 	}
@@ -110,7 +127,11 @@ func listReplicas(ctx context.Context, out io.Writer, client counter.Client, sys
 		if r.Kept > 0 {
 			kept = seconds(r.Kept).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.3f\t%s ago\t%s\n", r.System, r.Replica, r.State, r.Share, seconds(r.Beat), kept)
+		breaker := r.Breaker
+		if r.Tries {
+			breaker += ", tries"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.3f\t%s ago\t%s\t%s\n", r.System, r.Replica, r.State, r.Share, seconds(r.Beat), kept, breaker)
 	}
 	return w.Flush()
 }

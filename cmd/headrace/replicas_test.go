@@ -79,6 +79,37 @@ func TestReplicas(t *testing.T) {
 			t.Fatal("the counts are not shared")
 		}
 	}
+	breaker := func() string {
+		t.Helper()
+		out, err := runHeadrace(t, "replicas", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := strings.SplitN(strings.TrimSpace(out), "\n", 2)
+		words := strings.Split(strings.TrimSpace(fields[1]), "  ")
+		return strings.TrimSpace(words[len(words)-1])
+	}
+	said := []string{breaker()}
+	if err := shared.Suspend(t.Context(), "erp", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	said = append(said, breaker())
+	if err := shared.Suspend(t.Context(), "erp", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.Suspend(t.Context(), "erp", time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond)
+	said = append(said, breaker())
+	gate := &budget.Pool{Name: "gate"}
+	if d, err := shared.Admit(t.Context(), &budget.Admission{System: "erp", Lease: time.Hour, Asks: []budget.Ask{{Pool: gate, Key: "gate"}}}); err != nil || !d.Granted {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	said = append(said, breaker())
+	if want := "closed/open/half-open/half-open, tries"; strings.Join(said, "/") != want {
+		t.Errorf("the breaker is %s, want %s", strings.Join(said, "/"), want)
+	}
 	if err := shared.Close(); err != nil {
 		t.Fatal(err)
 	}

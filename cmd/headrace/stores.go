@@ -101,10 +101,14 @@ func (p *parts) standings() []standing {
 func (p *parts) storeStatus() []admin.StoreStatus {
 	var all []admin.StoreStatus
 	for _, s := range p.standings() {
-		all = append(all, admin.StoreStatus{
+		status := admin.StoreStatus{
 			Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Since: s.Since,
 			Cause: string(s.Cause), Until: s.Until, Limited: s.limited, Joined: s.Joined,
-		})
+		}
+		if breaker := breakerOf(s.Suspension); breaker != "closed" {
+			status.Breaker, status.Left = breaker, s.Suspension.For
+		}
+		all = append(all, status)
 	}
 	return all
 }

@@ -22,10 +22,8 @@ type Options struct {
 	Limits []Limit
 	// Store keeps the counts; one in memory when nil.
 	Store Store
-	// MaxWaiting and MaxWaitingBytes bound the line; 10 000 calls and 64 MiB
-	// when zero.
-	MaxWaiting      int
-	MaxWaitingBytes int64
+	// Line bounds the calls that wait.
+	Line Bounds
 	// Grace is how much longer than its timeout a call without an answer
 	// counts as under way; 10 s when zero.
 	Grace time.Duration
@@ -37,11 +35,9 @@ const DefaultTimeout = time.Minute
 // Budget admits the calls to one system. It is safe for concurrent use, and
 // holds no goroutine while no call waits.
 type Budget struct {
-	system  string
-	store   Store
-	grace   time.Duration
-	max     int
-	maxSize int64
+	system string
+	store  Store
+	grace  time.Duration
 
 	started time.Time
 	plan    atomic.Pointer[plan]
@@ -51,6 +47,7 @@ type Budget struct {
 
 	mu       sync.Mutex
 	line     line
+	bounds   Bounds
 	promised [len(specs.Classes)]time.Time // by class: the last time that a refused call was told
 }
 
@@ -60,17 +57,11 @@ func New(o Options) *Budget {
 	if o.Store == nil {
 		o.Store = NewMemory()
 	}
-	if o.MaxWaiting == 0 {
-		o.MaxWaiting = 10_000
-	}
-	if o.MaxWaitingBytes == 0 {
-		o.MaxWaitingBytes = 64 << 20
-	}
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
 	}
 	b := &Budget{
-		system: o.System, store: o.Store, grace: o.Grace, max: o.MaxWaiting, maxSize: o.MaxWaitingBytes,
+		system: o.System, store: o.Store, grace: o.Grace, bounds: o.Line.complete(),
 		started: time.Now(), wake: make(chan struct{}, 1), line: newLine(),
 	}
 	b.plan.Store(newPlan(o.Limits, 0))
@@ -246,6 +237,13 @@ func (b *Budget) Reconfigure(limits []Limit) {
 	if b.waiting.Load() > 0 {
 		b.wakeUp()
 	}
+}
+
+// Bound brings the line new bounds. Calls that stand in it stay there.
+func (b *Budget) Bound(line Bounds) {
+	b.mu.Lock()
+	b.bounds = line.complete()
+	b.mu.Unlock()
 }
 
 // announce lets the store know of new limits before what they are about to

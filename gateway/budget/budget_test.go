@@ -576,7 +576,8 @@ func TestAbsurdCostsAreNotAdmitted(t *testing.T) {
 // broken is a store that cannot tell.
 type broken struct{ Store }
 
-func (broken) Standing(string) Standing { return Standing{} }
+func (broken) Yield(context.Context, string) error { return nil }
+func (broken) Standing(string) Standing            { return Standing{} }
 
 func (broken) Admit(context.Context, *Admission) (Decision, error) {
 	return Decision{}, errors.New("no connection")

@@ -12,17 +12,31 @@ type cut struct {
 	rate float64
 }
 
-// shrink answers an overload of a call: at most once for all the calls that
-// were admitted before.
-func (p *memoryPool) shrink(a *Admission, pool *Pool, now int64) {
-	if pool.Adaptive == nil || pool.Capacity == 0 || int64(a.At) <= p.cut.at {
-		return
-	}
-	floor := min(1, float64(pool.Adaptive.Floor)/float64(pool.Capacity))
+// shrink answers an overload.
+func (p *memoryPool) shrink(pool *Pool, now int64) {
+	floor := pool.Adaptive.part(pool)
 	p.cut = cut{
 		part: max(floor, p.cut.share(now)*pool.Adaptive.Cut),
 		at:   now, rate: (1 - floor) / float64(pool.Adaptive.Recover),
 	}
+}
+
+// part is the part of a pool's capacity that is left at the least.
+func (a *Adaptive) part(pool *Pool) float64 { return min(1, float64(a.Floor)/float64(pool.Capacity)) }
+
+// least tells that another cut would not make a pool smaller than the last one did.
+func (c *cut) least(pool *Pool, now int64) bool {
+	floor := pool.Adaptive.part(pool)
+	return floor >= 1 || c.part > 0 && c.part <= floor && c.share(now)*pool.Adaptive.Cut <= floor
+}
+
+// fullness is the part of what there is of an adaptive pool that is occupied.
+func (p *memoryPool) fullness(pool *Pool, now int64) float64 {
+	used := p.flying.sum + p.held.sum + p.foreign
+	if p.interval > 0 {
+		used = p.flying.sum + p.spent(now)
+	}
+	return float64(used) / float64(max(1, p.cut.capacity(pool, now)))
 }
 
 // share is the part of the capacity that there is.

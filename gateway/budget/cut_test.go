@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,77 @@ func TestAShrunkBucketIsSlower(t *testing.T) {
 		admit(t, b, Call{Wait: time.Minute}).Settle(Result{})
 		if took := time.Since(started).Round(10 * time.Millisecond); took != 2*time.Second {
 			t.Errorf("waited %v, want 2 s at half the rate", took)
+		}
+	})
+}
+
+// Where the system does not say which limit it means, the one that is nearest to full
+// shrinks; with a limit at its floor, the next one. Which are paused is another question.
+func TestTheFullestPoolShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		places := adaptive(capacity("places", 4, 0), Portion{Percent: 50}, 0.5, time.Hour)
+		minute := adaptive(capacity("minute", 100, time.Minute), Portion{Percent: 25}, 0.5, time.Hour)
+		minute.Pace = &Pace{Off: true}
+		rate := adaptive(bucket("rate", 50, Rate{Units: 50, Per: time.Hour}), Portion{Percent: 25}, 0.5, time.Hour)
+		b := newBudget(places, minute, rate)
+		effective := func() (all [3]float64) {
+			t.Helper()
+			s, err := b.Snapshot(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range s.Pools {
+				all[map[string]int{"places": 0, "minute": 1, "rate": 2}[p.Name]] = math.Round(p.Effective)
+			}
+			return all
+		}
+		refused := func(r Result, want [3]float64) {
+			t.Helper()
+			ticket := admit(t, b, Call{})
+			time.Sleep(time.Millisecond)
+			r.Overload, r.RetryAfter = true, time.Millisecond
+			ticket.Settle(r)
+			if got := effective(); got != want {
+				t.Errorf("there are %v, want %v", got, want)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		refused(Result{}, [3]float64{2, 100, 50})              // one of four, of a hundred, of fifty
+		refused(Result{}, [3]float64{2, 100, 25})              // the places are at their floor: two of fifty
+		refused(Result{Pool: "minute"}, [3]float64{2, 50, 25}) // the system says which
+		refused(Result{Pool: "places"}, [3]float64{2, 50, 25}) // and may say so of one at its floor
+		for range 20 {
+			admit(t, b, Call{Cost: []Cost{{"rate", 0}, {"places", 0}}}).Settle(Result{})
+		}
+		refused(Result{}, [3]float64{2, 25, 25}) // 25 of fifty, against four of twenty-five
+		time.Sleep(2 * time.Minute)
+
+		one, two := admit(t, b, Call{Cost: []Cost{{"minute", 0}}}), admit(t, b, Call{Cost: []Cost{{"places", 0}}})
+		time.Sleep(time.Millisecond)
+		one.Settle(Result{Overload: true, RetryAfter: time.Millisecond, Pool: "rate"})
+		two.Settle(Result{Overload: true, RetryAfter: time.Millisecond}) // of the same overload, whatever it was about
+		if got, want := effective(), [3]float64{2, 28, 13}; got != want {
+			t.Errorf("there are %v, want %v", got, want)
+		}
+	})
+}
+
+// A pause may be wider than what the system complains of.
+func TestAWidePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole, half := adaptive(capacity("a", 8, 0), Portion{Percent: 25}, 0.5, time.Hour), adaptive(capacity("b", 8, 0), Portion{Percent: 25}, 0.5, time.Hour)
+		b := newBudget(whole, half)
+		ticket := admit(t, b, Call{})
+		time.Sleep(time.Millisecond)
+		ticket.Settle(Result{Overload: true, RetryAfter: time.Minute, Pool: "b", Wide: true})
+		s, err := b.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []float64{8, 4} {
+			if p := s.Pools[i]; p.Effective != want || p.PausedUntil.IsZero() {
+				t.Errorf("%+v, want %v and a pause", p, want)
+			}
 		}
 	})
 }

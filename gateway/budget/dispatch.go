@@ -53,9 +53,9 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call, d Decision) (*Tic
 	w := &waiter{call: *c, ticket: t, decision: d, done: make(chan struct{})}
 	started := time.Now()
 	b.mu.Lock()
-	if !b.makeRoom(c) {
+	if full := b.makeRoom(c); full != roomy {
 		b.mu.Unlock()
-		return nil, b.crowded(t, c.Class, d)
+		return nil, b.crowded(t, c, d, full)
 	}
 	w.arrival = b.line.place(c)
 	b.line.add(w)
@@ -81,32 +81,61 @@ func (b *Budget) join(ctx context.Context, t *Ticket, c *Call, d Decision) (*Tic
 			return nil, b.left(ctx.Err())
 		}
 	}
-	if w.displaced {
-		return nil, b.crowded(w.ticket, c.Class, w.decision)
+	if w.displaced != roomy {
+		return nil, b.crowded(w.ticket, c, w.decision, w.displaced)
 	}
 	w.ticket.waited = time.Since(started)
 	if err := ctx.Err(); err != nil {
 		w.ticket.Settle(Result{Unsent: true})
+		b.unused(&w.ticket.admission)
 		return nil, b.left(err)
 	}
 	return w.ticket, nil
 }
 
+// unused lets another process try the system, where a call that was to do so is not made.
+func (b *Budget) unused(a *Admission) {
+	if a.Trial {
+		_ = b.store.Yield(context.Background(), b.system)
+	}
+}
+
 // makeRoom keeps the line within its bounds. Where it is full of less urgent
-// calls, the latest of the least urgent make room.
-func (b *Budget) makeRoom(c *Call) bool {
-	l := &b.line
-	fits := func(count int, bytes int64) bool { return count < b.max && bytes+int64(c.Bytes) <= b.maxSize }
-	if !fits(l.from(c.Class)) {
-		return false
+// calls, the latest of the least urgent make room; where it is full of its own class
+// and those above, the latest of the app of its class that holds most of the line.
+func (b *Budget) makeRoom(c *Call) crowding {
+	l, bounds := &b.line, b.bounds
+	switch {
+	case int64(c.Bytes) > bounds.Bytes:
+		return crowdedLine
+	case !l.within(c, bounds):
+		return crowdedApp
 	}
-	for !fits(l.from(specs.Low)) {
+	if !bounds.fit(c)(l.from(c.Class)) {
+		given := l.giveWay(c, bounds)
+		if given == nil {
+			if l.shared(c) {
+				return crowdedApp
+			}
+			return crowdedLine
+		}
+		for _, w := range given {
+			b.waiting.Add(-1)
+			b.displace(w, crowdedApp)
+		}
+	}
+	for !bounds.fit(c)(l.from(specs.Low)) {
 		w := l.youngest(c.Class)
-		w.displaced = true
 		b.takeOut(w)
-		close(w.done)
+		b.displace(w, crowdedLine)
 	}
-	return true
+	return roomy
+}
+
+// displace ends the wait of a call that is out of the line.
+func (b *Budget) displace(w *waiter, why crowding) {
+	w.out, w.displaced = true, why
+	close(w.done)
 }
 
 // leave takes a waiter out of the line; false when it is out already.
@@ -214,12 +243,13 @@ func (b *Budget) try(w *waiter, byFloor bool) time.Duration {
 	case w.out:
 		b.mu.Unlock()
 		_ = b.store.Settle(context.Background(), &a, Settlement{Outcome: Unsent})
+		b.unused(&a)
 		b.mu.Lock()
 		return 0
 	}
 	b.takeOut(w)
 	b.line.sent(w.call.Class, w.weight)
-	t.admission.At, t.admitted = a.At, b.now()
+	t.admission.At, t.admission.Trial, t.admitted = a.At, a.Trial, b.now()
 	if byFloor {
 		copy(t.admission.Asks, a.Asks)
 	}

@@ -80,9 +80,12 @@
 // # Overloads
 //
 // When a system refuses a call although the count has room, the count is wrong:
-// others use the limit, or it is smaller than published. Adaptive pools then
-// shrink to a part of what they had, once for all the calls that were admitted
-// before, never below a floor, and grow back evenly. A bucket becomes smaller and
+// others use the limit, or it is smaller than published. The pool that the system
+// complains of then shrinks to a part of what it had, if it is adaptive, once for
+// all the calls that were admitted before, never below a floor, and grows back
+// evenly. Where the system does not say which of its limits it is, the likeliest of
+// the call's pools shrinks: the one nearest to full. A pool at its floor is passed
+// over, so that a wrong guess comes to the right pool in the end. A bucket becomes smaller and
 // slower by the same part. The capacity is never more than configured, so the
 // argument stands; and however small a pool has become, a call that fits into the
 // whole of it is admitted when nothing else is there.

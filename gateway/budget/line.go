@@ -17,6 +17,7 @@ type line struct {
 	queues  []*queue
 	byPools map[string]*queue
 	places  map[string]*place // by pool key
+	apps    map[string]*appLine
 	count   int
 	byClass [len(specs.Classes)]int
 	bytes   [len(specs.Classes)]int64 // by class
@@ -53,18 +54,22 @@ type waiter struct {
 	queue    *queue
 	previous *waiter
 	next     *waiter
-	weight   float64
+	// app has the calls of the same app; older and newer are its neighbours there, in
+	// the order of arrival within the class.
+	app          *appLine
+	older, newer *waiter
+	weight       float64
 	// decision is the latest refusal by the store.
 	decision Decision
 	// done is closed when the call is out of the line: with the ticket
 	// admitted, or displaced by a more urgent call.
 	done      chan struct{}
 	out       bool
-	displaced bool
+	displaced crowding
 }
 
 func newLine() line {
-	return line{byPools: map[string]*queue{}, places: map[string]*place{}}
+	return line{byPools: map[string]*queue{}, places: map[string]*place{}, apps: map[string]*appLine{}}
 }
 
 // add puts a waiter at the end of its class; one that is added again keeps the
@@ -89,6 +94,7 @@ func (l *line) add(w *waiter) {
 	} else {
 		w.next.previous = w
 	}
+	l.enlist(w)
 	q.count++
 	l.count++
 	l.bytes[c] += int64(w.call.Bytes)
@@ -113,6 +119,7 @@ func (l *line) remove(w *waiter) {
 		w.next.previous = w.previous
 	}
 	w.previous, w.next = nil, nil
+	l.discharge(w)
 	q.count--
 	l.count--
 	l.bytes[c] -= int64(w.call.Bytes)

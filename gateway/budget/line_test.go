@@ -370,7 +370,7 @@ func TestRetryAfterIsHonestAndSpread(t *testing.T) {
 
 func TestTheLineIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(Options{System: "erp", Limits: []Limit{capacity("roomy", 100, 0), capacity("l", 1, 0)}, MaxWaiting: 3, MaxWaitingBytes: 1000})
+		b := New(Options{System: "erp", Limits: []Limit{capacity("roomy", 100, 0), capacity("l", 1, 0)}, Line: Bounds{Calls: 3, Bytes: 1000}})
 		c := &crowd{t: t, b: b, work: time.Second}
 		gate := admit(t, b, Call{})
 		for i := range 3 {

@@ -25,7 +25,8 @@ type memorySystem struct {
 	mu    sync.Mutex
 	epoch time.Time
 	pools map[string]*memoryPool
-	// suspended is until when no call is admitted.
+	// suspended is until when no call is admitted, -1 when that was never so or has been
+	// ended. After it, the process tries the system.
 	suspended int64
 	// sweepAt is the number of pools at which idle ones are dropped.
 	sweepAt int
@@ -43,7 +44,7 @@ func (m *Memory) system(name string) *memorySystem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s = m.systems[name]; s == nil {
-		s = &memorySystem{epoch: m.epoch, pools: map[string]*memoryPool{}, sweepAt: leastSweep}
+		s = &memorySystem{epoch: m.epoch, suspended: -1, pools: map[string]*memoryPool{}, sweepAt: leastSweep}
 		m.systems[name] = s
 	}
 	return s
@@ -74,7 +75,7 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 	if !d.Granted || a.Probe {
 		return d, nil
 	}
-	a.At = time.Duration(now)
+	a.At, a.Trial = time.Duration(now), s.suspended >= 0
 	lease := now + int64(a.Lease)
 	for i, p := range pools {
 		p.flying.add(lease, a.Asks[i].Units)
@@ -114,13 +115,15 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
+	suspect := -1
+	if r.Overload {
+		suspect = s.suspect(a, r.Shrink, now)
+	}
 	for i := range a.Asks {
 		ask := &a.Asks[i]
-		p := ask.counted
-		if p == nil || p.owner != s {
-			if p = s.pools[ask.Key]; p == nil { // its lease had run out, and it was idle
-				continue
-			}
+		p := s.countOf(ask)
+		if p == nil {
+			continue
 		}
 		p.advance(now)
 		actual := ask.Units
@@ -135,9 +138,11 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 		switch {
 		case r.Overload && r.Pause&(1<<i) != 0:
 			p.pause(a, r.RetryAfter, now)
-			p.shrink(a, ask.Pool, now)
 		case r.Outcome == Ended && !r.Overload && int64(a.At) >= p.pausedUntil:
 			p.strikes = 0
+		}
+		if i == suspect {
+			p.shrink(ask.Pool, now)
 		}
 		for _, report := range r.Reports {
 			if report.Ask == i {
@@ -146,6 +151,39 @@ func (m *Memory) Settle(_ context.Context, a *Admission, r Settlement) error {
 		}
 	}
 	return nil
+}
+
+// countOf finds where an ask was counted; nil when its lease had run out, and the
+// pool was idle.
+func (s *memorySystem) countOf(ask *Ask) *memoryPool {
+	if p := ask.counted; p != nil && p.owner == s {
+		return p
+	}
+	return s.pools[ask.Key]
+}
+
+// suspect is the ask whose pool an overload of a call shrinks, as Settlement.Shrink
+// says; -1 for none.
+func (s *memorySystem) suspect(a *Admission, among uint32, now int64) int {
+	suspect, most := -1, 0.0
+	for i := range a.Asks {
+		p, pool := s.countOf(&a.Asks[i]), a.Asks[i].Pool
+		if among&(1<<i) == 0 || p == nil || pool.Adaptive == nil || pool.Capacity == 0 {
+			continue
+		}
+		if int64(a.At) <= p.cut.at {
+			return -1
+		}
+		p.advance(now)
+		full := p.fullness(pool, now)
+		if p.cut.least(pool, now) {
+			full -= 1e12 // only where nothing else is left
+		}
+		if suspect < 0 || full > most {
+			suspect, most = i, full
+		}
+	}
+	return suspect
 }
 
 // Usage implements Store.
@@ -170,17 +208,28 @@ func (m *Memory) Suspend(_ context.Context, system string, d time.Duration) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d <= 0 {
-		s.suspended = 0
+		s.suspended = -1
 	} else {
 		s.suspended = max(s.suspended, m.now()+int64(d))
 	}
 	return nil
 }
 
+// Yield implements Store: there is no other process.
+func (m *Memory) Yield(context.Context, string) error { return nil }
+
 // Watch implements Store: nobody else takes or gives units.
 func (m *Memory) Watch(string, func()) (stop func()) { return func() {} }
 
 // Standing implements Store.
-func (m *Memory) Standing(string) Standing {
-	return Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch, Joined: true}
+func (m *Memory) Standing(system string) Standing {
+	st := Standing{Mode: ModeMemory, Replicas: 1, Share: 1, Since: m.epoch, Joined: true}
+	s := m.system(system)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.suspended >= 0 {
+		in := time.Duration(s.suspended - m.now())
+		st.Suspension = Suspension{For: max(0, in), Trial: in <= 0, Mine: in <= 0}
+	}
+	return st
 }

@@ -55,11 +55,15 @@ func (t *Ticket) soft(refused uint32) bool {
 }
 
 // crowded refuses a call for which the line has no place; d is why it would wait.
-func (b *Budget) crowded(t *Ticket, c specs.Class, d Decision) error {
-	return &gateway.Error{
+func (b *Budget) crowded(t *Ticket, c *Call, d Decision, why crowding) error {
+	e := &gateway.Error{
 		Problem: gateway.Saturated, System: b.system, Pool: t.admission.Asks[max(d.Pool, 0)].Pool.Name,
-		Detail: "too many calls wait for " + b.system, RetryAfter: b.comeBack(t, c, d),
+		Detail: "too many calls wait for " + b.system, RetryAfter: b.comeBack(t, c.Class, d),
 	}
+	if why == crowdedApp {
+		e.Detail = fmt.Sprintf("calls of this app already take its part of the line for %s; places are left for other apps", b.system)
+	}
+	return e
 }
 
 func (b *Budget) unknown(err error) error {

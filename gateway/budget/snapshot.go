@@ -100,6 +100,12 @@ func (b *Budget) Suspend(ctx context.Context, d time.Duration) error {
 	return err
 }
 
+// Yield lets another replica try whether a system that was suspended works again.
+func (b *Budget) Yield(ctx context.Context) error { return b.store.Yield(ctx, b.system) }
+
+// Suspension is how the suspension of the system stands, as far as it is known here.
+func (b *Budget) Suspension() Suspension { return b.store.Standing(b.system).Suspension }
+
 func (b *Budget) suspendedUntil(ctx context.Context) (time.Time, error) {
 	probe := Admission{System: b.system, Lease: DefaultTimeout + b.grace, Probe: true, Asks: []Ask{{Pool: b.plan.Load().gate, Key: gateKey}}}
 	d, err := b.store.Admit(ctx, &probe)

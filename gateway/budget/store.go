@@ -24,9 +24,15 @@ type Store interface {
 	Settle(ctx context.Context, a *Admission, s Settlement) error
 	// Usage lists the pools of a system that hold anything, in no order.
 	Usage(ctx context.Context, system string) ([]Usage, error)
-	// Suspend admits no call to a system for a while, whoever asks for it; zero
-	// ends a suspension. The longer one of two counts.
+	// Suspend admits no call to a system for a while, whoever asks for it; the longer
+	// one of two counts. When it is over, one process tries the system: it is the first
+	// whose call is admitted then (Admission.Trial), and the calls of all others go on
+	// being refused until it suspends the system anew, ends the suspension (a time of
+	// zero), or yields. Of a process that is gone nobody waits for longer than its last
+	// call may take.
 	Suspend(ctx context.Context, system string, d time.Duration) error
+	// Yield lets another process try the system, if this one was about to.
+	Yield(ctx context.Context, system string) error
 	// Watch has wake called, from any goroutine, when units of a system may have
 	// come back other than by the time that a decision told: by another process, or
 	// by a settlement that was carried out after Settle had returned. It lasts until
@@ -56,6 +62,17 @@ type Standing struct {
 	Until time.Time
 	// Joined tells that this replica could admit calls at some time since its start.
 	Joined bool
+	// Suspension is that of the system. What other processes did is known within a beat.
+	Suspension Suspension
+}
+
+// Suspension is how the suspension of a system stands; the zero value is none.
+type Suspension struct {
+	// For is how long no call is admitted.
+	For time.Duration
+	// Trial tells that this is over, and that it is tried whether the system works
+	// again; Mine that this process may try.
+	Trial, Mine bool
 }
 
 // Cause is why a store is uncertain.
@@ -106,6 +123,9 @@ type Admission struct {
 	Probe bool
 	// At is when the store granted the admission, in its own time.
 	At time.Duration
+	// Trial is filled in with At: the call tries whether a system that was suspended
+	// works again.
+	Trial bool
 }
 
 // Ask is what a call asks of one pool.
@@ -165,8 +185,13 @@ type Settlement struct {
 	// zero, for a time that grows from one such refusal to the next.
 	Overload   bool
 	RetryAfter time.Duration
-	// Pause is a set of asks, as bits. Their pools shrink, too, where they are adaptive.
+	// Pause is a set of asks, as bits.
 	Pause uint32
+	// Shrink is the set of asks of which the system may have complained, as bits. One
+	// of their pools shrinks, of the adaptive ones that which is nearest to full and
+	// above its floor. None does where one of them has shrunk since the call was
+	// admitted: the call belongs to the same overload.
+	Shrink uint32
 	// Reports are what the system itself said of its limits with its answer.
 	Reports []Report
 }

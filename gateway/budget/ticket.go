@@ -25,9 +25,11 @@ type Result struct {
 	Overload bool
 	// RetryAfter is the system's own hint; zero when it gives none.
 	RetryAfter time.Duration
-	// Pool names the limit that the system complained of, where it tells;
-	// otherwise all the call's pools are paused.
+	// Pool names the limit that the system complained of, where it tells: it is
+	// paused, and shrinks. Otherwise all the call's pools are paused, and the one
+	// that is nearest to full shrinks. Wide tells that all are paused in any case.
 	Pool string
+	Wide bool
 	// Unknown tells that no answer came: the call may still be under way at the system.
 	Unknown bool
 	// Unsent tells that nothing was sent: the units are free at once.
@@ -51,13 +53,20 @@ type PoolReport struct {
 // Waited is the time that the call stood in line.
 func (t *Ticket) Waited() time.Duration { return t.waited }
 
+// Trial tells that the call tries whether a system that was suspended works again.
+func (t *Ticket) Trial() bool { return t.admission.Trial }
+
 // Settle gives the units back, as the result demands. Only the first call has
 // an effect. A ticket that is never settled counts as an unknown result.
 func (t *Ticket) Settle(r Result) {
 	if t.settled.Swap(true) {
 		return
 	}
-	s := Settlement{Overload: r.Overload, RetryAfter: max(r.RetryAfter, 0), Pause: t.scopeOf(r.Pool)}
+	s := Settlement{Overload: r.Overload, RetryAfter: max(r.RetryAfter, 0), Shrink: t.scopeOf(r.Pool)}
+	s.Pause = s.Shrink
+	if r.Wide {
+		s.Pause = t.scopeOf("")
+	}
 	switch {
 	case r.Unsent:
 		s.Outcome = Unsent
@@ -129,7 +138,7 @@ func (t *Ticket) reports(told []PoolReport) []Report {
 	return all
 }
 
-// scopeOf is the set of asks that an overload pauses.
+// scopeOf is the set of asks that an overload is about.
 func (t *Ticket) scopeOf(pool string) uint32 {
 	var all uint32
 	for i := range t.admission.Asks {

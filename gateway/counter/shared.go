@@ -289,19 +289,24 @@ func (s *Shared) Usage(ctx context.Context, system string) ([]budget.Usage, erro
 	return y.usage(ctx)
 }
 
-// Suspend implements budget.Store. Out of Redis' reach it holds for this replica.
+// Suspend implements budget.Store. Out of Redis' reach it holds for this replica,
+// and is an error.
 func (s *Shared) Suspend(ctx context.Context, system string, d time.Duration) error {
 	y := s.system(system)
 	if y == nil {
 		return errClosed
 	}
-	_ = y.shadow.Suspend(ctx, system, d)
-	if y.standing().Mode != budget.ModeShared {
-		return nil
+	return y.suspend(ctx, max(0, d))
+}
+
+// Yield implements budget.Store.
+func (s *Shared) Yield(ctx context.Context, system string) error {
+	y := s.system(system)
+	if y == nil {
+		return errClosed
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Deadline)
-	defer cancel()
-	return s.scripts.suspend.Run(ctx, s.client, y.keys, microseconds(d)).Err()
+	y.change(suspension{trial: true})
+	return y.tellSuspension(ctx, -time.Microsecond)
 }
 
 // Watch implements budget.Store.

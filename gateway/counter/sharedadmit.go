@@ -15,7 +15,7 @@ import (
 const (
 	admitRefused, admitGranted, admitLate, admitStrange, admitFenced = 0, 1, 2, 3, 4
 
-	whyPaused, whySuspended = 1, 2
+	whyPaused, whySuspended, whyTrial = 1, 2, 3
 )
 
 // shortLook is when to ask again while nothing can be said; longLook bounds how long
@@ -41,9 +41,13 @@ func (y *system) admit(a *budget.Admission) (budget.Decision, error) {
 		defer y.mu.Unlock()
 		return y.admitAlone(a, now), nil
 	}
+	left := y.standsSuspended(now).For
 	y.mu.Unlock()
+	if left > 0 {
+		return budget.Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: left, Again: min(left, longLook)}, nil
+	}
 	if uncounted(a) && !a.Probe {
-		a.At = 0 // there is nothing to settle
+		a.At, a.Trial = 0, false // there is nothing to settle
 		return budget.Decision{Granted: true, Pool: -1}, nil
 	}
 	return waiting(a), nil
@@ -103,12 +107,16 @@ func (y *system) admitShared(a *budget.Admission, args []any, ahead *packet, gen
 	}
 	switch t.code {
 	case admitRefused:
-		return refusal(t)
+		d, err := refusal(t)
+		if d.Suspended {
+			y.refusedSuspended(d, sent)
+		}
+		return d, err
 	case admitGranted:
 		if a.Probe {
 			return budget.Decision{Granted: true, Pool: -1}, nil
 		}
-		if y.take(a, t, generation) {
+		if y.take(a, t, generation, sent) {
 			return budget.Decision{Granted: true, Pool: -1}, nil
 		}
 	case admitLate:
@@ -144,7 +152,7 @@ func refusal(t told) (budget.Decision, error) {
 }
 
 // take notes an admission by Redis, unless the answer has become void meanwhile.
-func (y *system) take(a *budget.Admission, t told, generation int) bool {
+func (y *system) take(a *budget.Admission, t told, generation int, sent time.Time) bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if y.generation != generation {
@@ -153,6 +161,10 @@ func (y *system) take(a *budget.Admission, t told, generation int) bool {
 	if t.now > y.clock.most(time.Now())+jump { // units came back too early
 		y.wakeBeats()
 		return false
+	}
+	a.Trial = t.rest[4] == whyTrial
+	if now := time.Now(); !sent.Before(y.suspension.told) {
+		y.learn(suspension{trial: a.Trial, mine: a.Trial}, now)
 	}
 	f := y.fly(a)
 	f.epoch, f.admitted, f.ends = y.epoch, t.now, t.now+atLeast(a.Lease)
@@ -363,7 +375,7 @@ func (y *system) settlement(s settling, now time.Time) []any {
 	// one would not believe yet.
 	most := y.clock.most(now) + 3*atMost(y.store.options.Deadline)
 	args = append(args, numbers(
-		y.clock.least(now), most, f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1),
+		y.clock.least(now), most, f.ends, f.admitted, atMost(now.Sub(s.done)), float64(s.s.Outcome), given(s.s.Overload, 1+float64(s.s.Shrink)),
 		atLeast(min(s.s.RetryAfter, budget.MaxHint)), float64(s.s.Pause), y.store.by, s.number,
 	), y.epoch)
 	wall := y.clock.wall(now)

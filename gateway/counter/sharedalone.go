@@ -233,6 +233,7 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 	for j, i := range places {
 		own.Asks[i] = bucket.Asks[j]
 	}
+	a.Trial = y.shadow.Standing(y.name).Suspension.Trial
 	y.lone.admitted.Record(&own)
 	f := y.fly(a)
 	f.wasAlone, f.loneAt, f.admitted = true, own.At, y.clock.least(now)

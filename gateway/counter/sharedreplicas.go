@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/gateway/budget"
 )
 
 // Replica is one of those that share the counts of a system, as Redis knows it.
@@ -23,6 +25,8 @@ type Replica struct {
 	// Kept is how much longer its share is left free for it, but for the hold
 	// of a pool; zero while it is there.
 	Kept time.Duration
+	// Suspension is that of the system, the same for all; Mine tells that this replica tries.
+	Suspension budget.Suspension
 }
 
 // ReplicaState says what is known of a replica.
@@ -58,10 +62,12 @@ func Replicas(ctx context.Context, c Client, system string) ([]Replica, error) {
 		return nil, nil
 	}
 	var told struct {
-		Replicas []struct {
-			Name                       string
-			Share, Beat, Kept          float64
-			Gone, Missing, Unaccounted bool
+		Suspended float64
+		Trial     bool
+		Replicas  []struct {
+			Name                              string
+			Share, Beat, Kept                 float64
+			Gone, Missing, Unaccounted, Tries bool
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &told); err != nil {
@@ -81,6 +87,7 @@ func Replicas(ctx context.Context, c Client, system string) ([]Replica, error) {
 		all = append(all, Replica{
 			Name: r.Name, State: state, Share: r.Share,
 			Beat: time.Duration(r.Beat) * time.Microsecond, Kept: time.Duration(r.Kept) * time.Microsecond,
+			Suspension: budget.Suspension{For: time.Duration(told.Suspended) * time.Microsecond, Trial: told.Trial, Mine: r.Tries},
 		})
 	}
 	slices.SortFunc(all, func(a, b Replica) int { return strings.Compare(a.Name, b.Name) })

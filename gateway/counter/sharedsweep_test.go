@@ -106,7 +106,7 @@ func TestSharedSweepsIdlePools(t *testing.T) {
 		}
 	}
 	for i := range scopes {
-		call(fmt.Sprint(i), budget.Settlement{Overload: i%2 == 0, Pause: 31}, i%3 != 0)
+		call(fmt.Sprint(i), budget.Settlement{Overload: i%2 == 0, Pause: 31, Shrink: 31}, i%3 != 0)
 	}
 	eventually(t, "all is settled", func() bool { y := s.system("erp"); y.mu.Lock(); defer y.mu.Unlock(); return len(y.queue) == 0 })
 	if n := fields(t, r, "p:"); n < scopes*len(pools) {

@@ -55,6 +55,8 @@ type system struct {
 	beatSent, beatHeard time.Time
 	failures            int
 
+	suspension suspension
+
 	lone *lone // not nil from being alone until what was admitted then is told
 
 	flights map[time.Duration]*flight
@@ -146,7 +148,7 @@ func (y *system) standing() budget.Standing {
 	defer y.mu.Unlock()
 	now := time.Now()
 	y.look(now)
-	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member}
+	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member, Suspension: y.standsSuspended(now)}
 	switch y.mode {
 	case budget.ModeAlone:
 		s.Until = y.expires()
@@ -403,8 +405,12 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 	for _, p := range b.Pools {
 		y.ceilings[p.Key] = budget.Units(math.Ceil(p.Ceiling * (1 + 1e-12)))
 	}
-	if b.Suspended > 0 {
-		_ = y.shadow.Suspend(context.Background(), y.name, time.Duration(b.Suspended)*time.Microsecond)
+	if !sent.Before(y.suspension.told) {
+		s, now := suspension{trial: b.Trial, mine: b.Mine}, time.Now()
+		if b.Suspended > 0 {
+			s.until = now.Add(time.Duration(b.Suspended) * time.Microsecond)
+		}
+		y.learn(s, now)
 	}
 	select {
 	case <-y.joined:

@@ -176,6 +176,8 @@ type beatAnswer struct {
 	Replicas  int     `json:"replicas"`
 	Lease     float64 `json:"lease"`
 	Suspended float64 `json:"suspended"`
+	Trial     bool    `json:"trial"`
+	Mine      bool    `json:"mine"`
 	Left      float64 `json:"left"`
 	Peers     []peer  `json:"peers"`
 	Pools     []struct {

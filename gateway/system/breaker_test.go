@@ -2,6 +2,8 @@ package system
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -18,14 +20,18 @@ import (
 	"github.com/headrace/headrace/specs/source"
 )
 
+// trial tells whether a call that was admitted now would be a trial.
+func trial(s suspended) bool { return s.Suspension().Mine }
+
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []string
+		s := budget.New(budget.Options{System: "erp"})
 		b := newBreaker(Breaker{Rate: 50, Calls: 4, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 2},
-			func(time.Duration) {}, func(from, to string) { changes = append(changes, to) })
+			s, func(from, to string) { changes = append(changes, to) }, func(err error) { t.Error(err) })
 		call := func(result error) {
 			t.Helper()
-			done, wait := b.allow()
+			done, wait := b.allow(trial(s))
 			if wait != 0 {
 				t.Fatalf("refused for %v", wait)
 			}
@@ -42,7 +48,7 @@ func TestBreaker(t *testing.T) {
 			t.Fatal(b.state())
 		}
 		time.Sleep(2 * time.Second)
-		if _, wait := b.allow(); wait != 3*time.Second || b.pause() != 3*time.Second {
+		if _, wait := b.allow(false); wait != 3*time.Second || b.pause() != 3*time.Second {
 			t.Errorf("wait %v, pause %v", wait, b.pause())
 		}
 		time.Sleep(3*time.Second + time.Millisecond)
@@ -50,13 +56,13 @@ func TestBreaker(t *testing.T) {
 			t.Errorf("%s", b.state())
 		}
 		// Two probes at a time; one that does not count gives its place back.
-		first, _ := b.allow()
-		second, _ := b.allow()
-		if _, wait := b.allow(); wait <= 0 {
+		first, _ := b.allow(trial(s))
+		second, _ := b.allow(trial(s))
+		if _, wait := b.allow(trial(s)); wait <= 0 {
 			t.Error("a third probe")
 		}
 		first(errExcluded)
-		third, wait := b.allow()
+		third, wait := b.allow(trial(s))
 		if wait != 0 {
 			t.Error("the place of the probe is lost")
 		}
@@ -81,15 +87,22 @@ func TestBreaker(t *testing.T) {
 }
 
 func TestBreakerOff(t *testing.T) {
-	b := newBreaker(Breaker{Off: true}, nil, nil)
+	s := budget.New(budget.Options{System: "erp"})
+	b := newBreaker(Breaker{Off: true}, s, func(from, to string) {}, func(err error) { t.Error(err) })
 	for range 100 {
-		if done, wait := b.allow(); done != nil || wait != 0 {
+		if done, wait := b.allow(false); done != nil || wait != 0 {
 			t.Fatal("off")
 		}
 	}
 	if b.state() != "closed" || b.pause() != 0 {
 		t.Error(b.state())
 	}
+	// A suspension that was made before it was off ends with the first call after it.
+	_ = s.Suspend(t.Context(), time.Nanosecond)
+	eventually(t, "the system stays suspended", func() bool {
+		_, wait := b.allow(trial(s))
+		return wait == 0 && s.Suspension() == budget.Suspension{}
+	})
 }
 
 // The breaker counts what says that the system is not well: overload signs and
@@ -279,7 +292,7 @@ func TestBreakerOverReplicas(t *testing.T) {
 	if r.problem() != "system-unavailable" || r.Header.Get("Retry-After") == "" || calls.Load() != before {
 		t.Errorf("%v after %d calls", r.Header, calls.Load()-before)
 	}
-	if s := b.set.Status(t.Context())[0]; s.Breaker != "closed" || s.Budget.SuspendedUntil.IsZero() {
+	if s := b.set.Status(t.Context())[0]; s.Breaker != "open" || s.Pause <= 0 || s.Budget.SuspendedUntil.IsZero() {
 		t.Errorf("%+v", s)
 	}
 	// A probe that fails suspends the system again.
@@ -292,34 +305,128 @@ func TestBreakerOverReplicas(t *testing.T) {
 	b.want(b.send("GET", "/x", ""), 200, "")
 }
 
+// slow takes a second to learn of a suspension, and keeps what it was told.
+type slow struct {
+	*budget.Budget
+	mu   sync.Mutex
+	told []time.Duration
+}
+
+func (s *slow) Suspend(ctx context.Context, d time.Duration) error {
+	time.Sleep(time.Second)
+	s.mu.Lock()
+	s.told = append(s.told, d)
+	s.mu.Unlock()
+	return s.Budget.Suspend(ctx, d)
+}
+
 // What the breaker says reaches the store in order, whatever it takes to answer.
 func TestBreakerTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var told []time.Duration
+		s := &slow{Budget: budget.New(budget.Options{System: "erp"})}
 		b := newBreaker(Breaker{Rate: 50, Calls: 1, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 1},
-			func(d time.Duration) {
-				time.Sleep(time.Second)
-				mu.Lock()
-				defer mu.Unlock()
-				told = append(told, d)
-			}, func(string, string) {})
+			s, func(string, string) {}, func(err error) { t.Error(err) })
 		call := func(result error) {
 			t.Helper()
-			done, wait := b.allow()
+			done, wait := b.allow(trial(s))
 			if wait != 0 {
 				t.Fatalf("refused for %v", wait)
 			}
 			done(result)
+			if want := map[bool]string{true: "closed", false: "open"}[result == nil]; b.state() != want {
+				t.Errorf("it is %s, want %s", b.state(), want)
+			}
 		}
 		call(errFailed)
-		time.Sleep(5*time.Second + time.Millisecond)
+		time.Sleep(6*time.Second + time.Millisecond)
 		call(errFailed)
-		time.Sleep(5*time.Second + time.Millisecond)
+		time.Sleep(6*time.Second + time.Millisecond)
 		call(nil)
 		b.close()
-		if s := fmt.Sprint(told); s != "[5s 5s 0s]" {
-			t.Error(s)
+		if said := fmt.Sprint(s.told); said != "[5s 5s 0s]" || b.state() != "closed" {
+			t.Errorf("%s, and it is %s", said, b.state())
+		}
+	})
+}
+
+// yielding counts how often another replica is let to try.
+type yielding struct {
+	*budget.Budget
+	n atomic.Int64
+}
+
+func (y *yielding) Yield(ctx context.Context) error {
+	y.n.Add(1)
+	return y.Budget.Yield(ctx)
+}
+
+// A replica that has no trial under way any more, and nothing found out, lets another
+// one try. What has succeeded here still counts when it tries again.
+func TestBreakerYields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &yielding{Budget: budget.New(budget.Options{System: "erp"})}
+		b := newBreaker(Breaker{Rate: 50, Calls: 1, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 2},
+			s, func(string, string) {}, func(err error) { t.Error(err) })
+		yields := func(want int64, state string) {
+			t.Helper()
+			if b.close(); s.n.Load() != want || b.state() != state {
+				t.Errorf("%d times another one was let to try, want %d; it is %s, want %s", s.n.Load(), want, b.state(), state)
+			}
+		}
+		done, _ := b.allow(false)
+		done(errFailed)
+		time.Sleep(5*time.Second + time.Millisecond)
+		first, _ := b.allow(true)
+		second, _ := b.allow(true)
+		b.unused(true) // an admitted call that was not made, beside others
+		first(errExcluded)
+		yields(0, "half-open")
+		second(nil)
+		yields(1, "half-open")
+		b.unused(true)
+		b.unused(false)
+		yields(2, "half-open")
+		done, _ = b.allow(true)
+		done(nil)
+		yields(2, "closed")
+	})
+}
+
+// away is a store that nobody can tell anything.
+type away struct{ *budget.Budget }
+
+func (away) Suspend(context.Context, time.Duration) error { return errors.New("out of reach") }
+
+// Whoever cannot tell the others does for itself what all would do.
+func TestBreakerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		untold := 0
+		s := away{budget.New(budget.Options{System: "erp"})}
+		b := newBreaker(Breaker{Rate: 50, Calls: 1, Window: source.Duration(10 * time.Second), Open: source.Duration(5 * time.Second), Probes: 1},
+			s, func(string, string) {}, func(error) { untold++ })
+		state := func(want string) {
+			t.Helper()
+			if b.close(); b.state() != want {
+				t.Errorf("it is %s, want %s", b.state(), want)
+			}
+		}
+		done, _ := b.allow(false)
+		done(errFailed)
+		state("open")
+		time.Sleep(5*time.Second + time.Millisecond)
+		state("half-open")
+		done, _ = b.allow(false)
+		if _, wait := b.allow(false); done == nil || wait <= 0 {
+			t.Error("not one trial at a time")
+		}
+		done(errFailed)
+		state("open")
+		time.Sleep(5*time.Second + time.Millisecond)
+		done, _ = b.allow(false)
+		done(nil)
+		state("closed")
+		if untold != 3 {
+			t.Errorf("that nobody could be told is said %d times", untold)
 		}
 	})
 }

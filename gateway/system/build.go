@@ -3,7 +3,6 @@ package system
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs/source"
@@ -91,14 +90,16 @@ func (s *system) share(c *fixed) {
 		return newTransport(s.url, s.settings.Connections)
 	})
 	s.transport, s.release = transport, append(s.release, release)
+	s.limits = fingerprint(n.Get("limits"), n.Get("profile"), n.Get("facts"))
+	s.budget = f.budget(s)
 	breaker, release := f.breakers.take(fingerprint(s.name, where, n.Get("breaker")), func() *breaker {
-		return newBreaker(s.settings.Breaker, func(d time.Duration) { f.suspend(s.name, d) }, func(from, to string) {
+		return newBreaker(s.settings.Breaker, s.budget, func(from, to string) {
 			f.log.Warn("the breaker of a system has changed", "system", s.name, "from", from, "to", to)
+		}, func(err error) {
+			f.log.Warn("the other replicas do not know of a breaker", "system", s.name, "error", err.Error())
 		})
 	})
 	s.breaker, s.release = breaker, append(s.release, release)
-	s.limits = fingerprint(n.Get("limits"), n.Get("profile"), n.Get("facts"))
-	s.budget = f.budget(s.name, s.settings.Limits, s.limits)
 	if c != nil {
 		s.credential = c
 		return

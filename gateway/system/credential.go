@@ -37,6 +37,7 @@ type Credentials struct {
 	Scope        source.Strings    `yaml:"scope" doc:"oauth2: the scopes that are asked for."`
 	Audience     string            `yaml:"audience" doc:"oauth2: the audience, for servers that want one."`
 	Parameters   map[string]string `yaml:"parameters" doc:"oauth2: further parameters of the form, for example resource."`
+	Budget       string            `yaml:"budget" doc:"oauth2: the system that the token endpoint belongs to, as the name of a file in systems/, or of this one. Tokens are fetched as its calls, in class critical: under its limits, signs of overload, breaker and connections. token_url is below its url. The endpoint has no limits when absent."`
 
 	Login    *SessionCall              `yaml:"login" doc:"session: the call that logs in."`
 	Token    mapping.Source            `yaml:"token" doc:"session: jq over the log-in's result that gives what headers are made of; false or null means that the log-in was refused. The result itself when absent."`
@@ -56,7 +57,7 @@ var keysOf = map[string]struct{ required, optional []string }{
 	"none":    {},
 	"basic":   {[]string{"username", "password"}, nil},
 	"api-key": {[]string{"key"}, []string{"in", "name"}},
-	"oauth2":  {[]string{"token_url", "client_id", "client_secret"}, []string{"client_auth", "scope", "audience", "parameters"}},
+	"oauth2":  {[]string{"token_url", "client_id", "client_secret"}, []string{"client_auth", "scope", "audience", "parameters", "budget"}},
 	"session": {[]string{"login", "headers"}, []string{"username", "password", "token", "context", "session", "node", "logout", "fresh", "lifetime"}},
 }
 

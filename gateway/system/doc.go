@@ -36,7 +36,7 @@
 // the call: signs of overload pause pools (sign.go, hint.go, fault.go), reports
 // correct their counts (report.go), and costs that are measured replace the
 // estimates (price.go). Probes ask for it (probe.go), and a breaker suspends
-// the system for all replicas (breaker.go). What is known of a kind of system
+// the system for all replicas, of which one tries it again (breaker.go). What is known of a kind of system
 // comes from its profile (profile.go).
 //
 // Answers are only read for this where reports or costs are made of them.

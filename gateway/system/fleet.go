@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -35,7 +36,7 @@ type Options struct {
 type Observer interface {
 	// CallDone is told of a call that has ended, its outcome (one of Outcomes),
 	// and the time from its sending to its answer. operation is an operationId
-	// or what the gateway did on its own behalf: log-in, context, log-out.
+	// or what the gateway did on its own behalf: log-in, context, log-out, token, probe.
 	CallDone(system, operation, outcome string, d time.Duration)
 }
 
@@ -62,9 +63,25 @@ type Fleet struct {
 type budgetOf struct {
 	budget *budget.Budget
 	limits string
-	// found are the capacities that probes have found, by pool; they are
-	// forgotten with the limits.
-	found map[string]float64
+	// found are the capacities that probes have found, by pool.
+	found map[string]finding
+}
+
+// finding is a capacity that a probe has found.
+type finding struct {
+	units float64
+	// of is what the limit said when it was found: see said.
+	of string
+}
+
+// said is what a limit says of its own room: name, scope, family, and the formula with
+// what it comes to. As long as it stays the same, what a probe has found holds.
+func said(l *budget.Limit) string {
+	room, family := l.Capacity, "capacity"
+	if l.Bucket != nil {
+		room, family = &l.Bucket.Size, "bucket"
+	}
+	return fingerprint(l.Name, l.Scope, family, room.Node, room.Value)
 }
 
 // kept is a keeper with the means to end its grant.
@@ -126,18 +143,20 @@ func (f *Fleet) Build(fsys fs.FS, systems map[string]source.Node, ps *source.Pro
 			set.systems[name] = s
 		}
 	}
+	set.tokenEndpoints(ps)
 	return set
 }
 
 // budget gives the budget of a system. Where there is one already, it goes by
 // its old limits until the table is used.
-func (f *Fleet) budget(name string, limits []budget.Limit, fingerprint string) *budget.Budget {
+func (f *Fleet) budget(s *system) *budget.Budget {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	known := f.budgets[name]
+	known := f.budgets[s.name]
 	if known == nil {
-		known = &budgetOf{limits: fingerprint, budget: budget.New(budget.Options{System: name, Limits: limits, Store: f.store})}
-		f.budgets[name] = known
+		o := budget.Options{System: s.name, Limits: s.settings.Limits, Line: s.settings.Line.bounds(), Store: f.store}
+		known = &budgetOf{limits: s.limits, budget: budget.New(o)}
+		f.budgets[s.name] = known
 	}
 	return known.budget
 }
@@ -169,27 +188,55 @@ func (f *Fleet) use(s *Set) {
 	f.live = s
 	for _, sys := range s.systems {
 		known := f.budgets[sys.name]
+		known.budget.Bound(sys.settings.Line.bounds())
 		if known.limits != sys.limits {
-			known.limits, known.found = sys.limits, nil
-			known.budget.Reconfigure(sys.settings.Limits)
+			limits := known.keep(sys)
+			known.limits = sys.limits
+			known.budget.Reconfigure(limits)
 		}
 	}
 	s.watch()
 }
 
-// suspendTimeout is how long the store may take to suspend a system.
-const suspendTimeout = time.Second
-
-// suspend keeps all replicas from a system for a while.
-func (f *Fleet) suspend(system string, d time.Duration) {
-	f.mu.Lock()
-	known := f.budgets[system]
-	f.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), suspendTimeout)
-	defer cancel()
-	if err := known.budget.Suspend(ctx, d); err != nil {
-		f.log.Warn("the other replicas do not know of a breaker", "system", system, "error", err.Error())
+// keep gives the limits of a system with what probes have found of those that
+// say the same as before and are still asked after. The rest is forgotten.
+func (b *budgetOf) keep(s *system) []budget.Limit {
+	old := b.found
+	b.found = map[string]finding{}
+	for i := range s.settings.Limits {
+		l := &s.settings.Limits[i]
+		found, ok := old[l.Name]
+		if !ok || found.of != said(l) || !s.asksFor(l.Name) {
+			continue
+		}
+		b.found[l.Name] = found
+		if _, err := b.with(s.settings.Limits); err != nil { // it does not fit what else has changed
+			delete(b.found, l.Name)
+		}
 	}
+	limits, _ := b.with(s.settings.Limits)
+	return limits
+}
+
+// with puts what probes have found in the place of what limits say themselves.
+// The error tells that no call could be admitted then.
+func (b *budgetOf) with(limits []budget.Limit) ([]budget.Limit, error) {
+	limits = slices.Clone(limits)
+	for i := range limits {
+		if found, ok := b.found[limits[i].Name]; ok {
+			allow(&limits[i], found.units)
+		}
+	}
+	var ps source.Problems
+	if budget.Check(limits, nil, &ps); ps.Len() > 0 {
+		return nil, errors.New(ps.List()[0].Wrong)
+	}
+	return limits, nil
+}
+
+// asksFor tells whether a probe asks what a limit allows.
+func (s *system) asksFor(pool string) bool {
+	return slices.ContainsFunc(s.probes, func(p *probe) bool { return p.pool == pool && p.capacity != nil })
 }
 
 // discovered makes the budget of a system go by a capacity that a probe has
@@ -198,26 +245,22 @@ func (f *Fleet) discovered(s *system, pool string, capacity float64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.budgets[s.name]
-	before, found := known.found[pool]
-	if known.limits != s.limits || found && before == capacity {
+	before, ok := known.found[pool]
+	if known.limits != s.limits || ok && before.units == capacity {
 		return nil
 	}
-	all := maps.Clone(known.found)
-	if all == nil {
-		all = map[string]float64{}
+	i := slices.IndexFunc(s.settings.Limits, func(l budget.Limit) bool { return l.Name == pool })
+	old := known.found
+	known.found = maps.Clone(old)
+	if known.found == nil {
+		known.found = map[string]finding{}
 	}
-	all[pool] = capacity
-	limits := slices.Clone(s.settings.Limits)
-	for i := range limits {
-		if capacity, ok := all[limits[i].Name]; ok {
-			allow(&limits[i], capacity)
-		}
+	known.found[pool] = finding{units: capacity, of: said(&s.settings.Limits[i])}
+	limits, err := known.with(s.settings.Limits)
+	if err != nil {
+		known.found = old
+		return fmt.Errorf("the system allows %g of the limit %q, which does not fit its settings: %w", capacity, pool, err)
 	}
-	var ps source.Problems
-	if budget.Check(limits, nil, &ps); ps.Len() > 0 {
-		return fmt.Errorf("the system allows %g of the limit %q, which does not fit its settings: %s", capacity, pool, ps.List()[0].Wrong)
-	}
-	known.found = all
 	known.budget.Reconfigure(limits)
 	f.log.Info("a probe has found what a limit allows", "system", s.name, "pool", pool, "capacity", capacity)
 	return nil

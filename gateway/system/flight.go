@@ -59,7 +59,7 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 			panic(p)
 		}
 	}()
-	done, pause := sys.breaker.allow()
+	done, pause := sys.breaker.allow(f.ticket.Trial())
 	if pause > 0 {
 		r = unsent(Unavailable, sys.leftAlone(pause))
 		f.end(r)
@@ -180,7 +180,7 @@ func (f *flight) end(r *Result) {
 		sys.transport.inFlight.Add(-1)
 	}
 	f.ticket.Settle(budget.Result{
-		Overload: (r.Outcome == Overload || r.saturated) && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Unknown: r.unknown, Unsent: r.unsent,
+		Overload: (r.Outcome == Overload || r.saturated) && !r.unsent, RetryAfter: r.RetryAfter, Pool: r.pool, Wide: r.wide, Unknown: r.unknown, Unsent: r.unsent,
 		Cost: f.cost(r), Reports: f.reports(r),
 	})
 	if f.done != nil {

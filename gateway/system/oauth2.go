@@ -24,8 +24,10 @@ type fetcher interface {
 }
 
 // oauth2 fetches tokens by client credentials (RFC 6749, section 4.4). The
-// token endpoint is not the system: its calls do not pass the system's budget.
+// token endpoint is not the system: its calls pass the budget that endpoint names, if any.
 type oauth2 struct {
+	// endpoint makes the calls of a system of them; nil when it belongs to none.
+	endpoint  *tokenEndpoint
 	url       *url.URL
 	form      []byte
 	header    http.Header
@@ -94,6 +96,9 @@ type tokenAnswer struct {
 const unknownLifetime = time.Hour
 
 func (o *oauth2) fetch(ctx context.Context, s *system) (*grant, error) {
+	if o.endpoint != nil {
+		return o.endpoint.fetch(ctx, s)
+	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	req := &http.Request{

@@ -59,6 +59,7 @@ type Result struct {
 	Attempts   int
 
 	pool    string // the limit that the system complained of
+	wide    bool   // it asks for a pause of all limits, whichever that is
 	locked  bool   // the system does not accept the gateway's credentials
 	reports []budget.PoolReport
 	fault   bool // counts against the system, whatever the outcome

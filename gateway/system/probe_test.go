@@ -128,14 +128,75 @@ func TestProbes(t *testing.T) {
 		t.Error(log)
 	}
 
-	// The same limits keep what was found, others forget it. A table that is not
-	// used yet changes nothing.
+	// The same limits keep what was found, and so does one that stays as it is
+	// while others change. One that says something else forgets it, and one that no
+	// probe asks after any more. A table that is not used yet changes nothing.
 	w.reload(p)
 	w.hasten()
 	w.want(w.send("GET", "/x", ""), 200, "")
 	if calls, _ := pool("calls"); calls != 11 {
 		t.Errorf("after a reload of the same the capacity is %g", calls)
 	}
+	limits := func(text string, probes string) {
+		t.Helper()
+		p.system = "credentials: {kind: basic, username: gateway, password: '${env:PROBE_SECRET}'}\nlimits: [" + text + "]\nprobes: [" + probes + "]"
+		w.reload(p) // and the probes are not hastened: they do not come before a second
+		w.want(w.send("GET", "/x", ""), 200, "")
+	}
+	const asks = "{every: 1h, get: /limits, pool: calls, capacity: .max}"
+	l.say(403, "{}") // from here on, nothing is found
+	for _, c := range []struct {
+		limits, probes string
+		want           float64
+	}{
+		{"{name: other, capacity: 9}, {name: calls, capacity: 5, headroom: 2}", asks, 10},
+		{"{name: calls, capacity: 5, scope: '{app}'}, {name: other, capacity: 9}", asks, 0}, // none of the whole system
+		{"{name: calls, capacity: 5, headroom: 1}", asks, 4},
+	} {
+		limits(c.limits, c.probes)
+		if calls, _ := pool("calls"); calls != c.want {
+			t.Errorf("with the limits %s the capacity is %g, want %g", c.limits, calls, c.want)
+		}
+	}
+	again := func() {
+		t.Helper()
+		l.say(200, `{"max":12,"day":50,"used":3}`)
+		p.system = probing
+		w.reload(p)
+		w.hasten()
+		w.want(w.send("GET", "/x", ""), 200, "")
+		eventually(t, "the capacity is not found again", func() bool { calls, _ := pool("calls"); return calls == 11 })
+		l.say(403, "{}")
+		asked := l.asked.Load()
+		eventually(t, "the probes have stopped", func() bool { return l.asked.Load() >= asked+2 })
+	}
+	for _, c := range []struct {
+		limits, probes string
+		want           float64
+	}{
+		{"{name: calls, capacity: '2 + 3', headroom: 1}", asks, 4},              // another formula
+		{"{name: calls, bucket: {size: 5, refill: 1/s}, headroom: 1}", asks, 4}, // another family
+		{"{name: calls, capacity: 5, headroom: 1}", "", 4},                      // nobody asks any more
+		{"{name: calls, capacity: 5, headroom: 1, hold: 1s}", asks, 11},         // the formula stays
+	} {
+		again()
+		limits(c.limits, c.probes)
+		if calls, _ := pool("calls"); calls != c.want {
+			t.Errorf("with the limits %s the capacity is %g, want %g", c.limits, calls, c.want)
+		}
+	}
+	again()
+	// What was found is forgotten where it leaves no room beside other settings.
+	l.say(200, `{"max":3,"day":50,"used":3}`)
+	eventually(t, "a smaller capacity is not found", func() bool { calls, _ := pool("calls"); return calls == 2 })
+	l.say(403, "{}")
+	asked = l.asked.Load()
+	eventually(t, "the probes have stopped", func() bool { return l.asked.Load() >= asked+2 })
+	limits("{name: calls, capacity: 5, headroom: 4}", asks)
+	if calls, _ := pool("calls"); calls != 1 {
+		t.Errorf("a finding that leaves no room makes %g of the capacity", calls)
+	}
+	again()
 	p.system = "limits: [{name: calls, capacity: 6}]"
 	w.reload(p)
 	if calls, _ := pool("calls"); calls != 11 {

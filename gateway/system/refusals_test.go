@@ -23,6 +23,8 @@ type refusal struct {
 	// answer is no sign of overload.
 	pools string
 	wait  time.Duration
+	// shrinks is the pool that must shrink; any one or none when empty.
+	shrinks string
 	// fate is the outcome of the call; overload when empty.
 	fate string
 }
@@ -43,11 +45,11 @@ var refusals = []refusal{
 	{profile: "netsuite", status: 400, body: `{"title":"Bad Request","status":400,"o:errorDetails":[{"detail":"Invalid value","o:errorCode":"INVALID_CONTENT"}]}`, fate: "refused"},
 	{profile: "netsuite", call: "POST /services/rest/record/v1/customer", status: 400, body: `{"title":"Conflict","status":400,"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}`, fate: "refused"},
 
-	{profile: "dataverse", status: 429, headers: "Retry-After: 20", pools: "concurrency entitlement execution requests", wait: 20 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 20", pools: "concurrency entitlement execution requests", wait: 20 * time.Second, shrinks: "requests",
 		body: `{"error":{"code":"0x80072322","message":"Number of requests exceeded the limit of 6000 over time window of 300 seconds."}}`},
-	{profile: "dataverse", status: 429, headers: "Retry-After: 40", pools: "concurrency entitlement execution requests", wait: 40 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 40", pools: "concurrency entitlement execution requests", wait: 40 * time.Second, shrinks: "execution",
 		body: `{"error":{"code":"0x80072321","message":"Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds."}}`},
-	{profile: "dataverse", status: 429, headers: "Retry-After: 30", pools: "concurrency entitlement execution requests", wait: 30 * time.Second,
+	{profile: "dataverse", status: 429, headers: "Retry-After: 30", pools: "concurrency entitlement execution requests", wait: 30 * time.Second, shrinks: "concurrency",
 		body: `{"error":{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 52."}}`},
 	{profile: "dataverse", status: 403, body: `{"error":{"code":"0x80040220","message":"Principal user is missing a privilege."}}`, fate: "refused"},
 
@@ -55,7 +57,9 @@ var refusals = []refusal{
 		body: "This request could not be processed at this time due to system experiencing high resource utilization."},
 	{profile: "dynamics365-fno", status: 429, body: "Number of requests exeeded the limit of 6000 over the time window of 300 seconds.", pools: "concurrency", wait: 30 * time.Second},
 
-	{profile: "business-central", status: 429, body: `{"error":{"code":"Application_TooManyRequests","message":"Too many requests reached. Actual (101). Maximum (100)."}}`, pools: "concurrency requests"},
+	{profile: "business-central", status: 429, body: `{"error":{"code":"Application_TooManyRequests","message":"Too many requests reached. Actual (101). Maximum (100)."}}`, pools: "concurrency", shrinks: "concurrency"},
+	{profile: "business-central", status: 429, body: `{"error":{"code":"Application_TooManyRequests","message":"Too many requests reached. Actual (6001). Maximum (6000)."}}`, pools: "requests", shrinks: "requests"},
+	{profile: "business-central", status: 429, pools: "concurrency requests", shrinks: "concurrency"},
 	{profile: "business-central", status: 503, body: `{"error":{"code":"Application_ServiceUnavailable","message":"x"}}`, pools: "concurrency"},
 	{profile: "business-central", status: 408, fate: "unavailable"},
 	{profile: "business-central", call: "POST /api/v2.0/salesOrders", status: 408, fate: "doubtful"},
@@ -64,8 +68,13 @@ var refusals = []refusal{
 	{profile: "salesforce", status: 403, body: `[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "daily", wait: time.Minute},
 	{profile: "salesforce", status: 403, body: `[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`, pools: "long-running"},
 	{profile: "salesforce", status: 403, body: `[{"message":"insufficient access rights on object id","errorCode":"INSUFFICIENT_ACCESS_OR_READONLY"}]`, fate: "refused"},
-	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily long-running", body: faultHead +
+	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily", wait: time.Minute, shrinks: "daily", body: faultHead +
 		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode><faultstring>REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.</faultstring>` + faultTail},
+
+	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "long-running", shrinks: "long-running", body: faultHead +
+		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode><faultstring>ConcurrentRequests (Concurrent API Requests) Limit exceeded.</faultstring>` + faultTail},
+	{profile: "salesforce", call: "POST /services/Soap/u/61.0", status: 500, pools: "daily long-running", shrinks: "long-running", body: faultHead +
+		`<faultcode>sf:REQUEST_LIMIT_EXCEEDED</faultcode>` + faultTail},
 
 	{profile: "sap-s4hana", status: 429, headers: "Retry-After: 60", pools: "concurrency", wait: time.Minute},
 	{profile: "sap-s4hana", status: 503, body: "<html>Service Unavailable</html>", pools: "concurrency"},
@@ -91,10 +100,10 @@ var refusals = []refusal{
 	{profile: "quickbooks-online", call: "POST /v3/company/1/invoice", status: 429, pools: "app concurrency intuit realm", wait: time.Minute},
 
 	{profile: "xero", status: 429, headers: "X-Rate-Limit-Problem: minute\nRetry-After: 17", pools: "minute", wait: 17 * time.Second},
-	{profile: "xero", status: 429, headers: "X-Rate-Limit-Problem: day\nRetry-After: 3000", pools: "daily", wait: 3000 * time.Second},
+	{profile: "xero", status: 429, headers: "X-Rate-Limit-Problem: day\nRetry-After: 3000", shrinks: "daily", pools: "daily", wait: 3000 * time.Second},
 	{profile: "xero", status: 429, headers: "X-Rate-Limit-Problem: appminute\nRetry-After: 5", pools: "app-minute", wait: 5 * time.Second},
 	{profile: "xero", status: 429, headers: "X-Rate-Limit-Problem: concurrent", pools: "concurrency"},
-	{profile: "xero", status: 429, pools: "app-minute concurrency daily minute"},
+	{profile: "xero", status: 429, pools: "app-minute concurrency daily minute", shrinks: "concurrency"},
 
 	{profile: "shopify-rest", status: 429, headers: "Retry-After: 2.0\nX-Shopify-Shop-Api-Call-Limit: 40/40", body: `{"errors":"Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service."}`, pools: "calls", wait: 2 * time.Second},
 	{profile: "shopify-rest", status: 423, body: `{"errors":"Locked"}`, fate: "unavailable"},
@@ -153,8 +162,11 @@ func (r refusal) check(t *testing.T) {
 	if n := w.calls.get("erp call " + r.fate); n != 1 {
 		t.Fatalf("%d %s: answered %d %s; the outcomes are %v, want %s", r.status, r.body, answer.StatusCode, answer.text, w.calls.count, r.fate)
 	}
-	var paused []string
+	var paused, shrunk []string
 	for _, p := range w.set.Status(t.Context())[0].Budget.Pools {
+		if p.Effective < p.Capacity {
+			shrunk = append(shrunk, p.Name)
+		}
 		if p.PausedUntil.IsZero() {
 			continue
 		}
@@ -162,6 +174,9 @@ func (r refusal) check(t *testing.T) {
 		if left := time.Until(p.PausedUntil); left < r.wait/2 {
 			t.Errorf("%s is paused for %s, want %s", p.Name, left, r.wait)
 		}
+	}
+	if text := strings.Join(shrunk, " "); len(shrunk) > 1 || r.shrinks != "" && text != r.shrinks {
+		t.Errorf("%d %s: shrinks %q, want %q", r.status, r.body, text, r.shrinks)
 	}
 	slices.Sort(paused)
 	if text := strings.Join(slices.Compact(paused), " "); text != r.pools {

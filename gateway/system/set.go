@@ -65,6 +65,11 @@ func (s *Set) CheckUse(ps *source.Problems) {
 	for _, name := range slices.Sorted(maps.Keys(s.systems)) {
 		sys := s.systems[name]
 		targets := sys.ownCalls()
+		for _, other := range s.systems {
+			if o, ok := other.fetcher.(*oauth2); ok && o.endpoint != nil && o.endpoint.system == sys {
+				targets = append(targets, targetOf(tokenCall, o.endpoint))
+			}
+		}
 		for _, o := range s.operations {
 			if o.system == sys {
 				targets = append(targets, targetOf(o.id, o.call))

@@ -27,6 +27,7 @@ type Settings struct {
 	Connections       Connections            `yaml:"connections" doc:"Connections to the system."`
 	Breaker           Breaker                `yaml:"breaker" doc:"When the gateway leaves the system alone for a while."`
 	Limits            []budget.Limit         `yaml:"limits" doc:"The system's own limits; every call passes all of them."`
+	Line              Line                   `yaml:"line" doc:"Bounds of the calls that wait for room in the limits."`
 	Overload          []OverloadSign         `yaml:"overload" doc:"How the system says that it is saturated; the first sign that fits counts. With none, 429 says so in the dialect rest."`
 	Reports           []Report               `yaml:"reports" doc:"What the system's answers tell of its limits."`
 	Probes            []Probe                `yaml:"probes" doc:"What the system is asked of its limits, at a pace of its own."`
@@ -50,6 +51,18 @@ type Connections struct {
 	KeepAlive bool            `yaml:"keep_alive" default:"true" doc:"Whether connections are used again. Some servers close them without saying so; then it must be false."`
 	Dial      source.Duration `yaml:"dial" default:"10s" min:"1ms" doc:"Longest time to connect, TLS included."`
 	Node      source.Node     `yaml:",node"`
+}
+
+// Line bounds the calls that wait for a system.
+type Line struct {
+	Calls int         `yaml:"calls" default:"10000" min:"1" doc:"Most calls that wait at a time. In a full line, less urgent calls make way for more urgent ones, and within a class the latest call of the app that has most of them makes way for an app that has fewer."`
+	Bytes source.Size `yaml:"bytes" default:"64MiB" min:"1" doc:"Most memory that their bodies hold."`
+	App   float64     `yaml:"app" default:"100" min:"1" max:"100" doc:"Percentage of both that the calls of one app and class may take at most, even where nobody else waits."`
+	Node  source.Node `yaml:",node"`
+}
+
+func (l Line) bounds() budget.Bounds {
+	return budget.Bounds{Calls: l.Calls, Bytes: int64(l.Bytes), AppShare: l.App / 100}
 }
 
 // MappingLimits bound one run of a mapping.

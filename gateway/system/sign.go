@@ -68,7 +68,7 @@ type OverloadSign struct {
 	JSON       mapping.Source  `yaml:"json" doc:"jq over the answer (over the error in the dialect jsonrpc): one of the values that it gives must be true, or fit match."`
 	Match      *Regexp         `yaml:"match" doc:"Regular expression for the values of json, else for the header, else for the text of the answer (code and message in the dialect jsonrpc)."`
 	Fault      *Regexp         `yaml:"fault" doc:"Regular expression for a SOAP fault: its code or text, or the name (without prefix) or text of an element of its detail must fit."`
-	Pool       string          `yaml:"pool" doc:"The limit that the sign speaks of; all that the call passes when absent."`
+	Pool       string          `yaml:"pool" doc:"The limit that the sign speaks of: it is paused, and shrinks where it is adaptive. When absent, all that the call passes are paused, and the one nearest to full shrinks."`
 	Hint       string          `yaml:"hint" default:"Retry-After" doc:"Header with the time to wait, as a number or a date; none when the system sends none that counts."`
 	HintJSON   mapping.Source  `yaml:"hint_json" doc:"jq over the answer that gives the time to wait, or null; it comes before the header."`
 	HintMatch  *Regexp         `yaml:"hint_match" doc:"Regular expression for the text of the answer whose first group is the time to wait; it comes before the header."`
@@ -330,9 +330,7 @@ func (s *system) result(ctx context.Context, t *task, x *sign, e *evidence) *Res
 			wait = penalty(wait)
 		}
 		r := s.overloaded(x.pool, wait, cause)
-		if x.penalty {
-			r.pool = ""
-		}
+		r.wide = x.penalty
 		if x.doubtful && !t.safe {
 			r.Outcome, r.saturated = Doubtful, true
 			r.Err.Detail = s.name + " was saturated; whether it has done the request is not known"

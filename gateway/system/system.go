@@ -128,6 +128,7 @@ func (t *task) try(ctx context.Context, s step) *Result {
 	}
 	if t.request.Admitted != nil && !t.request.Admitted() {
 		ticket.Settle(budget.Result{Unsent: true})
+		sys.breaker.unused(ticket.Trial())
 		return unsent(Abandoned, &gateway.Error{Problem: gateway.CallerLeft, System: sys.name})
 	}
 	f := &flight{task: t, ticket: ticket, size: out.size()}

@@ -93,6 +93,16 @@ func (s *subject) take(a *budget.Admission) (budget.Store, error) {
 	return by, err
 }
 
+// soon is take for a call that may have to wait for the end of a short pause.
+func (s *subject) soon(a *budget.Admission) (budget.Store, error) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		by, err := s.take(a)
+		if err == nil || time.Now().After(end) {
+			return by, err
+		}
+	}
+}
+
 // patience bounds how long a law waits for what must come.
 const patience = 20 * time.Second
 
@@ -343,6 +353,80 @@ var laws = []law{
 		_, err := s.room(call(ask(p, one)))
 		return err
 	}},
+	{"one process tries a system that was suspended", func(s *subject) error {
+		p := &budget.Pool{Name: "concurrency", Capacity: 9 * one}
+		standing := func(right func(budget.Suspension) bool) error {
+			for _, store := range s.stores {
+				for end := time.Now().Add(patience); !right(store.Standing("erp").Suspension); time.Sleep(2 * time.Millisecond) {
+					if time.Now().After(end) {
+						return fmt.Errorf("the suspension is said to be %+v", store.Standing("erp").Suspension)
+					}
+				}
+			}
+			return nil
+		}
+		ask := func(store budget.Store) (bool, bool, error) { // admitted, as a trial
+			a := call(ask(p, one))
+			d, err := store.Admit(s.ctx, a)
+			if !d.Granted && !d.Suspended {
+				err = errors.Join(err, fmt.Errorf("%+v", d))
+			}
+			return d.Granted, d.Granted && a.Trial, err
+		}
+		// only tells that one store admits trials, and the others nothing.
+		only := func(trier budget.Store) error {
+			for _, store := range s.stores {
+				granted, trial, err := ask(store)
+				if err != nil || granted != (store == trier) || trial != granted {
+					return fmt.Errorf("trier %v: admitted %v, as a trial %v, %w", store == trier, granted, trial, err)
+				}
+			}
+			return nil
+		}
+		a, b := s.stores[0], s.stores[len(s.stores)-1]
+		if granted, trial, err := ask(a); err != nil || !granted || trial {
+			return fmt.Errorf("before: %v, %v, %w", granted, trial, err)
+		}
+		return first(
+			func() error { return b.Suspend(s.ctx, "erp", time.Hour) },
+			func() error {
+				return standing(func(x budget.Suspension) bool { return x.For > 0 && !x.Trial && !x.Mine })
+			},
+			func() error { return b.Suspend(s.ctx, "erp", 0) },
+			func() error { return standing(func(x budget.Suspension) bool { return x == budget.Suspension{} }) },
+			func() error { return b.Suspend(s.ctx, "erp", time.Millisecond) },
+			func() error { time.Sleep(20 * time.Millisecond); return only(a) },
+			func() error { return standing(func(x budget.Suspension) bool { return x.Trial && x.For == 0 }) },
+			func() error {
+				if x := a.Standing("erp").Suspension; !x.Mine {
+					return fmt.Errorf("who tries says %+v", x)
+				}
+				return nil
+			},
+			func() error { // who does not try has nothing to give up
+				if a != b {
+					return errors.Join(b.Yield(s.ctx, "erp"), only(a))
+				}
+				return nil
+			},
+			func() error { return a.Yield(s.ctx, "erp") },
+			func() error { _, _, err := ask(b); return err },
+			func() error { return only(b) },
+			// What the trial finds holds for all: anew, or over.
+			func() error { return b.Suspend(s.ctx, "erp", time.Hour) },
+			func() error { return only(nil) },
+			func() error { return b.Suspend(s.ctx, "erp", 0) },
+			func() error {
+				for _, store := range s.stores {
+					if granted, trial, err := ask(store); err != nil || !granted || trial {
+						return fmt.Errorf("afterwards: admitted %v, as a trial %v, %w", granted, trial, err)
+					}
+				}
+				return nil
+			},
+			func() error { return standing(func(x budget.Suspension) bool { return x == budget.Suspension{} }) },
+		)
+	}},
 	{"soft pools are exceeded on demand, free ones always", func(s *subject) error {
 		soft := &budget.Pool{Name: "soft", Capacity: one, Soft: true}
 		free := &budget.Pool{Name: "free", Capacity: one, Free: true}
@@ -398,7 +482,7 @@ var laws = []law{
 		if err != nil {
 			return err
 		}
-		overload := budget.Settlement{Overload: true, RetryAfter: time.Millisecond, Pause: 1}
+		overload := budget.Settlement{Overload: true, RetryAfter: time.Millisecond, Pause: 1, Shrink: 1}
 		return first(
 			func() error { return s.settle(by, a, overload) },
 			func() error { // once for both: the second was admitted before
@@ -410,6 +494,60 @@ var laws = []law{
 			},
 			func() error { _, err := s.room(call(ask(p, 3*one))); return err },
 			func() error { _, err := s.refused(call(ask(p, 2*one))); return err },
+		)
+	}},
+	{"an overload shrinks the fullest of the pools that it may be about", func(s *subject) error {
+		adaptive := func(floor budget.Units) *budget.Adaptive {
+			return &budget.Adaptive{Floor: floor, Cut: 0.5, Recover: 100 * time.Hour}
+		}
+		window := &budget.Pool{Name: "window", Capacity: 40 * one, Hold: time.Hour / 10, Adaptive: adaptive(4 * one)}
+		rate := &budget.Pool{Name: "rate", Capacity: 20 * one, Interval: float64(time.Hour) / 1000, Adaptive: adaptive(10 * one)}
+		fixed := &budget.Pool{Name: "fixed", Capacity: 3 * one} // fuller than all others, and it does not shrink
+		both := func() *budget.Admission { return call(ask(window, one), ask(rate, one), ask(fixed, one)) }
+		refused := func(r budget.Settlement) error {
+			a := both()
+			by, err := s.soon(a)
+			if err != nil {
+				return err
+			}
+			r.Overload, r.RetryAfter = true, time.Millisecond
+			return s.settle(by, a, r)
+		}
+		capacity := func(key string, want budget.Units) error {
+			return s.usage(key, func(u budget.Usage) bool { return near(u.Capacity, want) })
+		}
+		return first(
+			// A call in forty, a call in twenty: the rate is the fuller one.
+			func() error { return refused(budget.Settlement{Pause: 7, Shrink: 7}) },
+			func() error { return capacity("rate", 10*one) },
+			func() error { return capacity("window", 40*one) },
+			// It is at its floor, and the other one's turn comes.
+			func() error { return refused(budget.Settlement{Pause: 7, Shrink: 7}) },
+			func() error { return capacity("window", 20*one) },
+			func() error { return capacity("rate", 10*one) },
+			// The pool that is named shrinks, whatever else is paused.
+			func() error { return refused(budget.Settlement{Pause: 7, Shrink: 1}) },
+			func() error { return capacity("window", 10*one) },
+			func() error { // of two that were admitted together only one shrinks a pool
+				a, b := both(), both()
+				by, err := s.soon(a)
+				if err != nil {
+					return err
+				}
+				other, err := s.soon(b)
+				if err != nil {
+					return err
+				}
+				r := budget.Settlement{Overload: true, RetryAfter: time.Millisecond, Shrink: 7}
+				return first(
+					func() error { return s.settle(by, a, r) },
+					func() error { return capacity("window", 5*one) },
+					func() error { return s.settle(other, b, r) },
+					func() error { return s.usage("fixed", func(u budget.Usage) bool { return u.InFlight == 0 }) },
+					func() error { return capacity("window", 5*one) },
+					func() error { return capacity("rate", 10*one) },
+				)
+			},
 		)
 	}},
 	{"the system's own word counts", func(s *subject) error {

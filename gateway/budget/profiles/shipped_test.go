@@ -69,6 +69,46 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// anyPool are the profiles with a sign that may be about several limits, because the
+// vendor does not say which: the one nearest to full shrinks then.
+var anyPool = map[string]string{
+	"acumatica":          "a call is declined when the queue is full, which calls at once and calls a minute fill alike",
+	"amazon-sp-api":      "the bucket is that of the call",
+	"business-central":   "only the text of the answer tells, and that is not documented",
+	"dataverse":          "the search has no code of its own",
+	"manhattan":          "nothing is published of its refusals",
+	"odoo":               "a limit of Odoo Online answers like a proxy in front of workers that are busy",
+	"quickbooks-online":  "all its limits answer alike",
+	"salesforce":         "a SOAP fault may come without a text, and 429 is not documented",
+	"sap-api-management": "a policy may be configured to answer in its own words",
+	"xero":               "a proxy may take the header away",
+}
+
+// A sign says which limit it is about wherever the vendor does.
+func TestSignsNameTheirPools(t *testing.T) {
+	for _, name := range shipped {
+		p, limits := load(t, name)
+		shrink := 0
+		for i := range limits {
+			if limits[i].Shrinks() != nil {
+				shrink++
+			}
+		}
+		unnamed := 0
+		for _, sign := range p.System.Get("overload").Items() {
+			if !sign.Get("pool").Exists() {
+				unnamed++
+			}
+		}
+		switch _, known := anyPool[name]; {
+		case known && (unnamed == 0 || shrink < 2):
+			t.Errorf("%s: every sign is about a certain limit, and it is said that one is not", name)
+		case !known && unnamed > 0:
+			t.Errorf("%s: a sign names no limit", name)
+		}
+	}
+}
+
 // Every formula gives a number that a limit can have, with the default facts,
 // with each word of each fact, and with small and large numbers.
 func TestFormulas(t *testing.T) {

@@ -1,9 +1,10 @@
 -- Takes the units of all pools of a call, or of none.
 -- ARGV: the caller's numbers, its epoch, its name; then a key and numbers for each ask.
 -- The answer: {code, now, raw} or {ADMITTED | REFUSED, now, pool, refused, why, room in, again},
+-- where why is TRIAL when the call is admitted to try the system after a suspension,
 -- followed by what had ended in each pool, when it is admitted.
 local ADMITTED, REFUSED, LATE, STRANGE, FENCED = 1, 0, 2, 3, 4
-local WHY_PAUSED, WHY_SUSPENDED = 1, 2
+local WHY_PAUSED, WHY_SUSPENDED, TRIAL = 1, 2, 3
 
 local least, bound, lease, class, flags, by = struct.unpack('<dddddd', ARGV[1])
 local queued, by_floor, probe, overdraw = flags % 2 >= 1, flags % 4 >= 2, flags % 8 >= 4, flags % 16 >= 8
@@ -21,6 +22,13 @@ if s.frozen > now then return {REFUSED, now, 0, 2 ^ (#names - 2) - 1, 0, 0, s.fr
 local count = #names - 2
 local all = 2 ^ count - 1
 if s.suspended > now then return {REFUSED, now, 0, all, WHY_SUSPENDED, s.suspended - now, s.suspended - now} end
+local trial = 0
+if s.suspended > 0 then
+  -- One replica tries whether the system works again, for as long as its last call may take.
+  local whose, till = struct.unpack('<dd', redis.call('HGET', KEYS[1], 't') or struct.pack('<dd', by, 0))
+  if whose ~= by and now < till then return {REFUSED, now, 0, all, WHY_SUSPENDED, 0, math.min(till - now, 1000000)} end
+  trial = TRIAL
+end
 
 -- A longer lease than any before must be known to all replicas before it is
 -- given, because they wait for it when they are alone.
@@ -201,7 +209,8 @@ for i = 1, count do
   write[#write + 1] = store(h, now)
 end
 if changed then write[#write + 1] = 's' write[#write + 1] = store_state(s) end
+if trial > 0 then write[#write + 1] = 't' write[#write + 1] = struct.pack('<dd', by, now + lease) end
 redis.call('HSET', KEYS[1], unpack(write))
-local answer = {ADMITTED, now, 0, 0, 0, 0, 0}
+local answer = {ADMITTED, now, 0, 0, trial, 0, 0}
 for i = 1, count do answer[7 + i] = pools[i][ENDED] end -- what had ended by then
 return answer

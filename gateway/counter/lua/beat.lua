@@ -204,10 +204,16 @@ local function sweep()
 end
 if s.fence == 0 and s.lump == 0 then sweep() end
 
+local mine = false
+if s.suspended > 0 then
+  local whose, till = struct.unpack('<dd', redis.call('HGET', KEYS[1], 't') or struct.pack('<dd', 0, 0))
+  mine = whose == by and now < till
+end
 save()
 return {OK, now, raw, cjson.encode({
   epoch = s.epoch, share = offer, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
   lifts = s.fence > 0 and math.max(0, s.fence + missing + 2 * beat - now) or nil,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
+  trial = s.suspended > 0 and s.suspended <= now, mine = mine,
   left = s.left > 0 and now - s.left or -1, peers = #peers > 0 and peers or nil, pools = #pools > 0 and pools or nil,
 })}

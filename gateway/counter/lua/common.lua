@@ -9,6 +9,7 @@
 --   f:KEY:i units under way whose lease ends in slice i
 --   h:KEY:i units that stay occupied until the end of slice i
 --   d:KEY   demand: calls in line at this pool, a packed table by replica and class
+--   t       the trial after a suspension: who has it, and until when
 --   w       how far the sweep has come
 --   k       use last known before a loss, by pool, a packed table
 --

@@ -53,14 +53,36 @@ local function finish(h, a)
   end
 end
 
+-- suspect is the pool that an overload shrinks: of the adaptive ones that it may be
+-- about that which is nearest to full and above its floor. It is none where one of
+-- them has shrunk since the call was admitted. overload is one more than the set.
+local function suspect()
+  local found, most
+  for i = 1, #names - 3 do
+    if stored[i + 3] and (overload - 1) % 2 ^ i >= 2 ^ (i - 1) then
+      local a, h = ask(ARGV[2 * i + 1], ARGV[2 * i + 2]), load(stored[i + 3])
+      if a.least > 0 and a.capacity > 0 then
+        if at <= h[CUT_AT] then return nil end
+        local used = h[FSUM] + h[HSUM] + h[FOREIGN]
+        if h[KIND] == BUCKET then used = h[FSUM] + math.max(0, h[DEBT] - math.max(0, now - h[AT]) / h[INTERVAL]) end
+        local full, least_part = used / math.max(1, effective(h, a, now)), math.min(1, a.least / a.capacity)
+        if least_part >= 1 or h[PART] <= least_part and share(h, now) * a.cut <= least_part then full = full - 1e12 end
+        if not found or full > most then found, most = i, full end
+      end
+    end
+  end
+  return found
+end
+
+local function shrink(h, a)
+  local least_part = math.min(1, a.least / a.capacity)
+  h[PART], h[CUT_AT], h[GROWTH] = math.max(least_part, share(h, now) * a.cut), now, (1 - least_part) / a.recover
+end
+
 -- pause stops admissions. Refusals of calls that were admitted before the pause
 -- began belong to the same overload and do not make it longer, unless the system
 -- says so.
 local function pause(h, a)
-  if a.least > 0 and a.capacity > 0 and at > h[CUT_AT] then
-    local least_part = math.min(1, a.least / a.capacity)
-    h[PART], h[CUT_AT], h[GROWTH] = math.max(least_part, share(h, now) * a.cut), now, (1 - least_part) / a.recover
-  end
   if hint > 0 then
     h[PAUSED], h[PAUSED_AT] = math.max(h[PAUSED], now + hint), now
     return
@@ -133,6 +155,7 @@ local function report(h, a)
 end
 
 local write, wake = {'c', clock_now, counter, number}, false
+local shrinking = overload > 0 and suspect()
 for i = 1, #names - 3 do
   if stored[i + 3] then
     local a = ask(ARGV[2 * i + 1], ARGV[2 * i + 2])
@@ -144,6 +167,7 @@ for i = 1, #names - 3 do
     elseif outcome == ANSWERED and overload == 0 and at >= h[PAUSED] then
       h[STRIKES] = 0
     end
+    if i == shrinking then shrink(h, a) end
     report(h, a)
     local freed = outcome == UNSENT or h[KIND] == HELD and h[HOLD] == 0 or a.actual < a.units
     wake = wake or freed and h[DEMAND] > now
