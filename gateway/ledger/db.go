@@ -45,8 +45,9 @@ type DB struct {
 	closing sync.Once
 	failure atomic.Pointer[error]
 
-	tally tally
-	watch watch
+	tally   tally
+	watch   watch
+	control controls
 }
 
 // Open opens a ledger and brings its schema up to date. url is sqlite:PATH,
@@ -87,8 +88,10 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 func open(ctx context.Context, e engine, self string, o Options) (*DB, error) {
 	db := &DB{engine: e, options: o, owner: o.Replica + " " + self, queue: make(chan *op, batchSize), quit: make(chan struct{})}
 	err := e.transact(ctx, func(t tx) (err error) {
-		db.ids, err = secret(t)
-		return err
+		if db.ids, err = secret(t); err != nil {
+			return err
+		}
+		return beginChain(t)
 	})
 	if err == nil {
 		_, err = db.recount(ctx)
@@ -107,6 +110,7 @@ func open(ctx context.Context, e engine, self string, o Options) (*DB, error) {
 		db.ended.Go(func() { e.listen(ctx, db.watch.call) })
 		db.ended.Go(func() { db.watch.pass(ctx, e.notify) })
 		db.ended.Go(func() { db.recounts(ctx) })
+		db.ended.Go(func() { db.pollControl(ctx) })
 	}
 	return db, nil
 }

@@ -19,13 +19,17 @@ type work struct {
 	later  map[*op]bool // ops that have to wait for the next transaction
 	deltas []delta
 	wake   map[string]bool
+	notes  []*Audit // what is to be audited, when all else is done
 }
 
 // run does everything that a batch asks for: what ends first, because it
 // makes room, then what is new, then claims.
 func (w *work) run(batch []*op) error {
 	if batch[0].alone != nil {
-		return batch[0].alone(w)
+		if err := batch[0].alone(w); err != nil {
+			return err
+		}
+		return w.chain()
 	}
 	var settles, writes, claims []*op
 	var lanes []string
