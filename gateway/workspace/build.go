@@ -33,8 +33,14 @@ type Options struct {
 	Systems func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) SystemLayer
 	// Own are the APIs of the gateway itself.
 	Own []Own
+	// Registry reads the registry; the directory stands alone when it is nil.
+	Registry func() (Layer, error)
+	// Compiled remembers documents from table to table; nil for one of its own.
+	Compiled *Compiled
 	// Served is told what serves after a swap; it may be nil.
 	Served func(*Loaded)
+	// Tried is told how every attempt to load a table ended; it may be nil.
+	Tried func(Reload)
 }
 
 // Build checks a workspace against itself and compiles it into a table with

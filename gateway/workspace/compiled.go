@@ -1,0 +1,153 @@
+package workspace
+
+import (
+	"io/fs"
+	"sync"
+
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Compiled remembers documents by what they were compiled from, so that the
+// next table compiles only what has changed. The zero value is ready to use,
+// and safe for concurrent use.
+type Compiled struct {
+	mu    sync.Mutex
+	round int
+	kept  map[string][]*compiled // by folder or file, the newest last
+}
+
+// compiled is a document, or a parsed file, and the contents of all names that
+// were looked at for it.
+type compiled struct {
+	from     map[string]string
+	document *specs.Document
+	node     source.Node
+	used     int // the last round
+}
+
+// How long and how many: a version of a document that is tried does not push
+// out the one that is served.
+const (
+	keptRounds   = 16
+	keptVersions = 2
+)
+
+// begin starts a round, and forgets what has not been used for long.
+func (c *Compiled) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.round++
+	for name, list := range c.kept {
+		if list[len(list)-1].used < c.round-keptRounds {
+			delete(c.kept, name)
+		}
+	}
+}
+
+// find finds what was made from the present contents.
+func (c *Compiled) find(name string, fsys fs.FS, x *index) *compiled {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.kept[name]
+	for i, k := range list {
+		if k.same(fsys, x) {
+			k.used = c.round
+			list[i], list[len(list)-1] = list[len(list)-1], k // the newest last
+			return k
+		}
+	}
+	return nil
+}
+
+func (k *compiled) same(fsys fs.FS, x *index) bool {
+	for name, content := range k.from {
+		if x.content(fsys, name) != content {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Compiled) keep(name string, k *compiled) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept == nil {
+		c.kept = map[string][]*compiled{}
+	}
+	k.used = c.round
+	list := append(c.kept[name], k)
+	c.kept[name] = list[max(0, len(list)-keptVersions):]
+}
+
+// load loads a document, or finds it. Those with problems are loaded each time.
+func (c *Compiled) load(fsys fs.FS, x *index, dir string, ps *source.Problems) *specs.Document {
+	if k := c.find(dir, fsys, x); k != nil {
+		return k.document
+	}
+	seen := &watched{fsys: fsys, index: x, from: map[string]string{}}
+	before := ps.Len()
+	d := specs.Load(seen, dir, ps)
+	if d != nil && ps.Len() == before && seen.still() {
+		c.keep(dir, &compiled{from: seen.from, document: d})
+	}
+	return d
+}
+
+// read parses a file, or finds it.
+func (c *Compiled) read(fsys fs.FS, x *index, name string, ps *source.Problems) source.Node {
+	if k := c.find(name, fsys, x); k != nil {
+		return k.node
+	}
+	before := ps.Len()
+	n := source.Read(fsys, name, source.DefaultLimits, ps)
+	if hash := hashOf(fsys, name); ps.Len() == before && hash != "" && hash == x.hashes[name] {
+		c.keep(name, &compiled{from: map[string]string{name: hash}, node: n})
+	}
+	return n
+}
+
+// watched is a file system that notes what is looked at.
+type watched struct {
+	fsys   fs.FS
+	index  *index
+	mu     sync.Mutex
+	from   map[string]string
+	listed bool // a folder was listed: what that gave is not noted
+}
+
+// still tells that what was read is what the index knows: a file may have
+// changed between the two looks.
+func (w *watched) still() bool {
+	for name, content := range w.from {
+		if w.index.hashes[name] != "" && hashOf(w.fsys, name) != content {
+			return false
+		}
+	}
+	return !w.listed
+}
+
+func (w *watched) note(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.from[name]; !ok {
+		w.from[name] = w.index.content(w.fsys, name)
+	}
+}
+
+func (w *watched) Open(name string) (fs.File, error) {
+	w.note(name)
+	return w.fsys.Open(name)
+}
+
+func (w *watched) Stat(name string) (fs.FileInfo, error) {
+	w.note(name)
+	return fs.Stat(w.fsys, name)
+}
+
+func (w *watched) ReadDir(name string) ([]fs.DirEntry, error) {
+	w.mu.Lock()
+	w.listed = true
+	w.mu.Unlock()
+	return fs.ReadDir(w.fsys, name)
+}
