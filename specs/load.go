@@ -19,7 +19,7 @@ var documentLimits = source.Limits{Bytes: 16 << 20, Depth: 200, Nodes: 1_000_000
 
 // Load reads the OpenAPI document in a folder of the workspace, which is
 // openapi.yaml, openapi.yml, openapi.json or a file openapi without extension,
-// applies overlay.yaml if there is one, and compiles it. fsys is the whole
+// applies overlay.yaml and lifecycle.yaml if they are there, and compiles it. fsys is the whole
 // workspace, and nothing outside it is read; the folder's two last names are
 // the names of the API and of its version.
 //
@@ -43,6 +43,7 @@ func Load(fsys fs.FS, dir string, ps *source.Problems) *Document {
 	}
 	var complete bool
 	l.root, complete = l.overlay(dir, root.WithGrafts(l.grafts))
+	complete = l.lifecycle(dir) && complete
 	l.load(complete)
 	return l.document
 }
