@@ -1,7 +1,9 @@
 package workspace
 
 import (
+	"crypto/sha256"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"github.com/headrace/headrace/specs"
@@ -150,4 +152,18 @@ func (w *watched) ReadDir(name string) ([]fs.DirEntry, error) {
 	w.listed = true
 	w.mu.Unlock()
 	return fs.ReadDir(w.fsys, name)
+}
+
+// Inspect loads a document aside, and tells which files outside its folder it
+// is made of, by their hashes.
+func Inspect(fsys fs.FS, dir string, ps *source.Problems) (d *specs.Document, uses map[string]string) {
+	seen := &watched{fsys: fsys, index: &index{}, from: map[string]string{}}
+	d = specs.Load(seen, dir, ps)
+	uses = map[string]string{}
+	for name, content := range seen.from {
+		if len(content) == 2*sha256.Size && !strings.HasPrefix(name, dir+"/") {
+			uses[name] = content
+		}
+	}
+	return d, uses
 }

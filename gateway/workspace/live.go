@@ -133,6 +133,16 @@ func (l *Live) Check(files Hashed) error {
 	return err
 }
 
+// Over shows the directory with these files of the registry over it.
+func (l *Live) Over(files Hashed, use func(fs.FS) error) error {
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return use(layers{root.FS(), files})
+}
+
 // Reload reads the directory and the registry, and swaps the table. When
 // anything is wrong, the old table goes on and the error lists the problems.
 func (l *Live) Reload() error {
