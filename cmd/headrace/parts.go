@@ -172,7 +172,7 @@ func (s *server) admin() (http.Handler, error) {
 		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()
-			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed}
+			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed, Registry: r.Registry, Served: r.Served}
 		},
 	}), nil
 }
@@ -184,6 +184,10 @@ func (s *server) watch() error {
 		Systems: s.parts.systemUse,
 		Writes:  s.parts.writeUse,
 		Stores:  s.parts.storeUse,
+		Registry: func() (int64, int64) {
+			last := s.live.Last()
+			return last.Registry, last.Served
+		},
 		Reloads: func() (int, int) {
 			last := s.live.Last()
 			return last.Count, last.Failed

@@ -31,10 +31,11 @@ type Live struct {
 	log     *slog.Logger
 	woken   chan struct{}
 
-	loading sync.Mutex // held for a whole reload
-	mu      sync.Mutex // guards last, briefly
-	last    Reload
-	layer   Layer // the last that was read of the registry
+	loading  sync.Mutex // held for a whole reload
+	building sync.Mutex // held while a table is built, to serve or to check
+	mu       sync.Mutex // guards last, briefly
+	last     Reload
+	layer    Layer // the last that was read of the registry
 }
 
 // Layer is what the registry holds: files that stand beside those of the
@@ -126,7 +127,7 @@ func read(dir string, registry Hashed, o Options) (*Loaded, error) {
 // Check builds the table that would be served if the registry had these files,
 // and throws it away. The error is a *source.Error that lists every problem.
 func (l *Live) Check(files Hashed) error {
-	loaded, err := read(l.dir, files, l.options)
+	loaded, err := l.build(files)
 	if err == nil {
 		loaded.Table.Close()
 	}
@@ -179,7 +180,7 @@ func (l *Live) Reload() error {
 // read reads both layers. While the registry cannot be read, what it last said goes on.
 func (l *Live) read(r *Reload) (*Loaded, error) {
 	if l.options.Registry == nil {
-		return read(l.dir, nil, l.options)
+		return l.build(nil)
 	}
 	layer, err := l.options.Registry()
 	switch {
@@ -191,7 +192,13 @@ func (l *Live) read(r *Reload) (*Loaded, error) {
 		l.log.Warn("the registry cannot be read; what it last said goes on", "error", err)
 	}
 	r.Registry = l.layer.Revision
-	return read(l.dir, l.layer.Files, l.options)
+	return l.build(l.layer.Files)
+}
+
+func (l *Live) build(registry Hashed) (*Loaded, error) {
+	l.building.Lock()
+	defer l.building.Unlock()
+	return read(l.dir, registry, l.options)
 }
 
 func (l *Live) note(r Reload) {
