@@ -39,13 +39,6 @@ func (recorder) Prepare(*gateway.Operation) {}
 func (recorder) Begin(*gateway.Exchange)    {}
 func (recorder) End(*gateway.Exchange)      {}
 
-type dates struct {
-	Since     gateway.Date  `yaml:"since" check:"required"`
-	Sunset    *gateway.Date `yaml:"sunset"`
-	Successor string        `yaml:"successor"`
-	Link      string        `yaml:"link"`
-}
-
 type rate struct {
 	Rate string `yaml:"rate" check:"required"`
 }

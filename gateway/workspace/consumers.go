@@ -86,3 +86,11 @@ func merge[T any](into, from map[string]*T, section string, main, part source.No
 	}
 	return into
 }
+
+// LoadConsumers reads consumers.yaml and the folder consumers/ of a workspace,
+// without looking at anything else.
+func LoadConsumers(fsys fs.FS, ps *source.Problems) gateway.ConsumerFile {
+	w := &Workspace{FS: fsys, index: &index{}, compiled: &Compiled{}}
+	w.loadConsumers(ps)
+	return w.Consumers
+}
