@@ -130,7 +130,7 @@ func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, 
 			return nil, err
 		}
 	}
-	a.plan.Problems = ps.List()
+	a.plan.Problems = append(a.plan.Problems, ps.List()...)
 	if a.plan.Refused() || len(a.plan.Steps) == 0 {
 		return a.plan, nil
 	}

@@ -139,6 +139,7 @@ func TestApplyRefuses(t *testing.T) {
 		"unknown policy":       {"consumers.yaml", strings.Replace(consumersText, "throttle", "throtle", 1), `consumers/plans/gold.yaml`},
 		"dangling":             {"consumers.yaml", strings.Replace(consumersText, "plan: gold", "plan: gild", 1), `there is no plan "gild"`},
 		"lifecycle":            {"apis/orders/1.0.0/lifecycle.yaml", "status: deprecated\n", "needs the date since when"},
+		"document":             {"apis/stock/1.0.0/openapi.yaml", "openapi: 3.0.3\n", "apis/stock/1.0.0/openapi.yaml:1:1"},
 		"system":               {"systems/erp.yaml", "url: [", "systems/erp.yaml"},
 	} {
 		faulty := newRepo()

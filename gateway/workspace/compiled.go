@@ -3,20 +3,59 @@ package workspace
 import (
 	"crypto/sha256"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
 )
 
-// Compiled remembers documents by what they were compiled from, so that the
-// next table compiles only what has changed. The zero value is ready to use,
+// Compiled remembers documents and parsed files by what they were made from,
+// and what was found right, so that the next table compiles only what has changed. The zero value is ready to use,
 // and safe for concurrent use.
 type Compiled struct {
 	mu    sync.Mutex
 	round int
 	kept  map[string][]*compiled // by folder or file, the newest last
+	sound map[*specs.Document]proof
+}
+
+// proof is what the chains of a document were compiled with when nothing was
+// wrong: the settings of the plans that its callers may be on.
+type proof struct{ plans []source.Node }
+
+func proofOf(c *gateway.Consumers, api *gateway.API) proof {
+	var p proof
+	for _, plan := range c.PlansFor(api) {
+		p.plans = append(p.plans, plan.Node)
+	}
+	return p
+}
+
+// same compares by identity: a parsed file that has not changed is the same one.
+func (p proof) same(o proof) bool {
+	return slices.EqualFunc(p.plans, o.plans, func(a, b source.Node) bool { return a.Exists() && a.YAML() == b.YAML() })
+}
+
+// proved tells whether all chains of an API were compiled for an earlier table.
+func (c *Compiled) proved(consumers *gateway.Consumers, api *gateway.API) bool {
+	c.mu.Lock()
+	before, ok := c.sound[api.Document]
+	c.mu.Unlock()
+	return ok && before.same(proofOf(consumers, api))
+}
+
+// prove remembers a table in which nothing is wrong.
+func (c *Compiled) prove(t *gateway.Table) {
+	sound := map[*specs.Document]proof{}
+	for _, api := range t.APIs {
+		sound[api.Document] = proofOf(t.Consumers, api)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sound = sound
 }
 
 // compiled is a document, or a parsed file, and the contents of all names that

@@ -16,8 +16,10 @@ import (
 // loadConsumers reads consumers.yaml, and the files below consumers/ that hold
 // parts of the same shape. A name stands in one of them only.
 func (w *Workspace) loadConsumers(ps *source.Problems) {
-	if n := w.read(ConsumersFile, ps); n.Exists() {
-		source.Decode(n, &w.Consumers, ps)
+	if _, err := fs.Stat(w.FS, ConsumersFile); !errors.Is(err, fs.ErrNotExist) {
+		if n := w.compiled.read(w.FS, w.index, ConsumersFile, ps); n.Exists() {
+			source.Decode(n, &w.Consumers, ps)
+		}
 	}
 	for _, name := range w.consumerFiles(ConsumersDir, 1, ps) {
 		n := w.compiled.read(w.FS, w.index, name, ps)

@@ -121,6 +121,7 @@ func read(dir string, registry Hashed, o Options) (*Loaded, error) {
 		l.Table.Close()
 		return l, err
 	}
+	o.Compiled.prove(l.Table)
 	return l, nil
 }
 
