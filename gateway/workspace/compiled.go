@@ -121,16 +121,17 @@ func (c *Compiled) keep(name string, k *compiled) {
 	c.kept[name] = list[max(0, len(list)-keptVersions):]
 }
 
-// load loads a document, or finds it. Those with problems are loaded each time.
-func (c *Compiled) load(fsys fs.FS, x *index, dir string, ps *source.Problems) *specs.Document {
-	if k := c.find(dir, fsys, x); k != nil {
+// load loads a document, or finds it under a name. Those with problems are
+// loaded each time.
+func (c *Compiled) load(name string, fsys fs.FS, x *index, dir string, ps *source.Problems) *specs.Document {
+	if k := c.find(name, fsys, x); k != nil {
 		return k.document
 	}
 	seen := &watched{fsys: fsys, index: x, from: map[string]string{}}
 	before := ps.Len()
 	d := specs.Load(seen, dir, ps)
 	if d != nil && ps.Len() == before && seen.still() {
-		c.keep(dir, &compiled{from: seen.from, document: d})
+		c.keep(name, &compiled{from: seen.from, document: d})
 	}
 	return d
 }

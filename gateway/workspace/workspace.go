@@ -153,7 +153,7 @@ func (w *Workspace) loadDocuments(ps *source.Problems) {
 	for i, dir := range dirs {
 		g.Go(func() error {
 			var found source.Problems
-			documents[i] = w.compiled.load(w.FS, w.index, dir, &found)
+			documents[i] = w.compiled.load(dir, w.FS, w.index, dir, &found)
 			mu.Lock()
 			defer mu.Unlock()
 			ps.Append(found.List()...)
