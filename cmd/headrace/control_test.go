@@ -237,7 +237,9 @@ func TestReplicaThatCannotBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	spread(t, sites, "both serve the second revision", func(s *site) bool { return s.server.live.Last().Served == 2 })
-	var state struct{ Reload struct{ Registry, Served int64 } }
+	var state struct {
+		Reload struct{ Registry, Served int64 }
+	}
 	if _, body := fetch(t, sites[1].admin+"/admin/v1/status"); json.Unmarshal([]byte(body), &state) != nil || state.Reload.Registry != 2 || state.Reload.Served != 2 {
 		t.Error(body)
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
@@ -107,18 +106,6 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 		list[i] = &info{name: base, folder: folder}
 	}
 	return list, nil
-}
-
-// below lists the files of a folder and of all folders in it, by their names
-// in it, sorted.
-func (t *tree) below(dir string) (names []string) {
-	for name := range t.files {
-		if rest, ok := strings.CutPrefix(name, dir+"/"); ok {
-			names = append(names, rest)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // info describes a file or a folder. Sizes are not known before a file is opened.
