@@ -276,3 +276,24 @@ func TestSubscriptions(t *testing.T) {
 	_, err = w.r.Decide(w.ctx, by, "none.desk", Ended, ledger.Any)
 	w.refused(err, NotFound, "")
 }
+
+// Access is taken away even where nothing can be built.
+func TestTakingAwayNeedsNoBuild(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	key, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
+	w.ok(err)
+	w.write("systems/erp.yaml", "url: http://127.0.0.1:9\n") // clashes with the registry's
+	_, err = w.r.Put(w.ctx, by, KindOrganisation, "new", []byte("{}"), ledger.Any)
+	w.faulty(err, "systems/erp.yaml: stands in the files of the workspace and in the registry")
+	_, err = w.r.Revoke(w.ctx, by, key.Name, ledger.Any)
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Suspended, ledger.Any)
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
+	w.faulty(err, "systems/erp.yaml")
+}

@@ -114,7 +114,7 @@ func (r *Registry) ChangePlan(ctx context.Context, by ledger.By, name, plan stri
 
 func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, m ledger.Match, fn func(d *ledger.Draft, s *Subscription, known bool) error) (Item[Subscription], error) {
 	var done ledger.Entry
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
 		var s Subscription
 		e, err := d.Get(KindSubscription, name)
 		known := err == nil
@@ -136,8 +136,10 @@ func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, 
 		if err := putSubscription(d, &s, m); err != nil {
 			return err
 		}
-		done, err = d.Get(KindSubscription, name)
-		return err
+		if done, err = d.Get(KindSubscription, name); err != nil || s.Status == Suspended || s.Status == Ended {
+			return err // what takes access away must work in any case
+		}
+		return r.check(d)
 	})
 	if err != nil {
 		return Item[Subscription]{}, err
