@@ -33,6 +33,7 @@ var owners = map[string][]string{
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
 	"gateway/buffer":          {"gateway/ledger", "gateway/system"},
+	"gateway/registry":        {"gateway/ledger", "gateway/workspace"},
 	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
 	"gateway/counter":         {"gateway/budget"},
 	"gateway/budget/profiles": {"gateway/budget"},
@@ -193,6 +194,11 @@ func TestWrongArrows(t *testing.T) {
 		{"gateway/buffer", module + "/gateway/ledger", false, ""},
 		{"gateway/buffer", module + "/gateway/budget", false, "not on each other"},
 		{"gateway/ledger", module + "/gateway/buffer", false, "specs alone"},
+		{"gateway/registry", module + "/gateway/ledger", false, ""},
+		{"gateway/registry", module + "/gateway/workspace", false, ""},
+		{"gateway/registry", module + "/policies/apikey", false, "stand on gateway and specs"},
+		{"gateway/workspace", module + "/gateway/registry", false, "not on each other"},
+		{"gateway/ledger", module + "/gateway/registry", false, "specs alone"},
 		{"gateway/counter", "net/http", false, ""},
 		{"policies/jwt", "github.com/golang-jwt/jwt/v5", false, ""},
 	} {

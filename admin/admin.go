@@ -58,6 +58,8 @@ type Reload struct {
 	Problems []source.Problem
 	// Attempts counts all attempts since the start, Refused those that failed.
 	Attempts, Refused int
+	// Registry is the registry's revision that was read, Served the one that is served.
+	Registry, Served int64
 }
 
 // SystemStatus is the state of a system at this moment.

@@ -144,7 +144,7 @@ func distributor() *gateway.Table {
 
 func refusedReload() Reload {
 	return Reload{
-		At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Took: 250 * time.Millisecond, Revision: "def456", Attempts: 3, Refused: 1,
+		At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Took: 250 * time.Millisecond, Revision: "def456", Attempts: 3, Refused: 1, Registry: 7, Served: 6,
 		Problems: []source.Problem{{
 			Position: source.Position{File: "systems/erp.yaml", Line: 4, Column: 3}, Path: "timeuot",
 			Wrong: `unknown key "timeuot"`, Right: `did you mean "timeout"?`,
@@ -173,7 +173,7 @@ func TestHealth(t *testing.T) {
 	expect(t, server, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":[]}`)
 
 	s.reload = refusedReload()
-	expect(t, server, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["the last reload was refused with 1 problem; the configuration before it goes on"]}`)
+	expect(t, server, "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["the registry's revision 7 cannot be built here; revision 6 is served","the last reload was refused with 1 problem; the configuration before it goes on"]}`)
 
 	options := s.options()
 	s.reload = Reload{}
@@ -234,7 +234,7 @@ func TestHealth(t *testing.T) {
 
 	s.reload = refusedReload()
 	s.draining = true
-	expect(t, server, "/readyz", 503, `{"ready":false,"reasons":["the process is shutting down"],"warnings":["*"]}`)
+	expect(t, server, "/readyz", 503, `{"ready":false,"reasons":["the process is shutting down"],"warnings":["*","*"]}`)
 	expect(t, server, "/healthz", 200, `{"alive":true}`)
 	if resp, body := call(t, server, "HEAD", "/readyz"); resp.StatusCode != 503 || len(body) != 0 {
 		t.Errorf("HEAD: %d %q", resp.StatusCode, body)
@@ -245,8 +245,8 @@ func TestAdminAPI(t *testing.T) {
 	s := &state{table: distributor(), systems: someSystems(), reload: refusedReload()}
 	server := serve(t, s.options())
 	expect(t, server, "/admin/v1/status", 200, `{"version":"1.2.3","started":"*","uptimeSeconds":5400,"revision":"abc123","built":"*","apis":2,"operations":3,
-		"readiness":{"ready":true,"reasons":[],"warnings":["*"]},
-		"reload":{"at":"2026-03-01T12:00:00Z","tookMillis":250,"revision":"def456","accepted":false,"problems":1,"attempts":3,"refused":1}}`)
+		"readiness":{"ready":true,"reasons":[],"warnings":["*","*"]},
+		"reload":{"at":"2026-03-01T12:00:00Z","tookMillis":250,"revision":"def456","accepted":false,"problems":1,"attempts":3,"refused":1,"registry":7,"served":6}}`)
 	expect(t, server, "/admin/v1/apis", 200, `{"items":[
 		{"name":"inventory","version":"2.0.1","major":"v2","title":"Inventory","base":"/inventory/v2","layer":"system","domain":"logistics","owner":"team-erp","status":"deprecated","operations":1},
 		{"name":"orders","version":"1.2.0","major":"v1","title":"Orders","base":"/orders/v1","layer":"system","domain":"sales","owner":"team-erp","status":"published","operations":2}]}`)
@@ -271,7 +271,7 @@ func TestAdminAPIBeforeTheFirstTable(t *testing.T) {
 		expect(t, server, path, 200, `{"items":[]}`)
 	}
 	expect(t, server, "/admin/v1/status", 200, `{"version":"1.2.3","started":"*","uptimeSeconds":"*","apis":0,"operations":0,
-		"readiness":{"ready":false,"reasons":["*"],"warnings":[]},"reload":{"tookMillis":0,"accepted":false,"problems":0,"attempts":0,"refused":0}}`)
+		"readiness":{"ready":false,"reasons":["*"],"warnings":[]},"reload":{"tookMillis":0,"accepted":false,"problems":0,"attempts":0,"refused":0,"registry":0,"served":0}}`)
 	if resp, body := call(t, server, "GET", "/"); resp.StatusCode != 200 || !bytes.Contains(body, []byte("not ready")) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}

@@ -37,7 +37,11 @@ func (a *admin) readiness(reads bool) readiness {
 			r.Reasons = append(r.Reasons, noWrites)
 		}
 	}
-	if n := len(a.options.Reload().Problems); n > 0 {
+	last := a.options.Reload()
+	if last.Registry != last.Served {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the registry's revision %d cannot be built here; revision %d is served", last.Registry, last.Served))
+	}
+	if n := len(last.Problems); n > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the last reload was refused with %s; the configuration before it goes on", count(n, "problem")))
 	}
 	r.Stores = a.options.Stores()

@@ -32,6 +32,9 @@ type reload struct {
 	Problems int `json:"problems"`
 	Attempts int `json:"attempts"`
 	Refused  int `json:"refused"`
+	// Registry is the registry's revision that was read, Served the one that is served.
+	Registry int64 `json:"registry"`
+	Served   int64 `json:"served"`
 }
 
 func (a *admin) statusNow() status {
@@ -47,7 +50,7 @@ func (a *admin) statusNow() status {
 	r := a.options.Reload()
 	s.Reload = reload{
 		At: r.At, TookMillis: r.Took.Milliseconds(), Revision: r.Revision, Accepted: r.Attempts > 0 && len(r.Problems) == 0,
-		Problems: len(r.Problems), Attempts: r.Attempts, Refused: r.Refused,
+		Problems: len(r.Problems), Attempts: r.Attempts, Refused: r.Refused, Registry: r.Registry, Served: r.Served,
 	}
 	return s
 }

@@ -424,8 +424,8 @@ func (c *Consumers) Subscription(app *App, api *API) *Subscription {
 	return api.subscriptions[app.index]
 }
 
-// plansFor lists the plans that calls of an API may run on, sorted by name.
-func (c *Consumers) plansFor(api *API) []*Plan {
+// PlansFor lists the plans that calls of an API may run on, sorted by name.
+func (c *Consumers) PlansFor(api *API) []*Plan {
 	var plans []*Plan
 	for _, s := range api.subscriptions {
 		if s != nil && !slices.Contains(plans, s.Plan) {

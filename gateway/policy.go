@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
@@ -162,14 +163,39 @@ type Layer interface {
 // Compile builds the chain of an operation: the policies of its governance in
 // the order of their stages, those of the plans among them, and the layer's
 // handler last. Everything that is wrong goes to the binding's problems.
-func Compile(b *Binding, kinds []Kind, layer Layer) Handler {
-	handler := layer.Bind(b)
-	if handler == nil {
-		handler = func(*Exchange) (*Response, error) { return nil, &Error{Problem: NotReady} }
+func Compile(b *Binding, kinds []Kind, layer Layer) Handler { return chain(b, kinds, bind(b, layer)) }
+
+// CompileLater is Compile for an operation whose policies have been compiled
+// for an earlier table, with the same settings and the same plans, and nothing
+// was wrong: the layer's handler is made now, and the chain in front of it when
+// the first request comes.
+func CompileLater(b *Binding, kinds []Kind, layer Layer) Handler {
+	handler := bind(b, layer)
+	whole := sync.OnceValue(func() Handler {
+		var found source.Problems
+		later := *b
+		later.Problems = &found
+		compiled := chain(&later, kinds, handler)
+		if err := found.Err(); err != nil { // it was right before
+			return func(*Exchange) (*Response, error) { return nil, &Error{Problem: Internal, Cause: err} }
+		}
+		return compiled
+	})
+	return func(x *Exchange) (*Response, error) { return whole()(x) }
+}
+
+func bind(b *Binding, layer Layer) Handler {
+	if handler := layer.Bind(b); handler != nil {
+		return handler
 	}
+	return func(*Exchange) (*Response, error) { return nil, &Error{Problem: NotReady} }
+}
+
+// chain puts the policies in front of the layer's handler.
+func chain(b *Binding, kinds []Kind, handler Handler) Handler {
 	sorted := slices.Clone(kinds)
 	slices.SortStableFunc(sorted, func(a, b Kind) int { return cmp.Compare(a.Stage, b.Stage) })
-	plans := b.Consumers.plansFor(b.API)
+	plans := b.Consumers.PlansFor(b.API)
 	guarded := false
 	for _, k := range slices.Backward(sorted) {
 		if k.Stage <= StageCORS && !guarded {

@@ -39,7 +39,12 @@ func LoadContract(fsys fs.FS, name string, ps *source.Problems) *Contract {
 	if l == nil {
 		return nil
 	}
-	l.load(!folder || l.overlay(name))
+	complete := true
+	if folder {
+		complete = l.overlay(name)
+		complete = l.lifecycle(name) && complete
+	}
+	l.load(complete)
 	if ps.Len() > before {
 		return nil
 	}

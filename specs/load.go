@@ -25,7 +25,7 @@ const documentsExpected = "expected openapi.yaml, openapi.json or openapi"
 
 // Load reads the OpenAPI document in a folder of the workspace, which is
 // openapi.yaml, openapi.yml, openapi.json or a file openapi without extension,
-// applies overlay.yaml if there is one, and compiles it. fsys is the whole
+// applies overlay.yaml and lifecycle.yaml if they are there, and compiles it. fsys is the whole
 // workspace, and nothing outside it is read; the folder's two last names are
 // the names of the API and of its version.
 //
@@ -43,6 +43,7 @@ func Load(fsys fs.FS, dir string, ps *source.Problems) *Document {
 		return nil
 	}
 	complete := l.overlay(dir)
+	complete = l.lifecycle(dir) && complete
 	l.load(complete)
 	l.trim()
 	return l.document

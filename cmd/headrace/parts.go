@@ -172,7 +172,7 @@ func (s *server) admin() (http.Handler, error) {
 		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()
-			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed}
+			return admin.Reload{At: r.At, Took: r.Took, Revision: r.Revision, Problems: r.Problems, Attempts: r.Count, Refused: r.Failed, Registry: r.Registry, Served: r.Served}
 		},
 	}), nil
 }
@@ -185,6 +185,10 @@ func (s *server) watch() error {
 		Writes:  s.parts.writeUse,
 		Ledger:  s.parts.ledger.Err,
 		Stores:  s.parts.storeUse,
+		Registry: func() (int64, int64) {
+			last := s.live.Last()
+			return last.Registry, last.Served
+		},
 		Reloads: func() (int, int) {
 			last := s.live.Last()
 			return last.Count, last.Failed

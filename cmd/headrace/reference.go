@@ -36,10 +36,11 @@ func reference(w io.Writer, kinds []gateway.Kind) {
 		"Durations are written 250ms, 2s, 5m, 24h or 7d; sizes 512, 64KiB or 1MiB. Secrets are references:\n`${env:NAME}` or `${file:/path}`, never values.\n")
 	section(w, "headrace.yaml", "The process. All keys are optional.", workspace.Config{})
 	section(w, "x-headrace", "At the root of an OpenAPI document: what holds for the API as a whole, and the defaults of its operations.\nAt a path or an operation the keys from `system` on may stand again; the nearer one wins, key by key, and policies by policy.\n\n`lane`, `sequence`, `idempotency`, `confirm`, `on_failure`, `coalesce` and `batch` describe writes to the write buffer; see [writes](writes.md).", specs.APIGovernance{})
+	section(w, "lifecycle.yaml", "Beside a document, optional: where its version stands. It is laid over `x-headrace` at the root, after the overlay, so that\na published document need not change when it ages. The registry writes it by itself.", specs.Lifecycle{})
 	section(w, "x-headrace: call (rest)", "Mappings are jq, inline or as a file mappings/NAME.jq; see [mappings](mappings.md).", system.RestCall{})
 	section(w, "x-headrace: call (jsonrpc)", "", system.JSONRPCCall{})
 	section(w, "systems/NAME.yaml", "A system, named after its file.", system.Settings{})
-	section(w, "consumers.yaml", "", gateway.ConsumerFile{})
+	section(w, "consumers.yaml", "Parts of the same shape may stand in `consumers/NAME.yaml` and `consumers/FOLDER/NAME.yaml`; a name stands in one of them only.", gateway.ConsumerFile{})
 	fmt.Fprint(w, "\n## Policies\n\nThey run in this order, whatever the order in the file. Under `policies:` in `x-headrace`, or at a plan.\n\n| policy | at | |\n|---|---|---|\n")
 	for _, k := range kinds {
 		var levels []string

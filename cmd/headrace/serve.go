@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/gateway/workspace"
 )
 
@@ -43,12 +44,15 @@ func serveCommand() *cobra.Command {
 	}
 }
 
-// server is a running Headrace: two listeners, and a table that follows a directory.
+// server is a running Headrace: two listeners, and a table that follows a
+// directory and the registry.
 type server struct {
 	parts    *parts
 	config   *workspace.Config
 	gateway  *gateway.Gateway
 	live     *workspace.Live
+	registry *registry.Registry
+	tried    chan struct{} // a table was loaded, or refused
 	draining atomic.Bool
 	tls      atomic.Pointer[tls.Config] // nil without TLS
 
@@ -63,11 +67,13 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{parts: parts, config: config}
+	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1)}
 	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry})
 	options := parts.options()
 	options.Served = s.served
+	options.Registry, options.Tried = s.layer, s.again
 	s.live = workspace.NewLive(dir, options, s.gateway, parts.log)
+	s.registry = newRegistry(parts, s.live)
 	if err := s.start(); err != nil {
 		s.gateway.Stop()
 		parts.close()
@@ -80,6 +86,7 @@ func (s *server) start() error {
 	if err := s.watch(); err != nil {
 		return err
 	}
+	s.parts.ledger.WatchControl(s.live.Wake)
 	if err := s.live.Reload(); err != nil {
 		return err
 	}
@@ -167,6 +174,7 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return ignoreClosed(front.Serve(s.gatewayListener)) })
 	g.Go(func() error { return ignoreClosed(back.Serve(s.adminListener)) })
 	g.Go(func() error { return s.live.Run(running, again) })
+	g.Go(func() error { return s.report(running) })
 	g.Go(func() error {
 		<-running.Done()
 		s.draining.Store(true)

@@ -551,7 +551,7 @@ func (o operator) audit(r *http.Request) (any, error) {
 	if err != nil || before < 0 {
 		return nil, &gateway.Error{Problem: gateway.BadRequest, Detail: "before is the number of an entry"}
 	}
-	audits, err := o.buffer.ledger.Audits(r.Context(), before, 200)
+	audits, err := o.buffer.ledger.Audits(r.Context(), ledger.AuditFilter{Before: before, Limit: 200})
 	if err != nil {
 		return nil, storeRefusal(err)
 	}

@@ -45,9 +45,10 @@ type DB struct {
 	closing sync.Once
 	failure atomic.Pointer[error]
 
-	tally tally
-	front front
-	watch watch
+	tally   tally
+	front   front
+	watch   watch
+	control controls
 }
 
 // Open opens a ledger and brings its schema up to date. url is sqlite:PATH,
@@ -91,7 +92,10 @@ func open(ctx context.Context, e engine, self string, o Options) (*DB, error) {
 		if db.ids, err = secret(t); err != nil {
 			return err
 		}
-		return db.suspect(t)
+		if err := db.suspect(t); err != nil {
+			return err
+		}
+		return beginChain(t)
 	})
 	if err == nil {
 		_, err = db.recount(ctx)
@@ -110,6 +114,7 @@ func open(ctx context.Context, e engine, self string, o Options) (*DB, error) {
 		db.ended.Go(func() { e.listen(ctx, db.watch.call) })
 		db.ended.Go(func() { db.watch.pass(ctx, e.notify) })
 		db.ended.Go(func() { db.recounts(ctx) })
+		db.ended.Go(func() { db.pollControl(ctx) })
 	}
 	return db, nil
 }

@@ -7,8 +7,9 @@ import (
 
 // The refusals. Test them with errors.Is; those that carry more have a type.
 var (
-	// ErrNotFound: there is no write of this id, or no longer.
-	ErrNotFound = errors.New("ledger: no such write")
+	// ErrNotFound: there is no write of this id, or no thing of this kind and
+	// name, or no longer.
+	ErrNotFound = errors.New("ledger: not found")
 	// ErrKeyReused: the idempotency key stands for a write with another fingerprint.
 	ErrKeyReused = errors.New("ledger: the idempotency key was used for another request")
 	// ErrFull: a bound is reached; a *FullError says which.
@@ -17,6 +18,10 @@ var (
 	ErrFenced = errors.New("ledger: the claim is no longer valid")
 	// ErrState: the write's state does not allow it; a *StateError says which.
 	ErrState = errors.New("ledger: not in this state")
+	// ErrConflict: a thing of the control plane is not as the caller has seen
+	// it; a *ConflictError says how it is. Or others change the control plane
+	// all the time.
+	ErrConflict = errors.New("ledger: changed meanwhile")
 	// ErrInvalid: what was handed in makes no sense; the text says why.
 	ErrInvalid = errors.New("ledger: invalid")
 	// ErrFailing: the disk or the server does not take writes. It is tried
@@ -63,3 +68,20 @@ func (e *StateError) Error() string {
 
 // Is makes it ErrState.
 func (e *StateError) Is(target error) bool { return target == ErrState }
+
+// ConflictError says of which revision a thing is that was to be changed.
+type ConflictError struct {
+	Kind, Name string
+	// Have is the thing's revision, 0 when there is none.
+	Have int64
+}
+
+func (e *ConflictError) Error() string {
+	if e.Have == 0 {
+		return fmt.Sprintf("ledger: there is no %s %q", e.Kind, e.Name)
+	}
+	return fmt.Sprintf("ledger: the %s %q is there, of revision %d", e.Kind, e.Name, e.Have)
+}
+
+// Is makes it ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }

@@ -24,21 +24,23 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, words diale
 		return err
 	}
 	var list []*goose.Migration
-	for i, name := range names {
+	last := int64(0)
+	for _, name := range names {
 		text, err := schema.ReadFile(name)
 		if err != nil {
 			return err
 		}
 		var version int64
-		if _, err := fmt.Sscanf(path.Base(name), "%04d_", &version); err != nil || version != int64(i+1) {
-			return fmt.Errorf("ledger: migration %s is not the %dth", name, i+1)
+		if _, err := fmt.Sscanf(path.Base(name), "%04d_", &version); err != nil || version <= last {
+			return fmt.Errorf("ledger: migration %s does not come after %d", name, last)
 		}
+		last = version
 		list = append(list, goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, words.schema(string(text)))
 			return err
 		}}, nil))
 	}
-	options = append(options, goose.WithGoMigrations(list...), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	options = append(options, goose.WithGoMigrations(list...), goose.WithAllowOutofOrder(true), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	p, err := goose.NewProvider(dialect, db, nil, options...)
 	if err != nil {
 		return err
@@ -50,7 +52,7 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, words diale
 	if err != nil {
 		return err
 	}
-	if last := int64(len(names)); at > last {
+	if at > last {
 		return fmt.Errorf("%w: the schema is of version %d, this program knows %d: a newer program has used it", ErrInvalid, at, last)
 	}
 	return nil

@@ -9,11 +9,6 @@ import (
 	"github.com/headrace/headrace/specs"
 )
 
-// By says who does something, and why. It is kept as an audit row.
-type By struct {
-	Actor, Reason string
-}
-
 // Cancel takes back a write that is held, and of which every sending, if there
 // was one, is known to have done nothing. *StateError otherwise.
 func (db *DB) Cancel(ctx context.Context, id string, by By) error {
@@ -228,10 +223,6 @@ func (db *DB) act(ctx context.Context, id, action string, by By, f func(*work, *
 	})
 }
 
-func (w *work) audit(action, target string, by By) error {
-	return w.do("INSERT INTO audit (at, actor, reason, action, target) VALUES (?1, ?2, ?3, ?4, ?5)", w.now, by.Actor, by.Reason, action, target)
-}
-
 // Group is a set of dead writes with the same cause.
 type Group struct {
 	System, Operation, Group string
@@ -379,33 +370,6 @@ func (db *DB) Pauses(ctx context.Context) ([]Pause, error) {
 			list = append(list, p)
 			return err
 		}, "SELECT system, lane, since, actor, reason FROM pauses ORDER BY since, system, lane")
-	})
-	return list, err
-}
-
-// Audit is one action of a person.
-type Audit struct {
-	Number int64
-	At     time.Time
-	By     By
-	// Action is cancel, retry, resolve, replace, discard, pause or resume;
-	// Target is the write's ID, or SYSTEM or SYSTEM/LANE.
-	Action, Target string
-}
-
-// Audits lists actions, the newest first, before the given number (zero: from
-// the newest), n at most.
-func (db *DB) Audits(ctx context.Context, before int64, n int) ([]Audit, error) {
-	var list []Audit
-	err := db.read(ctx, func(t tx) error {
-		return t.query(func(r row) error {
-			var a Audit
-			var at int64
-			err := r.Scan(&a.Number, &at, &a.By.Actor, &a.By.Reason, &a.Action, &a.Target)
-			a.At = moment(at)
-			list = append(list, a)
-			return err
-		}, "SELECT number, at, actor, reason, action, target FROM audit WHERE (CAST(?1 AS bigint) = 0 OR number < ?1) ORDER BY number DESC LIMIT ?2", before, int64(n))
 	})
 	return list, err
 }

@@ -11,7 +11,7 @@ type Retention struct {
 	// dead, or whose idempotency key is still kept, stay. Dead is for dead
 	// writes that are final and block nothing.
 	Settled, Dead time.Duration
-	// Audit is for audit rows.
+	// Audit is for audit rows, from the oldest on.
 	Audit time.Duration
 	// Archive is given what is about to be deleted, with requests, responses
 	// and timelines, oldest first. An error keeps it. A write may be given a
@@ -51,7 +51,7 @@ func (db *DB) Retain(ctx context.Context, r Retention) (int, error) {
 	deleted := 0
 	err = db.alone(ctx, func(w *work) error {
 		if r.Audit > 0 {
-			if err := w.do("DELETE FROM audit WHERE at < ?1", now-r.Audit.Microseconds()); err != nil {
+			if err := w.shorten(now - r.Audit.Microseconds()); err != nil {
 				return err
 			}
 		}

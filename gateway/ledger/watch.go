@@ -22,7 +22,18 @@ type watch struct {
 // connection breaks, and may come at the same time; f must not block. stop
 // ends them, but for one that is under way.
 func (db *DB) Watch(f func(system string)) (stop func()) {
-	w := &db.watch
+	return db.watch.add(func(name string) {
+		if name != controlPlane {
+			f(name)
+		}
+	})
+}
+
+// controlPlane stands among the names of systems for the control plane; no
+// system is called so, because a slash ends a system's name in the tables.
+const controlPlane = "/"
+
+func (w *watch) add(f func(string)) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.list == nil {

@@ -20,13 +20,17 @@ type work struct {
 	finish []func()     // what is done with answers that come with the commit
 	deltas []delta
 	wake   map[string]bool
+	notes  []*Audit // what is to be audited, when all else is done
 }
 
 // run does everything that a batch asks for: what ends first, because it
 // makes room, then what is new, then claims.
 func (w *work) run(batch []*op) error {
 	if batch[0].alone != nil {
-		return batch[0].alone(w)
+		if err := batch[0].alone(w); err != nil {
+			return err
+		}
+		return w.chain()
 	}
 	var settles, writes, claims []*op
 	var lanes []string

@@ -27,12 +27,13 @@ func TestDocumentation(t *testing.T) {
 	tel, log := open(t, slog.LevelDebug)
 	table := &gateway.Table{Revision: "abc", Built: time.Now()}
 	err = tel.Watch(Sources{
-		Table:   func() *gateway.Table { return table },
-		Systems: func() []SystemUse { return []SystemUse{{System: "erp", Pools: []PoolUse{{Pool: "window"}}}} },
-		Writes:  func() []WriteUse { return []WriteUse{{System: "erp", Writes: 1}} },
-		Ledger:  func() error { return nil },
-		Stores:  func() []StoreUse { return []StoreUse{{Store: "counters", Mode: "shared", Replicas: 2, Share: 0.5}} },
-		Reloads: func() (int, int) { return 1, 0 },
+		Table:    func() *gateway.Table { return table },
+		Systems:  func() []SystemUse { return []SystemUse{{System: "erp", Pools: []PoolUse{{Pool: "window"}}}} },
+		Writes:   func() []WriteUse { return []WriteUse{{System: "erp", Writes: 1}} },
+		Ledger:   func() error { return nil },
+		Stores:   func() []StoreUse { return []StoreUse{{Store: "counters", Mode: "shared", Replicas: 2, Share: 0.5}} },
+		Reloads:  func() (int, int) { return 1, 0 },
+		Registry: func() (int64, int64) { return 2, 1 },
 	})
 	if err != nil {
 		t.Fatal(err)

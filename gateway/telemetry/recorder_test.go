@@ -107,7 +107,8 @@ func TestWatchedSources(t *testing.T) {
 				{Pool: "hourly", Scope: "shop", Used: 0.5, Capacity: 100, Paused: true},
 			}}}
 		},
-		Reloads: func() (int, int) { return 7, 2 },
+		Reloads:  func() (int, int) { return 7, 2 },
+		Registry: func() (int64, int64) { return 9, 8 },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +134,8 @@ func TestWatchedSources(t *testing.T) {
 		`headrace_system_waiting{class="low",system="erp"} 0`,
 		`headrace_reloads_total{result="accepted"} 5`,
 		`headrace_reloads_total{result="refused"} 2`,
+		`headrace_registry_revision 9`,
+		`headrace_registry_served 8`,
 	)
 	table = &gateway.Table{Revision: "def"}
 	if strings.Contains(scrape(t, tel), `revision="abc"`) {

@@ -58,11 +58,14 @@ type Sources struct {
 	// Reloads counts the attempts to load a table since the start, and those
 	// among them that were refused.
 	Reloads func() (attempts, refused int)
+	// Registry tells which revision of the registry was last read, and which is
+	// served: they differ while a new one is built, and when it cannot be.
+	Registry func() (read, served int64)
 }
 
 // Watch adds what sources know to the metrics. It is called once.
 func (t *Telemetry) Watch(s Sources) error {
-	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchLedger, watchReloads} {
+	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchLedger, watchReloads, watchRegistry} {
 		if err := watch(t.meters.Meter(scope), s); err != nil {
 			return err
 		}
@@ -157,5 +160,19 @@ func watchReloads(meter metric.Meter, s Sources) error {
 		attempts, refused := s.Reloads()
 		o.ObserveInt64(reloads, int64(attempts-refused), metric.WithAttributes(attribute.String("result", "accepted")))
 		o.ObserveInt64(reloads, int64(refused), metric.WithAttributes(attribute.String("result", "refused")))
+	})
+}
+
+func watchRegistry(meter metric.Meter, s Sources) error {
+	if s.Registry == nil {
+		return nil
+	}
+	m := maker{meter: meter}
+	read := m.gauge("headrace.registry.revision", "", "The registry's revision that was last read.")
+	served := m.gauge("headrace.registry.served", "", "The registry's revision that is served. It stays behind when a new one cannot be built.")
+	return m.register(func(o metric.Observer) {
+		now, live := s.Registry()
+		o.ObserveInt64(read, now)
+		o.ObserveInt64(served, live)
 	})
 }

@@ -33,8 +33,14 @@ type Options struct {
 	Systems func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) SystemLayer
 	// Own are the APIs of the gateway itself.
 	Own []Own
+	// Registry reads the registry; the directory stands alone when it is nil.
+	Registry func() (Layer, error)
+	// Compiled remembers documents from table to table; nil for one of its own.
+	Compiled *Compiled
 	// Served is told what serves after a swap; it may be nil.
 	Served func(*Loaded)
+	// Tried is told how every attempt to load a table ended; it may be nil.
+	Tried func(Reload)
 }
 
 // Build checks a workspace against itself and compiles it into a table with
@@ -185,7 +191,13 @@ func (b *builder) checkSubjects() {
 
 func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 	d := api.Document
-	b.checkPolicies(d.Governance.Policies, gateway.LevelAPI)
+	compile := gateway.Compile
+	proved := b.workspace.compiled.proved(b.table.Consumers, api)
+	if proved {
+		compile = gateway.CompileLater
+	} else {
+		b.checkPolicies(d.Governance.Policies, gateway.LevelAPI)
+	}
 	var layer gateway.Layer
 	switch {
 	case d.Governance.Status == "retired":
@@ -199,7 +211,9 @@ func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 		return
 	}
 	for _, spec := range d.Operations {
-		b.checkPolicies(spec.Governance.Policies, gateway.LevelAPI)
+		if !proved {
+			b.checkPolicies(spec.Governance.Policies, gateway.LevelAPI)
+		}
 		b.checkTLS(spec)
 		op := &gateway.Operation{API: api, Spec: spec, Route: api.Base + spec.Path, Class: specs.Normal, Wait: DefaultWait}
 		if c := spec.Governance.Class; c != nil {
@@ -208,7 +222,7 @@ func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 		if wait := spec.Governance.Wait; wait != nil {
 			op.Wait = wait.Std()
 		}
-		op.Handler = gateway.Compile(&gateway.Binding{
+		op.Handler = compile(&gateway.Binding{
 			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems,
 		}, b.options.Kinds, layer)
 		if spec.Pattern == "" {

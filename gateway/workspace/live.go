@@ -23,16 +23,26 @@ import (
 // and git write several files.
 const settle = 150 * time.Millisecond
 
-// Live keeps a gateway's table true to a directory.
+// Live keeps a gateway's table true to a directory and to the registry.
 type Live struct {
 	dir     string
 	options Options
 	gateway *gateway.Gateway
 	log     *slog.Logger
+	woken   chan struct{}
 
-	loading sync.Mutex // held for a whole reload
-	mu      sync.Mutex // guards last, briefly
-	last    Reload
+	loading  sync.Mutex // held for a whole reload
+	building sync.Mutex // held while a table is built, to serve or to check
+	mu       sync.Mutex // guards last, briefly
+	last     Reload
+	layer    Layer // the last that was read of the registry
+}
+
+// Layer is what the registry holds: files that stand beside those of the
+// directory, as of a revision.
+type Layer struct {
+	Files    Hashed
+	Revision int64
 }
 
 // Reload is how the last attempt to read the directory ended.
@@ -42,13 +52,31 @@ type Reload struct {
 	Revision string
 	Took     time.Duration
 	Problems []source.Problem
+	// Files is the revision of the directory alone, Registry the registry's.
+	Files    string
+	Registry int64
+	// Served is the registry's revision in the table that is served, Built when
+	// that table was built.
+	Served int64
+	Built  time.Time
 	// Count and Failed count all attempts and the refused ones.
 	Count, Failed int
 }
 
 // NewLive makes a Live; nothing is read before Reload.
 func NewLive(dir string, o Options, g *gateway.Gateway, log *slog.Logger) *Live {
-	return &Live{dir: filepath.Clean(dir), options: o, gateway: g, log: log}
+	if o.Compiled == nil {
+		o.Compiled = &Compiled{}
+	}
+	return &Live{dir: filepath.Clean(dir), options: o, gateway: g, log: log, woken: make(chan struct{}, 1)}
+}
+
+// Wake tells that the registry may have changed. It does not block.
+func (l *Live) Wake() {
+	select {
+	case l.woken <- struct{}{}:
+	default: // it has been told already
+	}
 }
 
 // Last tells how the last attempt ended.
@@ -67,16 +95,22 @@ type Loaded struct {
 	TLS *tls.Config
 }
 
-// Read loads and builds a directory. The error is a *source.Error that lists
-// every problem; the table is closed then, but the rest is there.
-func Read(dir string, o Options) (*Loaded, error) {
+// Read loads and builds a directory, without the registry. The error is a
+// *source.Error that lists every problem; the table is closed then, but the
+// rest is there.
+func Read(dir string, o Options) (*Loaded, error) { return read(dir, nil, o) }
+
+func read(dir string, registry Hashed, o Options) (*Loaded, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
+	if o.Compiled == nil {
+		o.Compiled = &Compiled{}
+	}
 	var ps source.Problems
-	l := &Loaded{Workspace: Load(root.FS(), &ps)}
+	l := &Loaded{Workspace: load(root.FS(), registry, o.Compiled, &ps)}
 	if t := l.Workspace.Config.TLS; t != nil && t.Certificate != "" && t.Key != "" {
 		if l.TLS, err = t.load(dir); err != nil {
 			ps.Add(t.Node, err.Error(), "")
@@ -87,20 +121,42 @@ func Read(dir string, o Options) (*Loaded, error) {
 		l.Table.Close()
 		return l, err
 	}
+	o.Compiled.prove(l.Table)
 	return l, nil
 }
 
-// Reload reads the directory and swaps the table. When anything is wrong, the
-// old table goes on and the error lists the problems.
+// Check builds the table that would be served if the registry had these files,
+// and throws it away. The error is a *source.Error that lists every problem.
+func (l *Live) Check(files Hashed) error {
+	loaded, err := l.build(files)
+	if err == nil {
+		loaded.Table.Close()
+	}
+	return err
+}
+
+// Over shows the directory with these files of the registry over it.
+func (l *Live) Over(files Hashed, use func(fs.FS) error) error {
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return use(layers{root.FS(), files})
+}
+
+// Reload reads the directory and the registry, and swaps the table. When
+// anything is wrong, the old table goes on and the error lists the problems.
 func (l *Live) Reload() error {
 	l.loading.Lock()
 	defer l.loading.Unlock()
 	started := time.Now()
-	loaded, err := Read(l.dir, l.options)
-	last := l.Last()
-	r := Reload{At: started, Took: time.Since(started), Count: last.Count + 1, Failed: last.Failed}
+	r := l.Last()
+	r.At, r.Count, r.Problems, r.Revision, r.Files = started, r.Count+1, nil, "", ""
+	loaded, err := l.read(&r)
+	r.Took = time.Since(started)
 	if loaded != nil {
-		r.Revision = loaded.Workspace.Revision
+		r.Revision, r.Files = loaded.Workspace.Revision, loaded.Workspace.Files
 	}
 	if err != nil {
 		r.Failed++
@@ -113,6 +169,7 @@ func (l *Live) Reload() error {
 		l.note(r)
 		return err
 	}
+	r.Served, r.Built = r.Registry, loaded.Table.Built
 	l.gateway.Swap(loaded.Table)
 	if l.options.Served != nil {
 		l.options.Served(loaded)
@@ -121,14 +178,41 @@ func (l *Live) Reload() error {
 	return nil
 }
 
-func (l *Live) note(r Reload) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last = r
+// read reads both layers. While the registry cannot be read, what it last said goes on.
+func (l *Live) read(r *Reload) (*Loaded, error) {
+	if l.options.Registry == nil {
+		return l.build(nil)
+	}
+	layer, err := l.options.Registry()
+	switch {
+	case err == nil:
+		l.layer = layer
+	case l.layer.Files == nil:
+		return nil, fmt.Errorf("the registry cannot be read: %w", err)
+	default:
+		l.log.Warn("the registry cannot be read; what it last said goes on", "error", err)
+	}
+	r.Registry = l.layer.Revision
+	return l.build(l.layer.Files)
 }
 
-// Run reloads whenever the directory changes or again receives, until ctx
-// ends. A refused reload is logged, problem by problem.
+func (l *Live) build(registry Hashed) (*Loaded, error) {
+	l.building.Lock()
+	defer l.building.Unlock()
+	return read(l.dir, registry, l.options)
+}
+
+func (l *Live) note(r Reload) {
+	l.mu.Lock()
+	l.last = r
+	l.mu.Unlock()
+	if l.options.Tried != nil {
+		l.options.Tried(r)
+	}
+}
+
+// Run reloads whenever the directory or the registry changes, or again
+// receives, until ctx ends. A refused reload is logged, problem by problem.
 func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -152,6 +236,10 @@ func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 			l.log.Warn("watching the workspace", "error", err)
 		case <-again:
 			l.reload(watcher, true)
+		case <-l.woken:
+			if l.behind() {
+				l.reload(watcher, true)
+			}
 		case <-quiet.C:
 			l.reload(watcher, false)
 		}
@@ -163,7 +251,7 @@ func (l *Live) reload(watcher *fsnotify.Watcher, asked bool) {
 	l.watch(watcher)
 	if !asked {
 		if root, err := os.OpenRoot(l.dir); err == nil {
-			same := revision(root.FS()) == l.Last().Revision
+			same := newIndex(root.FS()).revision() == l.Last().Files
 			root.Close()
 			if same {
 				return
@@ -180,6 +268,15 @@ func (l *Live) reload(watcher *fsnotify.Watcher, asked bool) {
 	}
 	last := l.Last()
 	l.log.Info("the workspace is live", "revision", last.Revision, "took_ms", last.Took.Milliseconds())
+}
+
+// behind tells whether the registry has another revision than the last that was tried.
+func (l *Live) behind() bool {
+	if l.options.Registry == nil {
+		return false
+	}
+	layer, err := l.options.Registry()
+	return err == nil && layer.Revision != l.Last().Registry
 }
 
 // concerns tells whether a change may change the workspace. Hidden files do

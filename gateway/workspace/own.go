@@ -37,7 +37,7 @@ func (b *builder) reserve(api *gateway.API) {
 
 // addOwn serves an API of the gateway itself.
 func (b *builder) addOwn(own Own) {
-	d := specs.Load(own.Files, own.Dir, b.problems)
+	d := b.workspace.compiled.load("own/"+own.Dir, own.Files, newIndex(own.Files), own.Dir, b.problems)
 	if d == nil {
 		return
 	}

@@ -1,12 +1,8 @@
 package workspace
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -33,13 +29,19 @@ type Workspace struct {
 	// decide what is answered: documents, systems and mappings.
 	Revision, Answers string
 
-	unread []string // major versions whose documents could not be read, as NAME/vMAJOR
+	// Files is the Revision of the directory's own files, without the registry's.
+	Files string
+
+	index    *index
+	compiled *Compiled
+	unread   []string // major versions whose documents could not be read, as NAME/vMAJOR
 }
 
 // File and folder names of a workspace.
 const (
 	ConfigFile    = "headrace.yaml"
 	ConsumersFile = "consumers.yaml"
+	ConsumersDir  = "consumers"
 	SystemsDir    = "systems"
 	APIsDir       = "apis"
 	MappingsDir   = "mappings"
@@ -52,19 +54,28 @@ var (
 
 // Load reads a workspace. What cannot be read or decoded goes to ps; the rest
 // is there all the same, so that Build can find more.
-func Load(fsys fs.FS, ps *source.Problems) *Workspace {
-	w := &Workspace{FS: fsys, Systems: map[string]source.Node{}}
+func Load(fsys fs.FS, ps *source.Problems) *Workspace { return load(fsys, nil, &Compiled{}, ps) }
+
+// load reads a workspace of files and, where it is not nil, a registry.
+func load(files fs.FS, registry Hashed, compiled *Compiled, ps *source.Problems) *Workspace {
+	w := &Workspace{FS: files, Systems: map[string]source.Node{}, compiled: compiled}
+	compiled.begin()
 	// Hashed before they are read: a change while they are read makes the next
 	// look find another revision.
-	w.Revision = revision(fsys)
-	w.Answers = revision(fsys, ConfigFile, ConsumersFile)
+	w.index = newIndex(files)
+	w.Files = w.index.revision()
+	if registry != nil {
+		both := layers{files, registry}
+		both.clashes(ps)
+		w.FS, w.index = both, w.index.over(newIndex(registry))
+	}
+	w.Revision = w.index.revision()
+	w.Answers = w.index.revision(ConfigFile, ConsumersFile, ConsumersDir)
 	w.checkEntries(ps)
 	// An absent file has defaults for everything.
 	source.Decode(w.read(ConfigFile, ps), &w.Config, ps)
 	w.Config.check(ps)
-	if n := w.read(ConsumersFile, ps); n.Exists() {
-		source.Decode(n, &w.Consumers, ps)
-	}
+	w.loadConsumers(ps)
 	w.loadSystems(ps)
 	w.loadDocuments(ps)
 	return w
@@ -85,7 +96,7 @@ func (w *Workspace) checkEntries(ps *source.Problems) {
 		ps.AddFile(".", "the workspace cannot be read: "+err.Error(), "")
 		return
 	}
-	known := []string{ConfigFile, ConsumersFile, SystemsDir, APIsDir, MappingsDir}
+	known := []string{ConfigFile, ConsumersFile, ConsumersDir, SystemsDir, APIsDir, MappingsDir}
 	found := 0
 	for _, e := range entries {
 		if slices.Contains(known, e.Name()) {
@@ -142,7 +153,7 @@ func (w *Workspace) loadDocuments(ps *source.Problems) {
 	for i, dir := range dirs {
 		g.Go(func() error {
 			var found source.Problems
-			documents[i] = specs.Load(w.FS, dir, &found)
+			documents[i] = w.compiled.load(dir, w.FS, w.index, dir, &found)
 			mu.Lock()
 			defer mu.Unlock()
 			ps.Append(found.List()...)
@@ -175,45 +186,4 @@ func (w *Workspace) dirs(dir string, ps *source.Problems) []string {
 		}
 	}
 	return dirs
-}
-
-// revision hashes names and contents of all files but those that are left out;
-// hidden ones do not count. Links are followed: mounted volumes consist of them.
-// A folder that several names lead to is read once, since links may lead back.
-func revision(fsys fs.FS, leftOut ...string) string {
-	h := sha256.New()
-	var folders []fs.FileInfo
-	if root, err := fs.Stat(fsys, "."); err == nil {
-		folders = append(folders, root)
-	}
-	var walk func(dir string, depth int)
-	walk = func(dir string, depth int) {
-		entries, _ := fs.ReadDir(fsys, dir) // Load reports what cannot be read, where it matters
-		for _, e := range entries {
-			name := path.Join(dir, e.Name())
-			if strings.HasPrefix(e.Name(), ".") || slices.Contains(leftOut, name) {
-				continue
-			}
-			info, err := fs.Stat(fsys, name)
-			switch {
-			case err != nil:
-			case info.IsDir() && depth > 0:
-				i := slices.IndexFunc(folders, func(f fs.FileInfo) bool { return os.SameFile(f, info) })
-				if i >= 0 {
-					fmt.Fprintf(h, "%s is folder %d", name, i)
-					continue
-				}
-				folders = append(folders, info)
-				walk(name, depth-1)
-			case info.Mode().IsRegular():
-				if data, err := source.ReadBytes(fsys, name, source.DefaultLimits.Bytes); err == nil {
-					sum := sha256.Sum256(data)
-					h.Write([]byte(name))
-					h.Write(sum[:])
-				}
-			}
-		}
-	}
-	walk(".", 16)
-	return hex.EncodeToString(h.Sum(nil))[:16]
 }

@@ -199,14 +199,14 @@ func TestRevisionOfLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	before := revision(root.FS())
-	if before != revision(root.FS()) {
+	before := newIndex(root.FS()).revision()
+	if before != newIndex(root.FS()).revision() {
 		t.Error("the same files have two revisions")
 	}
 	if err := errors.Join(os.Remove(filepath.Join(dir, "last")), os.Symlink("b", filepath.Join(dir, "last"))); err != nil {
 		t.Fatal(err)
 	}
-	if before == revision(root.FS()) {
+	if before == newIndex(root.FS()).revision() {
 		t.Error("another target of a link was not noticed")
 	}
 }

@@ -23,7 +23,7 @@ type Writes struct {
 	Gap       source.Duration `yaml:"gap" default:"1m" doc:"How long a sequence waits for a missing number."`
 	Keep      source.Duration `yaml:"keep" default:"30d" doc:"How long writes that are over are kept; 0s for ever."`
 	KeepDead  source.Duration `yaml:"keep_dead" default:"90d" doc:"How long those are kept that need a person and stop nothing; 0s for ever."`
-	KeepAudit source.Duration `yaml:"keep_audit" default:"365d" doc:"How long it is known what operators did to writes; 0s for ever."`
+	KeepAudit source.Duration `yaml:"keep_audit" default:"365d" doc:"How long it is known what operators did to writes, and who changed the registry; 0s for ever."`
 	Node      source.Node     `yaml:",node"`
 }
 

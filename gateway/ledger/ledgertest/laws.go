@@ -673,7 +673,7 @@ func pausedSystem(w *world) {
 	}
 	w.ok(w.db.Resume(w.ctx, "erp", "", me))
 	w.claims(c)
-	audits, err := w.db.Audits(w.ctx, 0, 10)
+	audits, err := w.db.Audits(w.ctx, ledger.AuditFilter{Limit: 10})
 	w.ok(err)
 	w.same("audits", []any{len(audits), audits[0].Action, audits[1].Action, audits[1].Target, audits[1].By}, []any{2, "resume", "pause", "erp", me})
 }
@@ -1057,7 +1057,7 @@ func retained(w *world) {
 	n, err = w.db.Retain(w.ctx, r)
 	w.ok(err)
 	w.same("deleted later", n, 2)
-	audits, err := w.db.Audits(w.ctx, 0, 10)
+	audits, err := w.db.Audits(w.ctx, ledger.AuditFilter{Limit: 10})
 	w.ok(err)
 	w.same("audit rows", len(audits), 0)
 	again, err := w.db.Append(w.ctx, kept)

@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Organisation is a company that consumes APIs.
+type Organisation struct {
+	Title string `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	From  `yaml:",inline"`
+}
+
+// Member is a person of an organisation. Its name is ORGANISATION.SOMEONE.
+type Member struct {
+	Organisation string `json:"organisation" yaml:"organisation" check:"required" doc:"The organisation that the person belongs to."`
+	Title        string `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	Email        string `json:"email" yaml:"email" check:"required" doc:"Address of the person."`
+	Role         string `json:"role" yaml:"role" enum:"owner,developer,billing,viewer" default:"viewer" doc:"What the person may do for the organisation."`
+	Status       string `json:"status" yaml:"status" enum:"invited,active,removed" default:"invited" doc:"Whether the person has accepted, or is no longer there."`
+	From         `yaml:",inline"`
+}
+
+// App is an application that calls APIs. Its credentials are things of their own.
+type App struct {
+	Organisation string `json:"organisation" yaml:"organisation" check:"required" doc:"The organisation that owns the app."`
+	Title        string `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	Disabled     bool   `json:"disabled,omitempty" yaml:"disabled" doc:"A disabled app is refused everywhere."`
+	From         `yaml:",inline"`
+}
+
+// Product is a bundle of APIs that apps subscribe to.
+type Product struct {
+	Title string         `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	APIs  source.Strings `json:"apis" yaml:"apis" check:"required" doc:"Major versions, as NAME/vMAJOR."`
+	From  `yaml:",inline"`
+}
+
+// Plan is a set of limits and a class that subscriptions are made on.
+type Plan struct {
+	Title    string         `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	Class    string         `json:"class,omitempty" yaml:"class" enum:"critical,high,normal,low" doc:"Class of calls on this plan; the operation's own class when absent."`
+	Products source.Strings `json:"products,omitempty" yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	Policies Raw            `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	From     `yaml:",inline"`
+}
+
+// Raw is a part of a body that somebody else decodes.
+type Raw struct{ source.Node }
+
+// DecodeNode keeps the node.
+func (r *Raw) DecodeNode(n source.Node, _ *source.Problems) { r.Node = n }
+
+// IsZero tells that nothing is there.
+func (r Raw) IsZero() bool { return !r.Exists() }
+
+// MarshalJSON gives what was decoded.
+func (r Raw) MarshalJSON() ([]byte, error) {
+	if !r.Exists() {
+		return []byte("null"), nil
+	}
+	return r.AppendJSON(nil), nil
+}
+
+func checkName(name string, n source.Node, ps *source.Problems) {
+	if !namePattern.MatchString(name) {
+		ps.Add(n, fmt.Sprintf("%q is not a name", name), nameRule)
+	}
+}
+
+func (*Organisation) parent() string { return "" }
+func (m *Member) parent() string     { return m.Organisation }
+func (a *App) parent() string        { return a.Organisation }
+func (*Product) parent() string      { return "" }
+func (*Plan) parent() string         { return "" }
+
+func (*Organisation) check(name string, n source.Node, ps *source.Problems) { checkName(name, n, ps) }
+func (*App) check(name string, n source.Node, ps *source.Problems)          { checkName(name, n, ps) }
+func (*Product) check(name string, n source.Node, ps *source.Problems)      { checkName(name, n, ps) }
+func (*Plan) check(name string, n source.Node, ps *source.Problems)         { checkName(name, n, ps) }
+
+var memberPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+func (m *Member) check(name string, n source.Node, ps *source.Problems) {
+	someone, ok := strings.CutPrefix(name, m.Organisation+".")
+	if !ok || !memberPattern.MatchString(someone) {
+		ps.Add(n, fmt.Sprintf("%q is not a name of a member", name), "ORGANISATION.SOMEONE")
+	}
+	if a, err := mail.ParseAddress(m.Email); err != nil || a.Address != m.Email {
+		ps.Add(n.At("email"), fmt.Sprintf("%q is not an address", m.Email), "write NAME@HOST")
+	}
+}
+
+// noun is a kind whose things are put as a whole.
+type noun struct {
+	kind string
+	// over is the kind of its parent, or empty.
+	over string
+	// quiet tells that no table depends on it.
+	quiet  bool
+	decode func(name string, text []byte) (body, error)
+}
+
+func define[T any, P interface {
+	*T
+	body
+}](kind, over string, quiet bool) noun {
+	return noun{kind, over, quiet, func(name string, text []byte) (body, error) {
+		v, err := decode[T, P](kind, name, text)
+		return P(v), err
+	}}
+}
+
+func nouns() []noun {
+	return []noun{
+		define[Organisation](KindOrganisation, "", false),
+		define[Member](KindMember, KindOrganisation, true),
+		define[App](KindApp, KindOrganisation, false),
+		define[Product](KindProduct, "", false),
+		define[Plan](KindPlan, "", false),
+	}
+}
+
+func nounOf(kind string) (noun, error) {
+	all := nouns()
+	i := slices.IndexFunc(all, func(n noun) bool { return n.kind == kind })
+	if i < 0 {
+		return noun{}, refuse(Invalid, "organisation, member, app, product or plan", "a %s is not put as a whole", kind)
+	}
+	return all[i], nil
+}
+
+// Put makes or changes an organisation, a member, an app, a product or a plan:
+// text is its body in JSON. It returns the revision.
+func (r *Registry) Put(ctx context.Context, by ledger.By, kind, name string, text []byte, m ledger.Match) (int64, error) {
+	n, err := nounOf(kind)
+	if err != nil {
+		return 0, err
+	}
+	v, err := n.decode(name, text)
+	if err != nil {
+		return 0, err
+	}
+	change := r.change
+	if n.quiet {
+		change = r.quietly
+	}
+	return change(ctx, by, func(d *ledger.Draft) error { return n.put(d, name, v, m) })
+}
+
+func (n noun) put(d *ledger.Draft, name string, v body, m ledger.Match) error {
+	text, err := encode(v)
+	if err != nil {
+		return err
+	}
+	if n.over != "" {
+		if _, err := d.Get(n.over, v.parent()); err != nil {
+			return refuse(Invalid, "", "there is no %s %q", n.over, v.parent())
+		}
+	}
+	return d.Put(ledger.Entry{Kind: n.kind, Name: name, Parent: v.parent(), Body: text}, m)
+}
+
+// Delete ends an organisation, a member, an app, a product or a plan. With an
+// app its credentials and subscriptions end; what others depend on is refused.
+func (r *Registry) Delete(ctx context.Context, by ledger.By, kind, name string, m ledger.Match) (int64, error) {
+	n, err := nounOf(kind)
+	if err != nil {
+		return 0, err
+	}
+	change := r.change
+	if n.quiet {
+		change = r.quietly
+	}
+	return change(ctx, by, func(d *ledger.Draft) error { return remove(d, kind, name, m) })
+}
+
+// remove deletes a thing and what belongs to it.
+func remove(d *ledger.Draft, kind, name string, m ledger.Match) error {
+	if err := d.Delete(kind, name, m); err != nil {
+		return err
+	}
+	switch kind {
+	case KindOrganisation:
+		for _, below := range []string{KindApp, KindMember} {
+			if list := d.List(below, name); len(list) > 0 {
+				return refuse(InUse, "delete them first", "the organisation %q has %d of the kind %s, for example %q", name, len(list), below, list[0].Name)
+			}
+		}
+	case KindApp:
+		for _, below := range []string{KindCredential, KindSubscription} {
+			for _, e := range d.List(below, name) {
+				if err := d.Delete(below, e.Name, ledger.Any); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

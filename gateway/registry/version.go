@@ -1,0 +1,533 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/workspace"
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
+)
+
+// Version is a version of an API. Its name is API/VERSION, its parent the API.
+type Version struct {
+	API     string `json:"api" yaml:"api" check:"required" doc:"Name of the API."`
+	Version string `json:"version" yaml:"version" check:"required" doc:"Semantic version."`
+	Status  string `json:"status" yaml:"status" enum:"draft,published,deprecated,retired" default:"draft" doc:"Lifecycle state."`
+	// Files are the hashes of the files of its folder, by their names in it;
+	// Hash stands for all of them. Neither changes once it is published.
+	Files map[string]string `json:"files" yaml:"files"`
+	Hash  string            `json:"hash" yaml:"hash"`
+	// Uses are the hashes of the files outside its folder that it refers to.
+	Uses map[string]string `json:"uses,omitempty" yaml:"uses"`
+
+	Published *time.Time `json:"published,omitempty" yaml:"published"`
+	Retired   *time.Time `json:"retired,omitempty" yaml:"retired"`
+	// Deprecation is nil while the version is not deprecated.
+	Deprecation *Deprecation `json:"deprecation,omitempty" yaml:"deprecation"`
+	// Exceptions are breaking changes that were let through.
+	Exceptions []Exception `json:"exceptions,omitempty" yaml:"exceptions"`
+	From       `yaml:",inline"`
+}
+
+// Deprecation says when a version ends.
+type Deprecation struct {
+	Since  time.Time  `json:"since" yaml:"since"`
+	Sunset *time.Time `json:"sunset,omitempty" yaml:"sunset"`
+	// Successor is a path of the gateway or a URL, Link a page about the move.
+	Successor string `json:"successor,omitempty" yaml:"successor"`
+	Link      string `json:"link,omitempty" yaml:"link"`
+}
+
+// Exception is a breaking change that was let through, and why.
+type Exception struct {
+	Change string    `json:"change" yaml:"change"`
+	Text   string    `json:"text" yaml:"text"`
+	Reason string    `json:"reason" yaml:"reason"`
+	By     string    `json:"by" yaml:"by"`
+	At     time.Time `json:"at" yaml:"at"`
+}
+
+// The states of a version.
+const (
+	Draft      = "draft"
+	Published  = "published"
+	Deprecated = "deprecated"
+	Retired    = "retired"
+)
+
+func (v *Version) parent() string                              { return v.API }
+func (v *Version) check(string, source.Node, *source.Problems) {}
+func (v *Version) name() string                                { return v.API + "/" + v.Version }
+func (v *Version) dir() string                                 { return path.Join(workspace.APIsDir, v.API, v.Version) }
+func (v *Version) number() number                              { n, _ := parseNumber(v.Version); return n }
+func putVersion(d *ledger.Draft, v *Version, m ledger.Match) error {
+	text, err := encode(v)
+	if err != nil {
+		return err
+	}
+	return d.Put(ledger.Entry{Kind: KindVersion, Name: v.name(), Parent: v.API, Body: text}, m)
+}
+
+// number is a semantic version.
+type number [3]int
+
+var numberPattern = regexp.MustCompile(`^(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?$`)
+
+func parseNumber(text string) (number, bool) {
+	m := numberPattern.FindStringSubmatch(text)
+	if m == nil {
+		return number{}, false
+	}
+	var n number
+	for i := range n {
+		n[i], _ = strconv.Atoi(m[i+1]) // an absent patch is 0
+	}
+	return n, true
+}
+
+func (n number) compare(o number) int { return slices.Compare(n[:], o[:]) }
+
+// major is NAME/vMAJOR.
+func (v *Version) major() string { return v.API + "/v" + strconv.Itoa(v.number()[0]) }
+
+// Release is a version that is to be published.
+type Release struct {
+	API, Version string
+	// Files are the contents of its folder by their names in it; those of the
+	// draft when nil.
+	Files map[string][]byte
+	// Exceptions are reasons for breaking changes that are let through, by the
+	// change's ID.
+	Exceptions map[string]string
+	// Origin is ByAPI or ByApply.
+	Origin Origin
+	// Match is what has to be there.
+	Match ledger.Match
+}
+
+// Publication is a version as it was published.
+type Publication struct {
+	Item[Version]
+	// Changes are those against the version before it in the same major; nil
+	// when there is none.
+	Changes []Change `json:"changes"`
+}
+
+// SaveDraft keeps a version that is being worked on. It is compiled by nobody.
+func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version string, files map[string][]byte, m ledger.Match) (Item[Version], error) {
+	if err := checkFiles(api, version, files); err != nil {
+		return Item[Version]{}, err
+	}
+	var done ledger.Entry
+	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+		v := &Version{API: api, Version: version, Status: Draft}
+		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
+			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
+		}
+		v.take(d, files)
+		if err := putVersion(d, v, m); err != nil {
+			return err
+		}
+		var err error
+		done, err = d.Get(KindVersion, v.name())
+		return err
+	})
+	if err != nil {
+		return Item[Version]{}, err
+	}
+	return item[Version](&done)
+}
+
+// DeleteDraft ends a draft.
+func (r *Registry) DeleteDraft(ctx context.Context, by ledger.By, api, version string, m ledger.Match) (int64, error) {
+	return r.quietly(ctx, by, func(d *ledger.Draft) error {
+		name := api + "/" + version
+		v, err := versionOf(d, name)
+		if err != nil {
+			return err
+		}
+		if v.Status != Draft {
+			return refuse(Immutable, "retire it", "%s is %s", name, v.Status)
+		}
+		return d.Delete(KindVersion, name, m)
+	})
+}
+
+// versionOf reads a version of a draft change.
+func versionOf(d *ledger.Draft, name string) (*Version, error) {
+	e, err := d.Get(KindVersion, name)
+	if err != nil {
+		return nil, err
+	}
+	i, err := item[Version](&e)
+	return &i.Body, err
+}
+
+// take takes the files over.
+func (v *Version) take(d *ledger.Draft, files map[string][]byte) {
+	v.Files = map[string]string{}
+	for name, content := range files {
+		v.Files[name] = d.Blob(content)
+	}
+	v.Hash = hashOf(v.Files)
+}
+
+// hashOf stands for a set of files.
+func hashOf(files map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%s\x00%s\x00", name, files[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Bounds of a version's folder.
+const (
+	mostFiles     = 500
+	largestFile   = 16 << 20
+	largestFolder = 64 << 20
+)
+
+func checkFiles(api, version string, files map[string][]byte) error {
+	if !namePattern.MatchString(api) {
+		return refuse(Invalid, nameRule, "%q is not a name for an API", api)
+	}
+	if _, ok := parseNumber(version); !ok {
+		return refuse(Invalid, "a semantic version, for example 1.2.0", "%q is not a version", version)
+	}
+	total := 0
+	for name, content := range files {
+		total += len(content)
+		switch {
+		case !fs.ValidPath(name) || name == "." || strings.Contains("/"+name, "/."):
+			return refuse(Invalid, "a name inside the folder; hidden ones are not read", "%q is not a name of a file", name)
+		case name == specs.LifecycleFile:
+			return refuse(Invalid, "leave it out: the registry writes it", "%s says where a version stands", name)
+		case len(content) > largestFile:
+			return refuse(Invalid, "", "%s is larger than %s", name, source.Size(largestFile))
+		}
+	}
+	if len(files) == 0 || len(files) > mostFiles || total > largestFolder {
+		return refuse(Invalid, "", "a version has between 1 and %d files, and %s at most", mostFiles, source.Size(largestFolder))
+	}
+	return nil
+}
+
+// Publish makes a version live. It replaces the version before it in the same
+// major. A breaking change against that one is refused unless it is excepted.
+func (r *Registry) Publish(ctx context.Context, by ledger.By, release Release) (Publication, error) {
+	var p Publication
+	_, err := r.change(ctx, by, func(d *ledger.Draft) (err error) {
+		p, err = r.publish(d, by, release)
+		return err
+	})
+	return p, err
+}
+
+// errDry ends a change that is only tried.
+var errDry = errors.New("registry: only tried")
+
+// TryPublish tells what Publish would do, and does nothing.
+func (r *Registry) TryPublish(ctx context.Context, by ledger.By, release Release) (Publication, error) {
+	var p Publication
+	_, err := r.quietly(ctx, by, func(d *ledger.Draft) (err error) {
+		if p, err = r.publish(d, by, release); err == nil {
+			err = r.check(d)
+		}
+		return cmp.Or(err, errDry)
+	})
+	if errors.Is(err, errDry) {
+		err = nil
+	}
+	return p, err
+}
+
+func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publication, error) {
+	v := &Version{API: release.API, Version: release.Version, Status: Published, Published: &d.Now, From: From{release.Origin}}
+	old, err := versionOf(d, v.name())
+	known := err == nil
+	if !known && !errors.Is(err, ledger.ErrNotFound) {
+		return Publication{}, err
+	}
+	switch {
+	case release.Files != nil:
+		if err := checkFiles(release.API, release.Version, release.Files); err != nil {
+			return Publication{}, err
+		}
+		v.take(d, release.Files)
+	case known:
+		v.Files, v.Hash = old.Files, old.Hash
+	default:
+		return Publication{}, refuse(NotFound, "hand its files in", "there is no draft %s", v.name())
+	}
+	if known && old.Status != Draft {
+		if old.Hash != v.Hash {
+			return Publication{}, refuse(Immutable, "publish it as another version", "%s is %s, and its content is another one", v.name(), old.Status)
+		}
+		return published(d, v.name(), nil)
+	}
+	before, err := v.predecessor(d)
+	if err != nil {
+		return Publication{}, err
+	}
+	changes, err := r.examine(d, by, v, before, release.Exceptions)
+	if err != nil {
+		return Publication{Changes: changes}, err
+	}
+	if before != nil && before.Status == Deprecated { // what replaces it ends with it
+		v.Status, v.Deprecation = Deprecated, before.Deprecation
+	}
+	if err := putVersion(d, v, release.Match); err != nil {
+		return Publication{}, err
+	}
+	return published(d, v.name(), changes)
+}
+
+func published(d *ledger.Draft, name string, changes []Change) (Publication, error) {
+	e, err := d.Get(KindVersion, name)
+	if err != nil {
+		return Publication{}, err
+	}
+	i, err := item[Version](&e)
+	return Publication{i, changes}, err
+}
+
+// predecessor is the version that v takes the place of; nil for the first of
+// its major.
+func (v *Version) predecessor(d *ledger.Draft) (*Version, error) {
+	var last *Version
+	for _, e := range d.List(KindVersion, v.API) {
+		i, err := item[Version](&e)
+		if err != nil {
+			return nil, err
+		}
+		o := &i.Body
+		if o.Status == Draft || o.major() != v.major() {
+			continue
+		}
+		if last == nil || o.number().compare(last.number()) > 0 {
+			last = o
+		}
+	}
+	switch {
+	case last == nil:
+		return nil, nil
+	case last.number().compare(v.number()) >= 0:
+		return nil, refuse(State, "choose a later version", "%s does not come after %s", v.name(), last.Version)
+	case last.Status == Retired:
+		return nil, refuse(State, "publish a new major version", "%s has been retired", v.major())
+	}
+	return last, nil
+}
+
+// examine loads, lints and compares a version that is about to be published.
+func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, exceptions map[string]string) (changes []Change, err error) {
+	also := []*Version{v}
+	if before != nil {
+		also = append(also, before)
+	}
+	err = r.over(d, also, func(files fs.FS) error {
+		var ps source.Problems
+		document, uses := workspace.Inspect(files, v.dir(), &ps)
+		v.Uses = uses
+		if document != nil && document.Governance.Status != Published && ps.Len() == 0 {
+			ps.Add(document.Governance.Node.At("status"), "the state of a version is not part of its content", "leave status out, and let the registry say it")
+		}
+		if err := ps.Err(); err != nil {
+			return err
+		}
+		place := Place{files, v.dir()}
+		if r.options.Lint != nil {
+			if found := r.options.Lint(place); len(found) > 0 {
+				return &source.Error{Problems: found}
+			}
+		}
+		if before == nil || r.options.Diff == nil {
+			return nil
+		}
+		changes, err = r.options.Diff(Place{files, before.dir()}, place)
+		if err != nil {
+			return err
+		}
+		return v.except(d, by, before, changes, exceptions)
+	})
+	return changes, err
+}
+
+// except notes the breaking changes that are let through, and refuses others.
+func (v *Version) except(d *ledger.Draft, by ledger.By, before *Version, changes []Change, exceptions map[string]string) error {
+	var breaking []Change
+	for _, c := range changes {
+		if c.Level != Breaking {
+			continue
+		}
+		reason := exceptions[c.ID]
+		if reason == "" {
+			breaking = append(breaking, c)
+			continue
+		}
+		v.Exceptions = append(v.Exceptions, Exception{c.ID, c.Text, reason, by.Actor, d.Now})
+		d.Note("except", KindVersion+"/"+v.name()+" "+c.ID)
+	}
+	if len(breaking) == 0 {
+		return nil
+	}
+	refusal := refuse(Breaks, "publish a new major version, or except each change with a reason", "%s breaks what %s promised", v.name(), before.Version)
+	refusal.Changes = breaking
+	return refusal
+}
+
+// over gives the files as the draft leaves them, with some versions more.
+func (r *Registry) over(d *ledger.Draft, also []*Version, use func(fs.FS) error) error {
+	t, err := r.render(d.Control(), d.Content, also...)
+	if err != nil {
+		return err
+	}
+	if r.options.Over == nil {
+		return use(t)
+	}
+	return r.options.Over(t, use)
+}
+
+// Deprecate says when a version ends. Saying it again changes the dates, until
+// it is retired.
+func (r *Registry) Deprecate(ctx context.Context, by ledger.By, api, version string, end Deprecation, m ledger.Match) (Item[Version], error) {
+	return r.move(ctx, by, api, version, m, func(d *ledger.Draft, v *Version) error { return v.deprecate(d, end) })
+}
+
+func (v *Version) deprecate(d *ledger.Draft, end Deprecation) error {
+	if v.Status == Retired {
+		return refuse(State, "", "%s has been retired", v.name())
+	}
+	if end.Since.IsZero() {
+		end.Since = d.Now
+		if v.Deprecation != nil {
+			end.Since = v.Deprecation.Since
+		}
+	}
+	if end.Sunset != nil && end.Sunset.Before(end.Since) {
+		return refuse(Invalid, "a date after it", "the end lies before the deprecation")
+	}
+	v.Status, v.Deprecation = Deprecated, &end
+	return nil
+}
+
+// Restore takes a deprecation back.
+func (r *Registry) Restore(ctx context.Context, by ledger.By, api, version string, m ledger.Match) (Item[Version], error) {
+	return r.move(ctx, by, api, version, m, func(_ *ledger.Draft, v *Version) error {
+		if v.Status == Retired {
+			return refuse(State, "", "%s has been retired", v.name())
+		}
+		v.Status, v.Deprecation = Published, nil
+		return nil
+	})
+}
+
+// Retire ends a deprecated version: it answers 410. One that is not deprecated,
+// whose sunset is to come, or which is in use, is retired with override only,
+// and that with a reason.
+func (r *Registry) Retire(ctx context.Context, by ledger.By, api, version string, override bool, m ledger.Match) (Item[Version], error) {
+	if override && by.Reason == "" {
+		return Item[Version]{}, refuse(NoReason, "say why", "%s/%s would be retired against the rules", api, version)
+	}
+	return r.move(ctx, by, api, version, m, func(d *ledger.Draft, v *Version) error {
+		if v.Status == Retired {
+			return nil
+		}
+		if override {
+			d.Note("override", KindVersion+"/"+v.name()+" retire")
+		} else if err := r.mayRetire(ctx, d, v); err != nil {
+			return err
+		}
+		v.Status, v.Retired = Retired, &d.Now
+		return nil
+	})
+}
+
+func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) error {
+	switch {
+	case v.Status != Deprecated:
+		return refuse(State, "deprecate it first, or override with a reason", "%s is not deprecated", v.name())
+	case v.Deprecation.Sunset != nil && d.Now.Before(*v.Deprecation.Sunset):
+		return refuse(State, "wait, or override with a reason", "%s is promised until %s", v.name(), v.Deprecation.Sunset.UTC().Format(time.RFC3339))
+	case r.options.InUse == nil:
+		return nil
+	}
+	uses, err := r.options.InUse(ctx, v.API, v.Version)
+	if err != nil || len(uses) == 0 {
+		return err
+	}
+	refusal := refuse(InUse, "ask them, or override with a reason", "%s is in use, by %d apps and operations", v.name(), len(uses))
+	refusal.Uses = uses
+	return refusal
+}
+
+// move changes the state of the version that is served of its major.
+func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, m ledger.Match, fn func(*ledger.Draft, *Version) error) (Item[Version], error) {
+	var done Publication
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		v, err := served(d, api+"/"+version)
+		if err != nil {
+			return err
+		}
+		if err := fn(d, v); err != nil {
+			return err
+		}
+		if err := putVersion(d, v, m); err != nil {
+			return err
+		}
+		done, err = published(d, v.name(), nil)
+		return err
+	})
+	return done.Item, err
+}
+
+// served reads a version that is the newest of its major.
+func served(d *ledger.Draft, name string) (*Version, error) {
+	v, err := versionOf(d, name)
+	if err != nil {
+		return nil, err
+	}
+	if v.Status == Draft {
+		return nil, refuse(State, "publish it first", "%s is a draft", name)
+	}
+	for _, e := range d.List(KindVersion, v.API) {
+		i, err := item[Version](&e)
+		if err != nil {
+			return nil, err
+		}
+		if o := &i.Body; o.Status != Draft && o.major() == v.major() && o.number().compare(v.number()) > 0 {
+			return nil, refuse(State, "name "+o.Version, "%s has been replaced by %s", name, o.Version)
+		}
+	}
+	return v, nil
+}
+
+// Export reads the files of a version, by their names in its folder.
+func (r *Registry) Export(ctx context.Context, api, version string) (map[string][]byte, error) {
+	v, err := Get[Version](ctx, r, KindVersion, api+"/"+version)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for name, hash := range v.Body.Files {
+		if files[name], err = r.ledger.Content(ctx, hash); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
