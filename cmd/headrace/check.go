@@ -34,7 +34,7 @@ func check(out io.Writer, dir, output string) error {
 	if output != "text" && output != "json" {
 		return fmt.Errorf("unknown output %q; text or json", output)
 	}
-	parts := newParts(slog.New(slog.DiscardHandler))
+	parts := newParts(slog.New(slog.DiscardHandler), ownOf(workspace.ReadConfig(dir)))
 	defer parts.close()
 	loaded, err := workspace.Read(dir, parts.options())
 	var found *source.Error

@@ -15,11 +15,13 @@ import (
 	"github.com/headrace/headrace/admin"
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/issuer"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/telemetry"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/policies"
+	"github.com/headrace/headrace/policies/jwt"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -31,18 +33,30 @@ type parts struct {
 	fleet     *system.Fleet
 	ledger    *ledger.DB     // nil for commands that only look at files
 	buffer    *buffer.Buffer // only compiles without a ledger
+	issuer    *issuer.Issuer // nil without a token endpoint, and for commands that only look at files
+	own       jwt.Own        // the same, or what the workspace says of it; nil without a token endpoint
 	kinds     []gateway.Kind
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
 	served atomic.Pointer[system.Set]
+	// consumers are those of the current table; nil before the first.
+	consumers atomic.Pointer[gateway.Consumers]
 	// systemNames are those of the current table.
 	systemNames atomic.Pointer[[]string]
 }
 
 // newParts makes the parts that a look at files needs: nothing is exported,
-// and nobody is called.
-func newParts(log *slog.Logger) *parts {
-	return assemble(memoryStores(), system.Options{Log: log})
+// and nobody is called. own is the token endpoint that the workspace says it has.
+func newParts(log *slog.Logger, own jwt.Own) *parts {
+	p := assemble(memoryStores(), system.Options{Log: log})
+	p.use(own)
+	return p
+}
+
+// use makes the policies, which know the token endpoint.
+func (p *parts) use(own jwt.Own) {
+	p.own = own
+	p.kinds = policies.All(policies.Options{Counters: p.stores.counters, Log: p.log, Own: own})
 }
 
 // assemble puts together what stands on the stores.
@@ -53,7 +67,6 @@ func assemble(s *stores, o system.Options) *parts {
 		stores:  s,
 		fleet:   system.Open(o),
 		buffer:  buffer.New(buffer.Options{Log: o.Log}),
-		kinds:   policies.All(policies.Options{Counters: s.counters, Log: o.Log}),
 		started: time.Now(),
 	}
 }
@@ -81,6 +94,15 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		return nil, err
 	}
 	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
+	if p.issuer, err = openIssuer(ctx, dir, config, p); err != nil {
+		p.close()
+		return nil, err
+	}
+	if p.issuer != nil {
+		p.use(p.issuer)
+	} else {
+		p.use(nil)
+	}
 	return p, nil
 }
 
@@ -132,13 +154,18 @@ func (p *parts) close() {
 // options tell how a workspace becomes a table.
 func (p *parts) options() workspace.Options {
 	files, dir := buffer.Document()
+	own := []workspace.Own{{Files: files, Dir: dir, Layer: p.buffer.Resource()}}
+	if p.own != nil {
+		files, dir := issuer.Document()
+		own = append(own, workspace.Own{Files: files, Dir: dir, Layer: p.issuer.Endpoints(), Open: true})
+	}
 	return workspace.Options{
 		Kinds: p.kinds,
 		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
 			set := p.buffer.Build(p.fleet.Build(fsys, systems, ps))
 			return layer{Set: set, bind: p.observe(set)}
 		},
-		Own: []workspace.Own{{Files: files, Dir: dir, Layer: p.buffer.Resource()}},
+		Own: own,
 	}
 }
 

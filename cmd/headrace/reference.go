@@ -21,7 +21,7 @@ func referenceCommand() *cobra.Command {
 		Short: "Print the reference of all configuration keys (docs/reference.md)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			parts := newParts(slog.New(slog.DiscardHandler))
+			parts := newParts(slog.New(slog.DiscardHandler), nil)
 			defer parts.close()
 			reference(cmd.OutOrStdout(), parts.kinds)
 			return nil

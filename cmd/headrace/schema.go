@@ -26,7 +26,7 @@ func schemaCommand() *cobra.Command {
 		Args:      cobra.MaximumNArgs(1),
 		ValidArgs: []string{"config", "system", "consumers", "governance"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			parts := newParts(slog.New(slog.DiscardHandler))
+			parts := newParts(slog.New(slog.DiscardHandler), nil)
 			defer parts.close()
 			all := schemas(parts.kinds)
 			var out any = all

@@ -53,6 +53,7 @@ type server struct {
 	live     *workspace.Live
 	registry *registry.Registry
 	tried    chan struct{} // a table was loaded, or refused
+	keys     chan struct{} // the control plane has changed, and perhaps signing keys with it
 	draining atomic.Bool
 	tls      atomic.Pointer[tls.Config] // nil without TLS
 
@@ -67,7 +68,7 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1)}
+	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1), keys: make(chan struct{}, 1)}
 	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry})
 	options := parts.options()
 	options.Served = s.served
@@ -86,7 +87,7 @@ func (s *server) start() error {
 	if err := s.watch(); err != nil {
 		return err
 	}
-	s.parts.ledger.WatchControl(s.live.Wake)
+	s.parts.ledger.WatchControl(s.changed)
 	if err := s.live.Reload(); err != nil {
 		return err
 	}
@@ -108,6 +109,15 @@ func (s *server) start() error {
 	return nil
 }
 
+// changed hears that the control plane has changed.
+func (s *server) changed() {
+	s.live.Wake()
+	select {
+	case s.keys <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
 // served takes over what headrace.yaml says now, and names what has to wait.
 func (s *server) served(l *workspace.Loaded) {
 	if set, ok := l.Systems.(layer); ok {
@@ -115,6 +125,7 @@ func (s *server) served(l *workspace.Loaded) {
 		s.parts.buffer.Configure(bufferSettings(&l.Workspace.Config))
 		s.parts.buffer.Use(set.Set)
 	}
+	s.parts.consumers.Store(l.Table.Consumers)
 	names := slices.Collect(maps.Keys(l.Workspace.Systems))
 	s.parts.systemNames.Store(&names)
 	now := &l.Workspace.Config
@@ -174,6 +185,9 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return ignoreClosed(front.Serve(s.gatewayListener)) })
 	g.Go(func() error { return ignoreClosed(back.Serve(s.adminListener)) })
 	g.Go(func() error { return s.live.Run(running, again) })
+	if s.parts.issuer != nil {
+		g.Go(func() error { s.parts.issuer.Run(running, s.keys); return nil })
+	}
 	g.Go(func() error { return s.report(running) })
 	g.Go(func() error {
 		<-running.Done()

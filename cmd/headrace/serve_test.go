@@ -69,18 +69,19 @@ func (b *bench) serve(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	b.stop = cancel
-	b.log, b.ended = &gatewaytest.Log{}, make(chan error, 1)
+	ended := make(chan error, 1)
+	b.log, b.ended = &gatewaytest.Log{}, ended
 	s, err := newServer(ctx, b.dir, b.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.server = s
 	b.gateway, b.admin = "http://"+s.gatewayListener.Addr().String(), "http://"+s.adminListener.Addr().String()
-	go func() { b.ended <- s.run(ctx) }()
+	go func() { ended <- s.run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
-		case <-b.ended:
+		case <-ended:
 		case <-time.After(10 * time.Second):
 			t.Error("the server did not stop")
 		}

@@ -76,6 +76,9 @@ type Registry struct {
 	options  Options
 	ledger   *ledger.DB
 	contents contents
+
+	shown sync.Mutex // guards last
+	last  *tree      // what Layer gave
 }
 
 // New makes a registry on a ledger.
@@ -135,7 +138,8 @@ func (r *Registry) Control(ctx context.Context) (*ledger.Control, error) {
 	return r.ledger.Control(ctx)
 }
 
-// Layer reads the files that the registry adds to a workspace.
+// Layer reads the files that the registry adds to a workspace. They are the same
+// value as before where no table depends on what has changed.
 func (r *Registry) Layer(ctx context.Context) (workspace.Layer, error) {
 	c, err := r.ledger.Control(ctx)
 	if err != nil {
@@ -146,7 +150,12 @@ func (r *Registry) Layer(ctx context.Context) (workspace.Layer, error) {
 		return workspace.Layer{}, err
 	}
 	r.contents.only(t)
-	return workspace.Layer{Files: t, Revision: c.Revision}, nil
+	r.shown.Lock()
+	defer r.shown.Unlock()
+	if !t.same(r.last) {
+		r.last = t
+	}
+	return workspace.Layer{Files: r.last, Revision: c.Revision}, nil
 }
 
 // change makes a change whose outcome can be built.

@@ -160,3 +160,16 @@ func (f *folder) Close() error               { return nil }
 func (f *folder) Read([]byte) (int, error) {
 	return 0, &fs.PathError{Op: "read", Path: f.info.name, Err: errors.New("is a directory")}
 }
+
+// same tells whether two trees have the same files.
+func (t *tree) same(o *tree) bool {
+	if o == nil || len(t.files) != len(o.files) {
+		return false
+	}
+	for name, f := range t.files {
+		if other, ok := o.files[name]; !ok || other.hash != f.hash {
+			return false
+		}
+	}
+	return true
+}

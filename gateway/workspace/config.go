@@ -25,6 +25,7 @@ type Config struct {
 	Stores    Stores        `yaml:"stores" doc:"Where counts are kept, and what holds among several replicas."`
 	Admin     Admin         `yaml:"admin" doc:"The admin API."`
 	Lint      lint.Settings `yaml:"lint" doc:"What headrace lint and publishing say of API documents."`
+	OAuth     *OAuth        `yaml:"oauth" doc:"The gateway's own token endpoint for client credentials; none when absent."`
 	Telemetry Telemetry     `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
 	Shutdown  Shutdown      `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
 	Node      source.Node   `yaml:",node"`
@@ -68,6 +69,18 @@ type Stores struct {
 // Admin is the admin API's access.
 type Admin struct {
 	Token source.Secret `yaml:"token" doc:"Bearer token for the admin API. Required when it listens on more than loopback."`
+}
+
+// OAuth is the gateway's own token endpoint.
+type OAuth struct {
+	Issuer    string          `yaml:"issuer" check:"required" doc:"Address at which callers reach the gateway, for example https://api.example.com: the iss of the tokens."`
+	Audience  string          `yaml:"audience" doc:"The aud of the tokens; the issuer when absent."`
+	Algorithm string          `yaml:"algorithm" enum:"ES256,EdDSA" default:"ES256" doc:"How tokens are signed. After a change the old key is good until its tokens have ended."`
+	Lifetime  source.Duration `yaml:"lifetime" default:"15m" min:"1m" max:"24h" doc:"How long a token is good for."`
+	Rotation  source.Duration `yaml:"rotation" default:"30d" min:"2h" doc:"How long a key signs."`
+	Overlap   source.Duration `yaml:"overlap" default:"1h" min:"10m" doc:"How long a key is published before it signs."`
+	Secret    source.Secret   `yaml:"secret" doc:"What encrypts the private keys in the ledger: 64 hexadecimal digits (openssl rand -hex 32). When absent, a file oauth.key beside the ledger's is made; several replicas need the same secret."`
+	Node      source.Node     `yaml:",node"`
 }
 
 // Telemetry sets the log.
@@ -140,6 +153,7 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("stores.cold_start", c.Stores.ColdStart, now.Stores.ColdStart)
 	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
 	differ("shutdown", c.Shutdown, now.Shutdown)
+	differ("oauth", c.OAuth.plain(), now.OAuth.plain())
 	return keys
 }
 
@@ -157,6 +171,9 @@ func (c *Config) check(ps *source.Problems) {
 		ps.Add(c.Node.At("listen"), "the gateway and the admin API cannot share an address", "")
 	}
 	c.Lint.Verify(ps)
+	if c.OAuth != nil {
+		c.OAuth.check(c.Stores.Ledger, ps)
+	}
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
 	if c.Admin.Token.IsZero() {

@@ -237,7 +237,7 @@ func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 		case <-again:
 			l.reload(watcher, true)
 		case <-l.woken:
-			if l.behind() {
+			if l.behind() && !l.advance() {
 				l.reload(watcher, true)
 			}
 		case <-quiet.C:
@@ -277,6 +277,25 @@ func (l *Live) behind() bool {
 	}
 	layer, err := l.options.Registry()
 	return err == nil && layer.Revision != l.Last().Registry
+}
+
+// advance takes note of a revision of the registry that changes nothing in the
+// table that is served; false when there is something to build.
+func (l *Live) advance() bool {
+	layer, err := l.options.Registry()
+	if err != nil {
+		return false
+	}
+	l.loading.Lock()
+	defer l.loading.Unlock()
+	r := l.Last()
+	if layer.Files != l.layer.Files || r.Served != r.Registry || len(r.Problems) > 0 {
+		return false
+	}
+	l.layer = layer
+	r.Registry, r.Served = layer.Revision, layer.Revision
+	l.note(r)
+	return true
 }
 
 // concerns tells whether a change may change the workspace. Hidden files do
