@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/specs"
@@ -151,6 +152,7 @@ type Consumers struct {
 	clients      map[ClientIdentity]*App
 	certificates map[CertificateName]*App
 	oauth        map[string]*OAuthClient
+	withdrawn    atomic.Pointer[Withdrawn] // nil as long as everything holds
 }
 
 // NewConsumers checks a consumer file against the APIs that exist and builds
@@ -373,8 +375,11 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 	}
 	for _, k := range known {
 		if subtle.ConstantTimeCompare(digest[:], k.digest[:]) == 1 {
-			if k.Expires != nil && !now.Before(k.Expires.Time()) {
+			switch {
+			case k.Expires != nil && !now.Before(k.Expires.Time()):
 				return nil, true
+			case !c.holds(k.app, func(w *Withdrawn) bool { return w.Keys[k.digest] }):
+				return nil, false
 			}
 			return k.app, false
 		}
@@ -384,14 +389,20 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 
 // ByClient finds the app that tokens of an issuer call id.
 func (c *Consumers) ByClient(issuer, id string) *App {
-	return c.clients[ClientIdentity{Issuer: issuer, ID: id}]
+	named := ClientIdentity{Issuer: issuer, ID: id}
+	app := c.clients[named]
+	if app == nil || !c.holds(app, func(w *Withdrawn) bool { return w.Clients[named] }) {
+		return nil
+	}
+	return app
 }
 
 // ByOAuthClient finds a client of the gateway's own token endpoint; nil when
 // there is none, or when its time is over.
 func (c *Consumers) ByOAuthClient(id string, now time.Time) *OAuthClient {
 	client := c.oauth[id]
-	if client == nil || client.Expires != nil && !now.Before(client.Expires.Time()) {
+	if client == nil || client.Expires != nil && !now.Before(client.Expires.Time()) ||
+		!c.holds(client.App, func(w *Withdrawn) bool { return w.OAuth[id] }) {
 		return nil
 	}
 	return client
@@ -410,10 +421,16 @@ func (o *OAuthClient) Accepts(secret string) bool {
 // ByCertificate finds the app of a client certificate by its thumbprint
 // (sha256:hex, small letters) or else by its subject (as SubjectOf gives it).
 func (c *Consumers) ByCertificate(thumbprint, subject string) *App {
-	if app := c.certificates[CertificateName{Thumbprint: thumbprint}]; app != nil {
-		return app
+	named := CertificateName{Thumbprint: thumbprint}
+	app := c.certificates[named]
+	if app == nil {
+		named = CertificateName{Subject: subject}
+		app = c.certificates[named]
 	}
-	return c.certificates[CertificateName{Subject: subject}]
+	if app == nil || !c.holds(app, func(w *Withdrawn) bool { return w.Certificates[named] }) {
+		return nil
+	}
+	return app
 }
 
 // Subscription is the app's subscription to an API, in whatever status; nil when there is none.
@@ -421,7 +438,11 @@ func (c *Consumers) Subscription(app *App, api *API) *Subscription {
 	if api.subscriptions == nil {
 		return nil
 	}
-	return api.subscriptions[app.index]
+	s := api.subscriptions[app.index]
+	if w := c.withdrawn.Load(); w != nil && s != nil && w.Subscriptions[[2]string{s.AppName, s.ProductName}] {
+		return nil
+	}
+	return s
 }
 
 // PlansFor lists the plans that calls of an API may run on, sorted by name.

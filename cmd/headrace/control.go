@@ -54,8 +54,12 @@ func (s *server) report(ctx context.Context) error {
 	}
 }
 
-// again says that there is something new to report.
-func (s *server) again(workspace.Reload) {
+// again says that there is something new to report. Where a table could not be
+// built, what was taken from consumers meanwhile is refused by the old one.
+func (s *server) again(r workspace.Reload) {
+	if len(r.Problems) > 0 {
+		s.withdraw()
+	}
 	select {
 	case s.tried <- struct{}{}:
 	default: // it has been said
@@ -69,4 +73,20 @@ func standOf(r workspace.Reload) ledger.Replica {
 		stand.Problems = append(stand.Problems, p.String())
 	}
 	return stand
+}
+
+// withdraw has the table that goes on refuse what no longer holds.
+func (s *server) withdraw() {
+	table := s.gateway.Table()
+	if table == nil || s.registry == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), layerPatience)
+	defer cancel()
+	w, err := s.registry.Withdrawn(ctx)
+	if err != nil {
+		s.parts.log.Error("what was taken from consumers may still be accepted: the registry cannot be read", "error", err)
+		return
+	}
+	table.Consumers.Withdraw(w)
 }

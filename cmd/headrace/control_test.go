@@ -183,6 +183,26 @@ func TestPropagation(t *testing.T) {
 	})
 }
 
+// shop publishes an API and makes an app with a key.
+func (s *site) shop(t *testing.T) (registry.Item[registry.Credential], string) {
+	t.Helper()
+	ctx, by, r := t.Context(), ledger.By{Actor: "ada"}, s.server.registry
+	document := strings.Replace(soldDocument, ", subscription: {}", "", 1)
+	if _, err := r.Publish(ctx, by, registry.Release{API: "orders", Version: "1.0.0", Files: map[string][]byte{"openapi.yaml": []byte(document)}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][3]string{{registry.KindOrganisation, "acme", "{}"}, {registry.KindApp, "shop", `{"organisation":"acme"}`}} {
+		if _, err := r.Put(ctx, by, c[0], c[1], []byte(c[2]), ledger.Any); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, text, err := r.NewKey(ctx, by, "shop", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, text
+}
+
 // A replica whose own files do not go with a change keeps the old table, says
 // so, and comes back when it can.
 func TestReplicaThatCannotBuild(t *testing.T) {
@@ -205,11 +225,13 @@ func TestReplicaThatCannotBuild(t *testing.T) {
 		sites = append(sites, startSite(t, fmt.Sprint("gateway-", i), dir, url))
 	}
 	ctx := t.Context()
-	by := ledger.By{Actor: "ada"}
+	by := ledger.By{Actor: "ada", Reason: "test"}
 	if _, err := sites[0].server.registry.PutFile(ctx, by, "systems/erp.yaml", []byte("url: http://127.0.0.1:1\n"), ledger.Any); err != nil {
 		t.Fatal(err)
 	}
-	spread(t, sites, "both serve the first revision", func(s *site) bool { return s.server.live.Last().Served == 1 })
+	key, text := sites[0].shop(t)
+	spread(t, sites, "both know the key", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", text); return status >= 500 })
+	first := sites[0].server.live.Last().Served
 	// Only the second one has it in its files, too.
 	if _, err := sites[0].server.registry.PutFile(ctx, by, "systems/crm.yaml", []byte("url: http://127.0.0.1:1\n"), ledger.Any); err != nil {
 		t.Fatal(err)
@@ -221,26 +243,34 @@ func TestReplicaThatCannotBuild(t *testing.T) {
 			return false
 		}
 		r = list[1]
-		return r.Revision == 2 && r.Served == 1 && list[0].Served == 2
+		return r.Revision == first+1 && r.Served == first && list[0].Served == first+1
 	})
 	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0], "systems/crm.yaml: stands in the files of the workspace and in the registry") {
 		t.Errorf("its problems are %q", r.Problems)
 	}
 	status, body := fetch(t, sites[1].admin+"/readyz")
-	if status != 200 || !strings.Contains(body, "the registry's revision 2 cannot be built here; revision 1 is served") {
+	if status != 200 || !strings.Contains(body, fmt.Sprintf("the registry's revision %d cannot be built here; revision %d is served", first+1, first)) {
 		t.Errorf("%d %s", status, body)
 	}
-	if _, body := fetch(t, sites[1].admin+"/metrics"); !strings.Contains(body, "headrace_registry_revision 2\n") || !strings.Contains(body, "headrace_registry_served 1\n") {
+	if _, body := fetch(t, sites[1].admin+"/metrics"); !strings.Contains(body, fmt.Sprintf("headrace_registry_revision %d\n", first+1)) || !strings.Contains(body, fmt.Sprintf("headrace_registry_served %d\n", first)) {
 		t.Errorf("the metrics do not tell: %s", grep(body, "registry"))
+	}
+	// What is taken from an app is refused by the old table, too.
+	if _, err := sites[0].server.registry.Revoke(ctx, by, key.Name, ledger.Any); err != nil {
+		t.Fatal(err)
+	}
+	spread(t, sites, "the key is revoked", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", text); return status == 401 })
+	if sites[1].server.live.Last().Served == sites[0].server.live.Last().Served {
+		t.Error("the second replica serves the new revision, which it cannot build")
 	}
 	if err := os.Remove(own); err != nil {
 		t.Fatal(err)
 	}
-	spread(t, sites, "both serve the second revision", func(s *site) bool { return s.server.live.Last().Served == 2 })
+	spread(t, sites, "both serve the third revision", func(s *site) bool { return s.server.live.Last().Served == first+2 })
 	var state struct {
 		Reload struct{ Registry, Served int64 }
 	}
-	if _, body := fetch(t, sites[1].admin+"/admin/v1/status"); json.Unmarshal([]byte(body), &state) != nil || state.Reload.Registry != 2 || state.Reload.Served != 2 {
+	if _, body := fetch(t, sites[1].admin+"/admin/v1/status"); json.Unmarshal([]byte(body), &state) != nil || state.Reload.Registry != first+2 || state.Reload.Served != first+2 {
 		t.Error(body)
 	}
 }
