@@ -55,27 +55,34 @@ func serveWorkspace(t *testing.T, system http.HandlerFunc, limits string) *bench
 	t.Helper()
 	erp := httptest.NewServer(system)
 	t.Cleanup(erp.Close)
-	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}, ended: make(chan error, 1)}
+	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}}
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"+limits)
 	b.write(t, "systems/erp.yaml", "dialect: rest\nurl: "+erp.URL+"\n")
 	b.write(t, "apis/orders/1.0.0/openapi.yaml", fmt.Sprintf(openDocument, "one"))
+	b.start(t)
+	return b
+}
+
+// start serves the workspace until stop is called, or the test ends.
+func (b *bench) start(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	b.stop = cancel
 	s, err := newServer(ctx, b.dir, b.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.gateway, b.admin = "http://"+s.gatewayListener.Addr().String(), "http://"+s.adminListener.Addr().String()
-	go func() { b.ended <- s.run(ctx) }()
+	ended := make(chan error, 1)
+	b.stop, b.ended = cancel, ended
+	go func() { ended <- s.run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
-		case <-b.ended:
+		case <-ended:
 		case <-time.After(10 * time.Second):
 			t.Error("the server did not stop")
 		}
 	})
-	return b
 }
 
 func (b *bench) write(t *testing.T, name, content string) {

@@ -108,15 +108,15 @@ func (b *Buffer) await(ctx context.Context, id string, w *waiter, patience time.
 	look := newLook(local)
 	defer look.stop()
 	ending := b.ctx.Done()
-	if local {
-		ending = nil
-	}
 	for {
 		select {
 		case o := <-w.told:
 			return o, nil
 		case <-ending:
-			return b.late(id, w), nil
+			if !b.carries(id) {
+				return b.late(id, w), nil
+			}
+			ending = nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-end.C:
@@ -129,6 +129,18 @@ func (b *Buffer) await(ctx context.Context, id string, w *waiter, patience time.
 			look.next()
 		}
 	}
+}
+
+// carries tells whether this process has claimed a write.
+func (b *Buffer) carries(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.claims {
+		if c.ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // late is the last chance of a caller whose patience is over: an outcome that
