@@ -134,6 +134,16 @@ paths:
       x-headrace: {timeout: 400ms, idempotency: {class: header, header: X-Once, ttl: 1s}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
+  /forgetful-asked:
+    post:
+      operationId: forgetfulAsked
+      x-headrace:
+        timeout: 400ms
+        idempotency: {class: header, header: X-Once, ttl: 1s}
+        lane: $request.body#/id
+        confirm: {operation: findOrders, with: {id: $request.body#/id}, when: .count > 0}
+      requestBody: *body
+      responses: {default: {description: any}}
   /natural:
     post:
       operationId: natural
