@@ -7,9 +7,11 @@ import (
 )
 
 // Memory is a Store in the memory of one process. What was used before the
-// process started is not known to it.
+// process started is known to it only after Remember.
 type Memory struct {
 	epoch   time.Time
+	diary   Diary // nil when nothing is written down
+	failed  func(system string, err error)
 	mu      sync.RWMutex
 	systems map[string]*memorySystem
 }
@@ -29,6 +31,8 @@ type memorySystem struct {
 	suspended int64
 	// sweepAt is the number of pools at which idle ones are dropped.
 	sweepAt int
+
+	remembering
 }
 
 const leastSweep = 64
@@ -43,7 +47,7 @@ func (m *Memory) system(name string) *memorySystem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s = m.systems[name]; s == nil {
-		s = &memorySystem{epoch: m.epoch, pools: map[string]*memoryPool{}, sweepAt: leastSweep}
+		s = &memorySystem{epoch: m.epoch, pools: map[string]*memoryPool{}, sweepAt: leastSweep, remembering: remembering{writing: make(chan struct{}, 1)}}
 		m.systems[name] = s
 	}
 	return s
@@ -52,18 +56,34 @@ func (m *Memory) system(name string) *memorySystem {
 func (m *Memory) now() int64 { return int64(time.Since(m.epoch)) }
 
 // Admit implements Store.
-func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
+func (m *Memory) Admit(ctx context.Context, a *Admission) (Decision, error) {
 	s := m.system(a.System)
+	for range mostNotes {
+		d, turn, allowed := m.admit(s, a)
+		if allowed {
+			return d, nil
+		}
+		_ = m.write(context.WithoutCancel(ctx), a.System, s, false, turn) // told to failed; calls go on
+	}
+	return Decision{Pool: 0, Refused: 1, RoomIn: time.Millisecond, Again: time.Millisecond}, nil
+}
+
+// mostNotes is how often an admission waits for a note that others use up.
+const mostNotes = 8
+
+// admit judges an admission. It is not allowed where it needs another note than
+// that of a turn.
+func (m *Memory) admit(s *memorySystem, a *Admission) (d Decision, turn uint64, allowed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
 	if in := time.Duration(s.suspended - now); in > 0 {
-		return Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: in, Again: in}, nil
+		return Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: in, Again: in}, 0, true
 	}
 	if len(s.pools) >= s.sweepAt { // before any is looked up, because those asked for may be idle
 		s.sweep(now)
 	}
-	d := Decision{Granted: true, Pool: -1}
+	d = Decision{Granted: true, Pool: -1}
 	var few [8]*memoryPool
 	pools := few[:0]
 	for i := range a.Asks {
@@ -72,7 +92,10 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 		p.judge(i, &a.Asks[i], a, now, &d)
 	}
 	if !d.Granted || a.Probe {
-		return d, nil
+		return d, 0, true
+	}
+	if !s.allowed(m, a, pools, now) {
+		return Decision{}, s.turn, false
 	}
 	a.At = time.Duration(now)
 	lease := now + int64(a.Lease)
@@ -80,7 +103,8 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 		p.flying.add(lease, a.Asks[i].Units)
 		a.Asks[i].counted, a.Asks[i].Seen = p, p.ended
 	}
-	return d, nil
+	s.took(m, a, pools, now)
+	return d, 0, true
 }
 
 // pool finds the counts that an ask is about, brought up to now.
@@ -89,6 +113,10 @@ func (s *memorySystem) pool(ask *Ask, a *Admission, now int64) *memoryPool {
 	if p == nil {
 		p = newMemoryPool(s, ask.Pool, a.Lease, now)
 		s.pools[ask.Key] = p
+		if n, ok := s.before[ask.Key]; ok {
+			p.resume(n, now)
+			delete(s.before, ask.Key)
+		}
 	} else if ask.Pool.Revision > p.revision {
 		p.reshape(ask.Pool, now)
 	}
