@@ -31,6 +31,7 @@ import (
 // bench is a served workspace in front of a system that answers in words.
 type bench struct {
 	dir, gateway, admin string
+	erp                 string // its URL
 	log                 *gatewaytest.Log
 	stop                context.CancelFunc
 	ended               chan error
@@ -55,7 +56,7 @@ func serveWorkspace(t *testing.T, system http.HandlerFunc, limits string) *bench
 	t.Helper()
 	erp := httptest.NewServer(system)
 	t.Cleanup(erp.Close)
-	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}}
+	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}, erp: erp.URL}
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"+limits)
 	b.write(t, "systems/erp.yaml", "dialect: rest\nurl: "+erp.URL+"\n")
 	b.write(t, "apis/orders/1.0.0/openapi.yaml", fmt.Sprintf(openDocument, "one"))

@@ -134,6 +134,28 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What was spent of a budget before a restart is still spent after it.
+func TestRestartRemembersWhatWasSpent(t *testing.T) {
+	b := serveWorkspace(t, echoPath, "")
+	b.stop()
+	b.ended <- <-b.ended
+	b.write(t, "systems/erp.yaml", "url: "+b.erp+"\nlimits: [{name: hour, capacity: 3, hold: 1h}]\n")
+	b.start(t)
+	for range 2 {
+		if status, _ := fetch(t, b.gateway+"/orders/v1/orders/7"); status != 200 {
+			t.Fatalf("answered %d", status)
+		}
+	}
+	b.stop()
+	b.ended <- <-b.ended
+	b.start(t)
+	first, _ := fetch(t, b.gateway+"/orders/v1/orders/7")
+	second, body := fetch(t, b.gateway+"/orders/v1/orders/7")
+	if first != 200 || second != 503 || !strings.Contains(body, "hour") {
+		t.Errorf("answered %d, then %d %s", first, second, body)
+	}
+}
+
 // Whoever may call any of the workspace's APIs is known at /writes, in the
 // same way; nobody else is.
 func TestWritesKnowTheirCallers(t *testing.T) {

@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,7 @@ type Memory struct {
 	epoch   time.Time
 	diary   Diary // nil when nothing is written down
 	failed  func(system string, err error)
+	closed  atomic.Bool
 	mu      sync.RWMutex
 	systems map[string]*memorySystem
 }

@@ -57,6 +57,7 @@ func (m *Memory) Close(ctx context.Context) error {
 	if m.diary == nil {
 		return nil
 	}
+	m.closed.Store(true)
 	m.mu.RLock()
 	systems := make(map[string]*memorySystem, len(m.systems))
 	for name, s := range m.systems {
@@ -217,7 +218,7 @@ func (s *memorySystem) took(m *Memory, a *Admission, pools []*memoryPool, now in
 		p.taken += a.Asks[i].Units
 		p.peak = max(p.peak, p.flying.sum)
 	}
-	if s.timer == nil {
+	if s.timer == nil && !m.closed.Load() {
 		s.timer = time.AfterFunc(noteEvery, func() { m.tick(a.System, s) })
 	}
 }
@@ -227,10 +228,13 @@ func (m *Memory) tick(name string, s *memorySystem) {
 	s.mu.Lock()
 	quiet := m.now()-s.called >= int64(noteQuiet)
 	s.mu.Unlock()
+	if m.closed.Load() {
+		return
+	}
 	_ = m.write(context.Background(), name, s, quiet, math.MaxUint64) // told to failed; tried again
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if quiet && m.now()-s.called >= int64(noteQuiet) {
+	if m.closed.Load() || quiet && m.now()-s.called >= int64(noteQuiet) {
 		s.timer = nil
 		return
 	}

@@ -529,6 +529,26 @@ func lostFor(w *world) {
 	w.same("asked for", len(w.doubtful(9)), 1)
 }
 
+func noted(w *world) {
+	notes, err := w.db.Notes(w.ctx)
+	w.ok(err)
+	w.same("notes at first", len(notes), 0)
+	for _, text := range []string{"a", "b"} {
+		w.ok(w.db.Note(w.ctx, "erp", []byte(text)))
+	}
+	w.ok(w.db.Note(w.ctx, "wms", []byte("c")))
+	w.reopen()
+	notes, err = w.db.Notes(w.ctx)
+	w.ok(err)
+	w.same("notes", notes, map[string][]byte{"erp": []byte("b"), "wms": []byte("c")})
+	if !w.engine.Shared {
+		return
+	}
+	notes, err = w.open("two").Notes(w.ctx)
+	w.ok(err)
+	w.same("notes of another replica", len(notes), 0)
+}
+
 func renewed(w *world) {
 	a, b := w.add("l"), w.add("m")
 	list := w.claims(a, b)
