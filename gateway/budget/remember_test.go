@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -55,7 +56,25 @@ func (h *hand) Note(_ context.Context, system string, state []byte) error {
 	return nil
 }
 
-func (h *hand) Notes(context.Context) (map[string][]byte, error) { return h.notes, h.fails }
+func (h *hand) Notes(context.Context) (map[string][]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.notes), h.fails
+}
+
+// fail has what is asked of it fail from now on; nil ends that.
+func (d *disk) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = err
+}
+
+// written is how many notes there were.
+func (d *disk) written() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count
+}
 
 const (
 	lifeTimeout = 2 * time.Second
@@ -258,10 +277,10 @@ func TestACrashAtRestCostsNothing(t *testing.T) {
 			ticket.Settle(budget.Result{})
 		}
 		time.Sleep(20 * time.Second)
-		count := d.count
+		count := d.written()
 		time.Sleep(time.Hour)
-		if d.count != count || count > 20 {
-			t.Errorf("%d notes, then %d more", count, d.count-count)
+		if more := d.written() - count; more > 0 || count > 20 {
+			t.Errorf("%d notes, then %d more", count, more)
 		}
 		l.crash()
 		d.begin(t, atOnce(4, 0)).takes(t, 4)
@@ -273,20 +292,20 @@ func TestADiaryThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
 		l := d.begin(t, atOnce(4, time.Hour))
-		d.fails = errors.New("the disk is full")
+		d.fail(errors.New("the disk is full"))
 		l.takes(t, 3)
-		d.fails = nil
+		d.fail(nil)
 		time.Sleep(5 * time.Second)
 		l.crash()
 		l = d.begin(t, atOnce(4, time.Hour))
-		if _, err := l.try(t); err == nil {
+		if _, err := l.try(t); err == nil { // what may have been taken besides counts, too
 			l.full(t)
 		}
-		d.fails = errors.New("the disk is gone")
+		d.fail(errors.New("the disk is gone"))
 		if err := budget.NewMemory().Remember(t.Context(), &hand{disk: d}, nil); err == nil {
 			t.Error("a start without knowing what was spent")
 		}
-		d.fails, d.notes = nil, map[string][]byte{"erp": []byte("?")}
+		d = &disk{notes: map[string][]byte{"erp": []byte("?")}}
 		if err := budget.NewMemory().Remember(t.Context(), &hand{disk: d}, nil); err == nil {
 			t.Error("a start with what cannot be read")
 		}
@@ -304,8 +323,8 @@ func TestNotesAreShared(t *testing.T) {
 			all.Go(func() { l.takes(t, 1) })
 		}
 		all.Wait()
-		if d.count > 10 {
-			t.Errorf("%d notes for 200 calls at once", d.count)
+		if n := d.written(); n > 10 {
+			t.Errorf("%d notes for 200 calls at once", n)
 		}
 	})
 }
