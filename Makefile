@@ -48,12 +48,13 @@ bench-budget: build ## overload every profile's simulator through two gateways t
 	./bin/bench budget -headrace ./bin/headrace
 
 KILLS ?= 200
+COUNTERS ?= memory
 
 .PHONY: torture
-torture: build ## kill gateways while writes go through them, and compare promises with effects (KILLS=20 for a short run; installs postgresql)
-	sh .ci/install pg_ctlcluster=postgresql
+torture: build ## kill gateways while writes go through them, and compare promises with effects (KILLS=20 for a short run, COUNTERS=redis; installs postgresql)
+	sh .ci/install pg_ctlcluster=postgresql $(if $(filter redis,$(COUNTERS)),redis-server)
 	$(GO) build -o bin/torture ./cmd/torture
-	./bin/torture -headrace ./bin/headrace -kills $(KILLS)
+	./bin/torture -headrace ./bin/headrace -kills $(KILLS) -counters $(COUNTERS)
 
 .PHONY: bench-buffer
 bench-buffer: build ## measure the ledger beside bare insert loops, and writes held by the million (installs postgresql)

@@ -143,9 +143,9 @@ func (Costs) JSONSchema() map[string]any {
 // Idempotency says how callers and the system recognise a repeated write.
 type Idempotency struct {
 	Key    string          `yaml:"key" enum:"required,optional,off" default:"optional" doc:"Whether callers send an Idempotency-Key."`
-	Class  string          `yaml:"class" enum:"header,natural-key,confirm,none" default:"none" doc:"What makes a second sending safe at the system."`
+	Class  string          `yaml:"class" enum:"header,natural-key,confirm,none" doc:"What makes a second sending safe at the system; when absent what the system's profile knows of the call, or else none."`
 	Header string          `yaml:"header" doc:"The system's own header for the key, with class header."`
-	TTL    source.Duration `yaml:"ttl" doc:"How long the system remembers a key."`
+	TTL    source.Duration `yaml:"ttl" doc:"How long the system remembers a key; when absent what the system's profile knows, or else for ever."`
 }
 
 // Confirm names the read that tells whether a write arrived.

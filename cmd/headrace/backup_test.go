@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/gateway/gatewaytest"
 	"github.com/headrace/headrace/gateway/ledger"
 )
 
@@ -109,7 +110,7 @@ func TestBackup(t *testing.T) {
 	close(erp.over)
 	wholeCopy(t, file)
 
-	second := &bench{dir: t.TempDir()}
+	second := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}}
 	for _, name := range []string{"headrace.yaml", "systems/erp.yaml", "apis/orders/1.0.0/openapi.yaml"} {
 		text, err := os.ReadFile(filepath.Join(first.dir, name))
 		if err != nil {
@@ -122,7 +123,7 @@ func TestBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.write(t, ".headrace/headrace.db", string(text))
-	second.serve(t)
+	second.start(t)
 	if _, err := run(t, "writes", "--admin", second.admin, "resume", "erp"); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func check(out io.Writer, dir, output string) error {
 	}
 	if found == nil {
 		found = &source.Error{Problems: []source.Problem{}}
-		loaded.Table.Close()
+		defer loaded.Table.Close()
 	}
 	if output == "json" {
 		enc := json.NewEncoder(out)
@@ -65,6 +65,35 @@ func check(out io.Writer, dir, output string) error {
 			operations += len(d.Operations)
 		}
 		fmt.Fprintf(out, "no problems (API versions: %d, operations: %d, systems: %d)\n", len(w.Documents), operations, len(w.Systems))
+		explainRepeats(out, loaded)
 	}
 	return nil
+}
+
+// explainRepeats says of which writes a profile knows what a second sending does.
+func explainRepeats(out io.Writer, loaded *workspace.Loaded) {
+	set, ok := loaded.Systems.(layer)
+	if !ok {
+		return
+	}
+	for _, r := range set.System().Recognitions() {
+		if r.Profile == "" {
+			continue
+		}
+		text := "the request itself names what it makes: after a lost answer it is sent again"
+		if r.Class == "header" {
+			text = "after a lost answer it is sent again under its " + r.Header
+			if r.TTL > 0 {
+				text += " for " + span(r.TTL) + "; then "
+				if set.System().CanConfirm(r.Operation) {
+					text += "the system is asked"
+				} else {
+					text += "a person decides, unless the operation has confirm"
+				}
+			}
+		} else if r.Class != "natural-key" {
+			text = "after a lost answer a person decides, unless the operation says how the system can tell"
+		}
+		fmt.Fprintf(out, "%s: %s (profile %s)\n", r.Operation, text, r.Profile)
+	}
 }

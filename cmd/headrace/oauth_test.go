@@ -111,7 +111,7 @@ func TestTokens(t *testing.T) {
 	b.stop()
 	<-b.ended
 	b.ended <- nil
-	b.serve(t)
+	b.start(t)
 	if status := b.with(t, "GET", token); status != 200 {
 		t.Errorf("after a restart: %d", status)
 	}

@@ -93,6 +93,10 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		p.close()
 		return nil, err
 	}
+	if err := stores.remember(ctx, p.ledger, t.Logger()); err != nil {
+		p.close()
+		return nil, err
+	}
 	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
 	if p.issuer, err = openIssuer(ctx, dir, config, p); err != nil {
 		p.close()
@@ -137,13 +141,13 @@ func (p *parts) close() {
 	ending, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	p.buffer.Close(ending) // has been closed before, with more time, where anything was sent
+	p.fleet.Close()
+	p.stores.close(p.log)
 	if p.ledger != nil {
 		if err := p.ledger.Close(); err != nil {
 			p.log.Warn("closing the ledger", "error", err)
 		}
 	}
-	p.fleet.Close()
-	p.stores.close()
 	if p.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

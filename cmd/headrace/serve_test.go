@@ -32,6 +32,7 @@ import (
 type bench struct {
 	dir, gateway, admin string
 	server              *server
+	erp                 string // its URL
 	log                 *gatewaytest.Log
 	stop                context.CancelFunc
 	ended               chan error
@@ -56,27 +57,26 @@ func serveWorkspace(t *testing.T, system http.HandlerFunc, limits string) *bench
 	t.Helper()
 	erp := httptest.NewServer(system)
 	t.Cleanup(erp.Close)
-	b := &bench{dir: t.TempDir()}
+	b := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}, erp: erp.URL}
 	b.write(t, "headrace.yaml", "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"+limits)
 	b.write(t, "systems/erp.yaml", "dialect: rest\nurl: "+erp.URL+"\n")
 	b.write(t, "apis/orders/1.0.0/openapi.yaml", fmt.Sprintf(openDocument, "one"))
-	b.serve(t)
+	b.start(t)
 	return b
 }
 
-// serve starts a server on the workspace. It ends with the test.
-func (b *bench) serve(t *testing.T) {
+// start serves the workspace until stop is called, or the test ends.
+func (b *bench) start(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	b.stop = cancel
-	ended := make(chan error, 1)
-	b.log, b.ended = &gatewaytest.Log{}, ended
 	s, err := newServer(ctx, b.dir, b.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.server = s
 	b.gateway, b.admin = "http://"+s.gatewayListener.Addr().String(), "http://"+s.adminListener.Addr().String()
+	ended := make(chan error, 1)
+	b.stop, b.ended = cancel, ended
 	go func() { ended <- s.run(ctx) }()
 	t.Cleanup(func() {
 		cancel()

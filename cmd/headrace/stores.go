@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/headrace/headrace/admin"
 	"github.com/headrace/headrace/gateway"
@@ -21,11 +23,28 @@ type stores struct {
 	counters gateway.Counters
 	budgets  budget.Store
 	replica  *counter.Shared // what budgets is then
+	memory   *budget.Memory  // what budgets is otherwise
 }
 
 // memoryStores keep the counts in the process.
 func memoryStores() *stores {
-	return &stores{counters: counter.New(), budgets: budget.NewMemory()}
+	memory := budget.NewMemory()
+	return &stores{counters: counter.New(), budgets: memory, memory: memory}
+}
+
+// remember makes budgets that are counted in memory go on from what the process
+// before this one may have spent. What is counted in Redis outlasts it anyway.
+func (s *stores) remember(ctx context.Context, d budget.Diary, log *slog.Logger) error {
+	if s.memory == nil {
+		return nil
+	}
+	err := s.memory.Remember(ctx, d, func(system string, err error) {
+		log.Warn("what a system's budget has spent cannot be written down; a crash would forget it", "system", system, "error", err)
+	})
+	if err != nil {
+		return fmt.Errorf("what has been spent of the budgets cannot be read: %w", err)
+	}
+	return nil
 }
 
 // openStores makes the stores that headrace.yaml names. It does not wait for
@@ -65,8 +84,16 @@ func dialCounters(c workspace.Counters) (counter.Client, error) {
 	return client, nil
 }
 
-// close says goodbye to the other replicas. Nothing must be counted any more.
-func (s *stores) close() {
+// close says goodbye to the other replicas, or writes down what the budgets have
+// spent. Nothing must be counted any more.
+func (s *stores) close(log *slog.Logger) {
+	if s.memory != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := s.memory.Close(ctx); err != nil {
+			log.Warn("what the budgets have spent cannot be written down", "error", err)
+		}
+	}
 	if s.client != nil {
 		s.replica.Close()
 		s.shared.Close()

@@ -91,6 +91,71 @@ func TestWritesCommand(t *testing.T) {
 	}
 }
 
+// A write that is with the system when the server is asked to stop is settled
+// by the system's answer, and goes on where it stood after the start.
+func TestRestart(t *testing.T) {
+	var calls atomic.Int32
+	reached, answer := make(chan struct{}), make(chan struct{})
+	b := serveWorkspace(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) > 1 {
+			w.WriteHeader(204)
+			return
+		}
+		close(reached)
+		<-answer
+		w.WriteHeader(503)
+	}, "")
+	r, err := http.NewRequest("PUT", b.gateway+"/orders/v1/orders/1", strings.NewReader(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Prefer", "respond-async")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	<-reached
+	b.stop()
+	close(answer)
+	if err := <-b.ended; err != nil {
+		t.Fatal(err)
+	}
+	b.ended <- nil // for who waits at the end of the test
+	b.start(t)
+	var body string
+	eventually(t, "it is delivered", func() bool {
+		_, body = fetch(t, b.gateway+resp.Header.Get("Location"))
+		return strings.Contains(body, `"state":"delivered"`)
+	})
+	if strings.Contains(body, "doubtful") || calls.Load() != 2 {
+		t.Errorf("%d calls, %s", calls.Load(), body)
+	}
+}
+
+// What was spent of a budget before a restart is still spent after it.
+func TestRestartRemembersWhatWasSpent(t *testing.T) {
+	b := serveWorkspace(t, echoPath, "")
+	b.stop()
+	b.ended <- <-b.ended
+	b.write(t, "systems/erp.yaml", "url: "+b.erp+"\nlimits: [{name: hour, capacity: 3, hold: 1h}]\n")
+	b.start(t)
+	for range 2 {
+		if status, _ := fetch(t, b.gateway+"/orders/v1/orders/7"); status != 200 {
+			t.Fatalf("answered %d", status)
+		}
+	}
+	b.stop()
+	b.ended <- <-b.ended
+	b.start(t)
+	first, _ := fetch(t, b.gateway+"/orders/v1/orders/7")
+	second, body := fetch(t, b.gateway+"/orders/v1/orders/7")
+	if first != 200 || second != 503 || !strings.Contains(body, "hour") {
+		t.Errorf("answered %d, then %d %s", first, second, body)
+	}
+}
+
 // Whoever may call any of the workspace's APIs is known at /writes, in the
 // same way; nobody else is.
 func TestWritesKnowTheirCallers(t *testing.T) {

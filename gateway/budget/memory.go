@@ -3,13 +3,17 @@ package budget
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Memory is a Store in the memory of one process. What was used before the
-// process started is not known to it.
+// process started is known to it only after Remember.
 type Memory struct {
 	epoch   time.Time
+	diary   Diary // nil when nothing is written down
+	failed  func(system string, err error)
+	closed  atomic.Bool
 	mu      sync.RWMutex
 	systems map[string]*memorySystem
 }
@@ -30,6 +34,8 @@ type memorySystem struct {
 	suspended int64
 	// sweepAt is the number of pools at which idle ones are dropped.
 	sweepAt int
+
+	remembering
 }
 
 const leastSweep = 64
@@ -44,7 +50,10 @@ func (m *Memory) system(name string) *memorySystem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s = m.systems[name]; s == nil {
-		s = &memorySystem{epoch: m.epoch, suspended: -1, pools: map[string]*memoryPool{}, sweepAt: leastSweep}
+		s = &memorySystem{
+			epoch: m.epoch, suspended: -1, pools: map[string]*memoryPool{}, sweepAt: leastSweep,
+			remembering: remembering{writing: make(chan struct{}, 1)},
+		}
 		m.systems[name] = s
 	}
 	return s
@@ -53,18 +62,34 @@ func (m *Memory) system(name string) *memorySystem {
 func (m *Memory) now() int64 { return int64(time.Since(m.epoch)) }
 
 // Admit implements Store.
-func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
+func (m *Memory) Admit(ctx context.Context, a *Admission) (Decision, error) {
 	s := m.system(a.System)
+	for range mostNotes {
+		d, turn, allowed := m.admit(s, a)
+		if allowed {
+			return d, nil
+		}
+		_ = m.write(context.WithoutCancel(ctx), a.System, s, false, turn) // told to failed; calls go on
+	}
+	return Decision{Pool: 0, Refused: 1, RoomIn: time.Millisecond, Again: time.Millisecond}, nil
+}
+
+// mostNotes is how often an admission waits for a note that others use up.
+const mostNotes = 8
+
+// admit judges an admission. It is not allowed where it needs another note than
+// that of a turn.
+func (m *Memory) admit(s *memorySystem, a *Admission) (d Decision, turn uint64, allowed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
 	if in := time.Duration(s.suspended - now); in > 0 {
-		return Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: in, Again: in}, nil
+		return Decision{Pool: 0, Refused: 1<<len(a.Asks) - 1, Suspended: true, RoomIn: in, Again: in}, 0, true
 	}
 	if len(s.pools) >= s.sweepAt { // before any is looked up, because those asked for may be idle
 		s.sweep(now)
 	}
-	d := Decision{Granted: true, Pool: -1}
+	d = Decision{Granted: true, Pool: -1}
 	var few [8]*memoryPool
 	pools := few[:0]
 	for i := range a.Asks {
@@ -73,7 +98,10 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 		p.judge(i, &a.Asks[i], a, now, &d)
 	}
 	if !d.Granted || a.Probe {
-		return d, nil
+		return d, 0, true
+	}
+	if !s.allowed(m, a, pools, now) {
+		return Decision{}, s.turn, false
 	}
 	a.At, a.Trial = time.Duration(now), s.suspended >= 0
 	lease := now + int64(a.Lease)
@@ -81,7 +109,8 @@ func (m *Memory) Admit(_ context.Context, a *Admission) (Decision, error) {
 		p.flying.add(lease, a.Asks[i].Units)
 		a.Asks[i].counted, a.Asks[i].Seen = p, p.ended
 	}
-	return d, nil
+	s.took(m, a, pools, now)
+	return d, 0, true
 }
 
 // pool finds the counts that an ask is about, brought up to now.
@@ -90,6 +119,10 @@ func (s *memorySystem) pool(ask *Ask, a *Admission, now int64) *memoryPool {
 	if p == nil {
 		p = newMemoryPool(s, ask.Pool, a.Lease, now)
 		s.pools[ask.Key] = p
+		if n, ok := s.before[ask.Key]; ok {
+			p.resume(n, now)
+			delete(s.before, ask.Key)
+		}
 	} else if ask.Pool.Revision > p.revision {
 		p.reshape(ask.Pool, now)
 	}

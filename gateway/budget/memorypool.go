@@ -17,6 +17,13 @@ type memoryPool struct {
 	interval float64
 	flying   ring
 	held     holding
+	// past is what calls of an earlier process hold that may be under way, by
+	// the time until which.
+	past    []ending
+	pastSum Units
+	// noting tells that what is taken is written down, as far as it is allowed.
+	noting bool
+	allowance
 	// full is when the bucket would be full if nothing was under way.
 	full int64
 	// ended counts the units of all calls that have ended.
@@ -79,6 +86,7 @@ func (p *memoryPool) shape(pool *Pool, now int64) {
 // advance ends the leases that have run out, and frees what was held long enough.
 func (p *memoryPool) advance(now int64) {
 	p.flying.advance(now, p.end)
+	p.pass(now)
 	p.held.advance(now)
 	if p.foreign > 0 && p.foreignUntil <= now {
 		p.foreign = 0
@@ -219,13 +227,13 @@ func (p *memoryPool) roomIn(ask *Ask, now int64) (in, again int64) {
 	limit := p.limit(ask, now)
 	if p.interval > 0 {
 		// What is under way could end now; it starts to refill then.
-		taken := p.flying.sum + ask.Units - limit
+		taken := p.under() + ask.Units - limit
 		if in = max(p.full, now) - now + p.refillSigned(taken, now); in > 0 {
 			return in, in
 		}
 		return 0, 0
 	}
-	used := p.flying.sum + p.held.sum + p.foreign
+	used := p.under() + p.held.sum + p.foreign
 	missing := used + ask.Units - limit
 	if missing <= 0 {
 		return 0, 0
@@ -251,10 +259,19 @@ func (p *memoryPool) roomByEnds(missing Units, grown, now int64) (in, again int6
 	if p.flying.sum > 0 {
 		again = min(again, p.flying.next()-now)
 	}
+	if len(p.past) > 0 {
+		again = min(again, p.past[0].at-now)
+		if missing > p.flying.sum {
+			in = min(p.past[0].at-now, grown)
+		}
+	}
 	if p.foreign > 0 {
 		again = min(again, p.foreignUntil-now)
 		if missing > p.flying.sum {
 			in = min(p.foreignUntil-now, grown)
+			if len(p.past) > 0 {
+				in = min(in, p.past[0].at-now)
+			}
 		}
 	}
 	return in, max(again, 1)
@@ -304,6 +321,7 @@ func (p *memoryPool) refillSigned(u Units, now int64) int64 {
 
 func (p *memoryPool) settle(a *Admission, asked, actual Units, o Outcome, now int64) {
 	lease := int64(a.At + a.Lease)
+	p.taken += max(0, actual-asked)
 	if o == Unknown {
 		if actual > asked { // it may cost that much where it is
 			p.flying.add(lease, actual-asked)
@@ -365,7 +383,7 @@ func (p *memoryPool) correct(a *Admission, ask *Ask, r Report, own Units, now in
 		ours = since // they were under way then
 	}
 	p.foreign = 0
-	others := used - ours - p.flying.sum
+	others := used - ours - p.under()
 	switch {
 	case others <= 0:
 	case p.interval > 0:
@@ -405,12 +423,12 @@ func (p *memoryPool) pause(a *Admission, hint time.Duration, now int64) {
 
 func (p *memoryPool) idle(now int64) bool {
 	paused := p.pausedUntil > now || p.strikes > 0 && now-p.pausedUntil < int64(MaxPause)
-	return p.flying.sum == 0 && p.held.sum == 0 && p.foreign == 0 && p.full <= now && !paused && p.cut.share(now) >= 1
+	return p.under() == 0 && p.held.sum == 0 && p.foreign == 0 && p.full <= now && !paused && p.cut.share(now) >= 1
 }
 
 func (p *memoryPool) usage(key string, now int64) Usage {
-	u := Usage{Key: key, InFlight: p.flying.sum, Foreign: p.foreign, PausedFor: time.Duration(max(0, p.pausedUntil-now))}
-	u.Used = p.flying.sum + p.held.sum + p.foreign
+	u := Usage{Key: key, InFlight: p.under(), Foreign: p.foreign, PausedFor: time.Duration(max(0, p.pausedUntil-now))}
+	u.Used = p.under() + p.held.sum + p.foreign
 	u.Capacity = p.cut.of(p.whole, now)
 	if next := p.held.next(); next > 0 {
 		u.RoomIn = time.Duration(next - now)

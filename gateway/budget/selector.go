@@ -98,8 +98,14 @@ func (l *Limit) fitsOperation(operation string) bool {
 }
 
 func (l *Limit) fitsCall(t Target) bool {
-	return len(l.Calls) == 0 || slices.ContainsFunc(l.Calls, func(text string) bool {
+	return len(l.Calls) == 0 || Chosen(l.Calls, t.Method, t.Path)
+}
+
+// Chosen tells whether one of some selectors, written as those of a limit,
+// chooses the calls of a method and a path, as a template below the system's URL.
+func Chosen(calls []string, method, path string) bool {
+	return slices.ContainsFunc(calls, func(text string) bool {
 		s, ok := parseSelector(text)
-		return ok && s.fits(t.Method, t.Path)
+		return ok && s.fits(method, path)
 	})
 }

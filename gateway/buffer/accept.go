@@ -41,7 +41,8 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.Hand = g.reserve(w.Class)
+	enlisted := b.enlist()
+	w.Hand = enlisted && g.reserve(w.Class)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Context()), appending)
 	defer cancel()
 	asked := time.Now()
@@ -51,6 +52,9 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 		g.enter(w.Class)
 	case w.Hand:
 		g.release(w.Class)
+	}
+	if enlisted && receipt.Claimed == nil {
+		b.carrying.Done()
 	}
 	switch {
 	case err != nil:
@@ -75,10 +79,8 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 	local := false
 	if c := receipt.Claimed; c != nil {
 		ctx := context.WithoutCancel(x.Context())
-		local = b.carryOut(ctx, g, c, k, asked)
-		if !local {
-			b.putBack(g, c)
-		}
+		local = true
+		b.carryOut(ctx, g, c, k, asked)
 	} else if receipt.Ready {
 		g.wakeUp()
 	}
@@ -95,7 +97,7 @@ func (b *Buffer) follow(x *gateway.Exchange, o *operation, g *gate, receipt ledg
 	if err != nil {
 		return nil, err
 	}
-	if out == nil {
+	if out == nil || out.state == ledger.Held {
 		return b.accepted(x, receipt.ID, ledger.Held, receipt.Ahead+1, k.Estimate), nil
 	}
 	x.Record.Wait += out.wait
@@ -149,7 +151,7 @@ func (o *operation) write(x *gateway.Exchange, r *system.Request, key string, g 
 	w := &ledger.Write{
 		System: o.system, App: r.App, Operation: o.key, Class: x.Class, Lanes: lanes, Sequence: sequence, GapWait: settings.Gap,
 		Key: key, Fingerprint: fingerprint(x, r), KeepKey: settings.KeyLifetime, Coalesce: o.coalesce, Continue: o.goesOn,
-		Correlation: r.Correlation, Request: data,
+		Timeout: o.timeout, Correlation: r.Correlation, Request: data,
 		Bound: ledger.Bound{
 			Writes: settings.Writes, Bytes: settings.Bytes,
 			AppWrites: share(settings.Writes, settings.Share), AppBytes: share(settings.Bytes, settings.Share),
@@ -229,7 +231,7 @@ func (b *Buffer) repeat(x *gateway.Exchange, o *operation, first *ledger.Record,
 	} else {
 		b.quit(first.ID, waiter, true)
 	}
-	if out == nil {
+	if out == nil || out.state == ledger.Held {
 		now := b.stand(x.Context(), first.ID)
 		return b.accepted(x, first.ID, now.state, now.place, now.estimate), nil
 	}

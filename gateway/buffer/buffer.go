@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -112,6 +113,7 @@ type Buffer struct {
 	ctx      context.Context
 	drain    context.CancelFunc
 	running  sync.WaitGroup // dispatchers and maintenance
+	renewing sync.WaitGroup // what keeps claims valid, to the end
 	carrying sync.WaitGroup // writes under way
 	carried  sync.Mutex     // guards adding to carrying against waiting for it
 	closed   bool
@@ -174,9 +176,9 @@ func (b *Buffer) begin() {
 	b.running.Go(func() {
 		b.recover()
 		b.running.Go(b.maintain)
-		b.running.Go(b.renew)
 		b.running.Go(b.discover)
 	})
+	b.renewing.Go(b.renew)
 }
 
 // discover starts the dispatchers of all systems that have writes, also those
@@ -255,46 +257,90 @@ func (b *Buffer) acquire() *Set {
 }
 
 // Drain begins the end: nothing new is claimed, what stands in line goes back,
-// and long waits are answered with what is known.
-func (b *Buffer) Drain() { b.drain() }
+// and whoever waits for what is not under way is answered with what is known.
+func (b *Buffer) Drain() {
+	b.mu.Lock() // no dispatcher is started after it
+	defer b.mu.Unlock()
+	b.drain()
+}
 
 // Close waits for what is at the systems, until ctx ends; what has no answer
-// by then is doubtful at the next start. The ledger stays open.
+// by then is left doubtful, which takes two seconds at most. The ledger stays open.
 func (b *Buffer) Close(ctx context.Context) {
-	b.drain()
+	b.Drain()
 	if b.ledger == nil {
 		return
 	}
 	if b.stopWatch != nil {
 		b.stopWatch()
 	}
-	stop := context.AfterFunc(ctx, b.giveUp)
-	defer stop()
-	b.carried.Lock()
-	b.closed = true
-	b.carried.Unlock()
 	done := make(chan struct{})
 	go func() {
-		b.carrying.Wait()
-		b.giveUp()
+		// Who claims must have ended first: what was claimed last has to go back.
 		b.running.Wait()
+		b.carried.Lock()
+		b.closed = true
+		b.carried.Unlock()
+		b.carrying.Wait()
 		close(done)
 	}()
 	select {
 	case <-done:
 	case <-ctx.Done():
-		b.log.Warn("writes are still at their systems; they are doubtful at the next start")
+		b.abandon()
 	}
 	b.giveUp()
+	b.renewing.Wait()
 }
 
-// carry runs f, which carries a write; false when the buffer has ended.
-func (b *Buffer) carry(f func()) bool {
+// abandoning is the longest time that it takes to leave writes doubtful.
+const abandoning = 2 * time.Second
+
+// abandon leaves what is still at a system doubtful, until its request can no
+// longer be running.
+func (b *Buffer) abandon() {
+	b.mu.Lock()
+	var left []*claim
+	for c := range b.claims {
+		if !c.Doubtful && c.sent.Load() != 0 {
+			left = append(left, c)
+		}
+	}
+	b.mu.Unlock()
+	if len(left) == 0 {
+		return
+	}
+	b.log.Warn("writes are still at their systems; they are doubtful now", "writes", len(left))
+	ctx, cancel := context.WithTimeout(b.given, abandoning)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, c := range left {
+		all.Go(func() {
+			s := b.stillDoubtful(c.over(b.options.Grace), "the gateway ended before the system had answered")
+			s.Attempt = true
+			if err := b.ledger.Settle(ctx, c.Claimed, s); err != nil && !errors.Is(err, ledger.ErrFenced) {
+				b.log.Warn("a doubt cannot be kept; it is found at the next start", "write", c.ID, "error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// enlist counts a write in that is about to be carried, so that Close waits for
+// it; false when the buffer has ended. b.carrying.Done counts it out.
+func (b *Buffer) enlist() bool {
 	b.carried.Lock()
 	defer b.carried.Unlock()
-	if b.closed {
-		return false
+	if !b.closed {
+		b.carrying.Add(1)
 	}
-	b.carrying.Go(f)
-	return true
+	return !b.closed
+}
+
+// carry runs f, which carries a write that was enlisted.
+func (b *Buffer) carry(f func()) {
+	go func() {
+		defer b.carrying.Done()
+		f()
+	}()
 }

@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,6 +42,37 @@ func TestDoubtAfterSystemsKeyExpired(t *testing.T) {
 	w.eventually("it is dead", func() bool { v = w.read(r.Header.Get("Location")); return v.NeedsAttention })
 	if v.State != "doubtful" || len(w.erp.effects()) != 1 || w.erp.seen != 1 {
 		t.Errorf("%d calls, %+v", w.erp.seen, v)
+	}
+}
+
+// Where the system can tell, it is asked once it has forgotten the key.
+func TestDoubtAfterSystemsKeyExpiredIsAsked(t *testing.T) {
+	w := newWorld(t, nil)
+	w.erp.behave(nil, once())
+	at := w.post("/forgetful-asked", `{"id":"1"}`, "Prefer: respond-async").Header.Get("Location")
+	v := w.becomes(at, "delivered")
+	if !v.Outcome.Confirmed || len(w.erp.effects()) != 1 || w.erp.seen != 2 {
+		t.Errorf("%d calls, %+v", w.erp.seen, v)
+	}
+}
+
+// A profile that knows the system's header does for an operation that says nothing.
+func TestDoubtByProfilesKey(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.files["systems/erp.yaml"].Data = append([]byte("profile: xero\n"), w.files["systems/erp.yaml"].Data...)
+		w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(strings.Replace(document, "timeout: 5s", "timeout: 400ms", 1))
+	})
+	var keys []string
+	lose := once()
+	w.erp.behave(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		r.Header.Set("X-Once", r.Header.Get("Idempotency-Key")) // which this system calls it
+		return true
+	}, lose)
+	at := w.post("/orders", `{"id":"1"}`, "Prefer: respond-async").Header.Get("Location")
+	v := w.becomes(at, "delivered")
+	if v.Attempts != 2 || len(w.erp.effects()) != 1 || len(keys) != 2 || keys[0] != v.ID || keys[1] != v.ID {
+		t.Errorf("keys %v, effects %v, %+v", keys, w.erp.effects(), v)
 	}
 }
 

@@ -136,7 +136,7 @@ func (g *gate) room(now time.Time) ledger.Room {
 	most := g.most()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := ledger.Room{Most: make([]int, len(specs.Classes)), Lease: g.buffer.options.Lease}
+	r := ledger.Room{Most: make([]int, len(specs.Classes)), Lease: g.buffer.options.Lease, Timeout: g.buffer.timeout}
 	for c := range r.Most {
 		r.Most[c] = g.free(specs.Class(c), now, most)
 		r.Max += r.Most[c]
@@ -269,9 +269,8 @@ func (g *gate) serve() time.Duration {
 		}
 		g.took(room, claims)
 		for _, c := range claims {
-			if !b.carryOut(context.Background(), g, c, nil, asked) {
-				b.putBack(g, c)
-			}
+			b.enlist() // Close waits for the dispatchers first
+			b.carryOut(context.Background(), g, c, nil, asked)
 		}
 	}
 	if err := g.ask(ctx); err != nil {
@@ -311,9 +310,9 @@ func (g *gate) ask(ctx context.Context) error {
 			g.mu.Unlock()
 			g.wakeUp()
 		}
-		if !b.carry(func() { defer done(); b.resolve(g, c, g.asked) }) {
-			done()
-		}
+		asked := g.asked
+		b.enlist()
+		b.carry(func() { defer done(); b.resolve(g, c, asked) })
 	}
 	return nil
 }

@@ -161,11 +161,16 @@ func TestBounds(t *testing.T) {
 // An app that was disabled meanwhile has nothing sent any more.
 func TestRevoked(t *testing.T) {
 	w := newWorld(t, nil)
-	w.erp.behave(func(rw http.ResponseWriter, _ *http.Request, _ string) bool { rw.WriteHeader(503); return false }, nil)
+	by := ledger.By{Actor: "test"}
+	if err := w.ledger.Pause(t.Context(), "erp", "", by); err != nil { // so that it is held for sure
+		t.Fatal(err)
+	}
 	id := w.post("/orders", `{"id":"1"}`, "Prefer: wait=0").Header.Get("Headrace-Write")
 	w.files["consumers.yaml"].Data = []byte(strings.Replace(consumers, "shop: {organisation: acme}", "shop: {organisation: acme, disabled: true}", 1))
 	w.load()
-	w.erp.behave(nil, nil)
+	if err := w.ledger.Resume(t.Context(), "erp", "", by); err != nil {
+		t.Fatal(err)
+	}
 	var record *ledger.Record
 	w.eventually("it is refused", func() bool {
 		var err error

@@ -9,12 +9,11 @@ import (
 
 // recover makes doubtful what was under way when a replica ended.
 func (b *Buffer) recover() {
-	wait := b.options.Grace + b.longest()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
 	n, err := 0, error(nil)
 	for more := 1; more > 0 && err == nil; n += more {
-		more, err = b.ledger.Recover(ctx, wait)
+		more, err = b.ledger.Recover(ctx, b.options.Grace, b.longest())
 	}
 	switch {
 	case err != nil && b.ctx.Err() == nil:

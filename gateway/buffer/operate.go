@@ -431,7 +431,7 @@ func (b *Buffer) edited(old *ledger.Record, body json.RawMessage) (*ledger.Write
 		return nil, err
 	}
 	w := &ledger.Write{
-		System: old.System, App: old.App, Operation: old.Operation, Class: old.Class, Lanes: lanes, Continue: o.goesOn, Correlation: old.Correlation, Request: data,
+		System: old.System, App: old.App, Operation: old.Operation, Class: old.Class, Lanes: lanes, Continue: o.goesOn, Timeout: o.timeout, Correlation: old.Correlation, Request: data,
 	}
 	if expiry := b.settings.Load().Expiry; expiry > 0 {
 		w.Expires = time.Now().Add(expiry)

@@ -2,8 +2,6 @@ package buffer_test
 
 import (
 	"encoding/json"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -14,25 +12,7 @@ func (w *world) operate(method, path, body string, headers ...string) reply {
 	w.t.Helper()
 	server := httptest.NewServer(w.buffer.Operator())
 	defer server.Close()
-	r, err := http.NewRequest(method, server.URL+"/admin/v1/writes"+path, strings.NewReader(body))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ":")
-		r.Header.Set(name, strings.TrimSpace(value))
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return reply{resp, string(data)}
+	return w.call(method, server.URL+"/admin/v1/writes"+path, body, headers...)
 }
 
 func TestOperatorDecides(t *testing.T) {

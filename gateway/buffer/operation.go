@@ -54,7 +54,7 @@ func compile(s *Set, b *gateway.Binding) *operation {
 	g := &b.Operation.Governance
 	o := &operation{
 		set: s, key: b.API.Name + "/" + b.API.Major + "/" + b.Operation.ID, system: g.System, api: b.API, spec: b.Operation, consumers: b.Consumers,
-		goesOn: g.OnFailure == "continue", coalesce: g.Coalesce == "latest", keys: "optional", class: byNothing,
+		goesOn: g.OnFailure == "continue", coalesce: g.Coalesce == "latest", keys: "optional",
 	}
 	for _, text := range g.Lane {
 		from, err := specs.ParseExpression(text)
@@ -70,8 +70,10 @@ func compile(s *Set, b *gateway.Binding) *operation {
 		}
 		o.sequence = &from
 	}
+	repeats := s.system.Recognition(o.key)
+	o.class, o.ttl = repeats.Class, repeats.TTL
 	if i := g.Idempotency; i != nil {
-		o.keys, o.class, o.ttl = i.Key, i.Class, i.TTL.Std()
+		o.keys = i.Key
 		if o.class == byHeader && !s.system.SendsKey(o.key) {
 			b.Problems.Add(g.At("idempotency").At("class"), "the system's dialect has no header for the key", "use natural-key, confirm or none")
 		}

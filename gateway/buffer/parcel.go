@@ -77,10 +77,9 @@ func (g *gate) sorted(c *ledger.Claimed) (s alike, size int, ok bool) {
 	return s, size, true
 }
 
-// carryOut has a claimed write sent: in a parcel with others like it, or alone. k is its
-// request where it is at hand, asked when it was claimed. It is false when the
-// buffer has ended.
-func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, asked time.Time) bool {
+// carryOut has a claimed write sent, which was enlisted: in a parcel with others
+// like it, or alone. k is its request where it is at hand, asked when it was claimed.
+func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, asked time.Time) {
 	s, size, ok := g.sorted(c)
 	if ok && k == nil {
 		var err error
@@ -89,7 +88,8 @@ func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *ke
 		}
 	}
 	if !ok {
-		return b.carry(func() { b.send(ctx, g, c, k, asked) })
+		b.carry(func() { b.send(ctx, g, c, k, asked) })
+		return
 	}
 	m := &member{kept: k}
 	m.ctx, m.claim = b.hold(ctx, g, c, asked)
@@ -105,19 +105,13 @@ func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *ke
 		if behind {
 			g.wakeUp()
 		}
-		return true
+		b.carrying.Done() // the parcel is counted
+		return
 	}
 	p = &parcel{buffer: b, gate: g, alike: s, size: size, since: time.Now(), members: []*member{m}, bytes: len(c.Request)}
 	g.parcels[s] = p
 	g.mu.Unlock()
-	if b.carry(func() { p.run(context.WithoutCancel(ctx)) }) {
-		return true
-	}
-	b.letGo(m.claim)
-	p.settleAll(p.close()[1:], func(m *member) (ledger.Settlement, *outcome) {
-		return m.held(time.Time{}, "the gateway is ending"), nil
-	})
-	return false
+	b.carry(func() { p.run(context.WithoutCancel(ctx)) })
 }
 
 // join takes a write in; false when the parcel is full or on its way.
@@ -190,9 +184,9 @@ func (p *parcel) attempt(ctx context.Context, admitted *bool) (over bool) {
 	t := &trip{parcel: p, set: set, list: list, admitted: admitted}
 	if !b.survive(list[0].claim, func() { t.run(ctx) }) {
 		p.closeFor(list)
-		until := time.Now().Add(b.longest() + b.options.Grace)
-		p.settleAll(list, func(*member) (ledger.Settlement, *outcome) {
-			s := b.stillDoubtful(until, "the gateway failed while it was sending")
+		now := time.Now()
+		p.settleAll(list, func(m *member) (ledger.Settlement, *outcome) {
+			s := b.stillDoubtful(now.Add(m.Timeout+b.options.Grace), "the gateway failed while it was sending")
 			s.Attempt = true
 			return s, nil
 		})
@@ -288,9 +282,14 @@ type trip struct {
 // let tells the budget whether the call may go; it is closed to others then.
 func (t *trip) let() bool {
 	for _, m := range t.list {
-		if !m.valid() || m.ctx.Err() != nil {
+		if !m.valid() || !t.sent && m.ctx.Err() != nil {
 			return false
 		}
+	}
+	timeout, now := t.set.operations[t.parcel.alike.operation].timeout, time.Now().UnixNano()
+	for _, m := range t.list {
+		m.timeout.Store(int64(timeout))
+		m.sent.Store(now)
 	}
 	if t.sent {
 		return true // once more with another credential

@@ -2,12 +2,13 @@ package buffer_test
 
 import (
 	"bufio"
-	"github.com/headrace/headrace/gateway/ledger"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/gateway/ledger"
 )
 
 // stuck has the system answer nothing until release is closed.

@@ -20,9 +20,18 @@ type claim struct {
 	*ledger.Claimed
 	gate *gate
 	// until is when the claim ends, in nanoseconds after the buffer.s epoch.
-	until    atomic.Int64
-	admitted bool
-	cancel   context.CancelFunc
+	until atomic.Int64
+	// sent is when its last request was let through, in nanoseconds since 1970,
+	// and timeout how long a request of it takes at most; zero before.
+	sent, timeout atomic.Int64
+	admitted      bool
+	cancel        context.CancelFunc
+}
+
+// over is when the request of a write can no longer be running that has not
+// been answered.
+func (c *claim) over(grace time.Duration) time.Time {
+	return time.Unix(0, c.sent.Load()+c.timeout.Load()).Add(grace)
 }
 
 // valid tells that nobody else may have the write.
@@ -65,17 +74,10 @@ func (b *Buffer) send(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, 
 	var s ledger.Settlement
 	var o *outcome
 	if !b.survive(cl, func() { s, o = b.try(ctx, cl, k) }) {
-		s, o = b.stillDoubtful(time.Now().Add(b.longest()+b.options.Grace), "the gateway failed while it was sending"), nil
+		s, o = b.stillDoubtful(time.Now().Add(c.Timeout+b.options.Grace), "the gateway failed while it was sending"), nil
 		s.Attempt = true
 	}
 	b.settle(cl, s, o)
-}
-
-// putBack gives up a claim that is not going to be sent because the gateway ends.
-func (b *Buffer) putBack(g *gate, c *ledger.Claimed) {
-	cl := &claim{Claimed: c, gate: g}
-	b.settle(cl, cl.held(time.Time{}, "the gateway is ending"), nil)
-	g.leave(c.Rank, false)
 }
 
 // survive runs what may panic; false when it did.
@@ -87,6 +89,15 @@ func (b *Buffer) survive(cl *claim, f func()) (ok bool) {
 	}()
 	f()
 	return true
+}
+
+// timeout is how long a request of an operation may be under way; zero where
+// there is no such operation.
+func (b *Buffer) timeout(operation string) time.Duration {
+	if s := b.current.Load(); s != nil && s.operations[operation] != nil {
+		return s.operations[operation].timeout
+	}
+	return 0
 }
 
 // longest is the longest time that a request may be under way.
@@ -117,9 +128,11 @@ func (b *Buffer) try(ctx context.Context, cl *claim, k *kept) (ledger.Settlement
 	r := k.Request
 	r.Class, r.Wait, r.IdempotencyKey = cl.Rank, b.options.LineWait, cl.ID
 	r.Admitted = func() bool {
-		if !cl.valid() {
+		if !cl.valid() || ctx.Err() != nil && !cl.admitted {
 			return false
 		}
+		cl.timeout.Store(int64(o.timeout))
+		cl.sent.Store(time.Now().UnixNano())
 		if !cl.admitted {
 			cl.admitted = true
 			cl.gate.admit(cl.Rank)
@@ -216,7 +229,10 @@ func (b *Buffer) judge(cl *claim, o *operation, r *system.Request, res *system.R
 	case system.Doubtful:
 		return b.doubt(cl, o, r, res, out)
 	}
-	return cl.held(time.Time{}, "it was taken out of the line"), nil // the claim is lost, or the gateway is ending
+	if b.ctx.Err() != nil {
+		return cl.held(time.Time{}, "the gateway was ending"), nil
+	}
+	return cl.held(time.Time{}, "it was taken out of the line"), nil // the claim is lost
 }
 
 // readAnswer reads an answer that is passed on otherwise while it arrives. What

@@ -79,12 +79,12 @@ func (b *Buffer) awaited(id string) bool {
 }
 
 // tell hands an outcome to those who wait for it. Those who wait for the end
-// hear of nothing else.
+// hear of nothing else, unless the end does not come because the buffer ends.
 func (b *Buffer) tell(id string, o *outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range b.waiters[id] {
-		if !w.any && !o.over() {
+		if !w.any && !o.over() && (o.state != ledger.Held || b.ctx.Err() == nil) {
 			w.counted = false
 			continue
 		}
@@ -98,19 +98,25 @@ func (b *Buffer) tell(id string, o *outcome) {
 // settling is how much longer a caller waits whose outcome is being made durable.
 const settling = 10 * time.Second
 
-// await waits until a write is over, at most as long as patience lasts; nil
-// when it is not. local tells that this process sends it, so that the ledger
-// need not be asked.
+// await waits until a write is over, at most as long as patience lasts; nil or
+// held when it is not. local tells that this process sends it, so that the
+// ledger need not be asked. What nobody sends is not waited for when the buffer ends.
 func (b *Buffer) await(ctx context.Context, id string, w *waiter, patience time.Duration, local bool) (*outcome, error) {
 	defer b.quit(id, w, true)
 	end := time.NewTimer(patience)
 	defer end.Stop()
 	look := newLook(local)
 	defer look.stop()
+	ending := b.ctx.Done()
 	for {
 		select {
 		case o := <-w.told:
 			return o, nil
+		case <-ending:
+			if !b.carries(id) {
+				return b.late(id, w), nil
+			}
+			ending = nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-end.C:
@@ -123,6 +129,18 @@ func (b *Buffer) await(ctx context.Context, id string, w *waiter, patience time.
 			look.next()
 		}
 	}
+}
+
+// carries tells whether this process has claimed a write.
+func (b *Buffer) carries(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.claims {
+		if c.ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // late is the last chance of a caller whose patience is over: an outcome that

@@ -134,6 +134,16 @@ paths:
       x-headrace: {timeout: 400ms, idempotency: {class: header, header: X-Once, ttl: 1s}, lane: $request.body#/id}
       requestBody: *body
       responses: {default: {description: any}}
+  /forgetful-asked:
+    post:
+      operationId: forgetfulAsked
+      x-headrace:
+        timeout: 400ms
+        idempotency: {class: header, header: X-Once, ttl: 1s}
+        lane: $request.body#/id
+        confirm: {operation: findOrders, with: {id: $request.body#/id}, when: .count > 0}
+      requestBody: *body
+      responses: {default: {description: any}}
   /natural:
     post:
       operationId: natural
@@ -266,16 +276,7 @@ func (w *world) load() {
 func (w *world) build() (*gateway.Table, *buffer.Set) {
 	w.t.Helper()
 	var ps source.Problems
-	files, dir := buffer.Document()
-	var set *buffer.Set
-	table, _ := workspace.Build(workspace.Load(w.files, &ps), workspace.Options{
-		Kinds: []gateway.Kind{identify()},
-		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
-			set = w.buffer.Build(w.fleet.Build(fsys, systems, ps))
-			return set
-		},
-		Own: []workspace.Own{{Files: files, Dir: dir, Layer: w.buffer.Resource()}},
-	}, &ps)
+	table, set := w.compile(&ps)
 	for _, p := range ps.List() {
 		w.t.Error(p)
 	}
@@ -285,14 +286,43 @@ func (w *world) build() (*gateway.Table, *buffer.Set) {
 	return table, set
 }
 
+// compile makes the table of the files, with what is wrong with them.
+func (w *world) compile(ps *source.Problems) (*gateway.Table, *buffer.Set) {
+	files, dir := buffer.Document()
+	var set *buffer.Set
+	table, _ := workspace.Build(workspace.Load(w.files, ps), workspace.Options{
+		Kinds: []gateway.Kind{identify()},
+		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
+			set = w.buffer.Build(w.fleet.Build(fsys, systems, ps))
+			return set
+		},
+		Own: []workspace.Own{{Files: files, Dir: dir, Layer: w.buffer.Resource()}},
+	}, ps)
+	return table, set
+}
+
+// refuses expects the files to be refused with a problem.
+func (w *world) refuses(problem string) {
+	w.t.Helper()
+	var ps source.Problems
+	table, _ := w.compile(&ps)
+	table.Close()
+	if err := ps.Err(); err == nil || !strings.Contains(err.Error(), problem) {
+		w.t.Errorf("%v, want %q", err, problem)
+	}
+}
+
 // stop ends the world as a process would that is asked to.
-func (w *world) stop() {
+func (w *world) stop() { w.stopWithin(10 * time.Second) }
+
+// stopWithin gives what is under way so much time.
+func (w *world) stopWithin(drain time.Duration) {
 	if w.front == nil {
 		return
 	}
 	w.buffer.Drain()
 	w.front.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	w.buffer.Close(ctx)
 	w.gate.Stop()
@@ -307,20 +337,20 @@ type reply struct {
 	body string
 }
 
-// send sends a request as an app, with headers given as "Name: value".
-func (w *world) send(method, path, body, app string, headers ...string) reply {
+// call makes a request, with headers given as "Name: value". A body is JSON
+// unless they say otherwise.
+func (w *world) call(method, url, body string, headers ...string) reply {
 	w.t.Helper()
-	r, err := http.NewRequest(method, w.front.URL+path, strings.NewReader(body))
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	r.Header.Set("X-Test-App", app)
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ":")
 		r.Header.Add(name, strings.TrimSpace(value))
+	}
+	if body != "" && r.Header.Get("Content-Type") == "" {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -332,6 +362,12 @@ func (w *world) send(method, path, body, app string, headers ...string) reply {
 		w.t.Fatal(err)
 	}
 	return reply{resp, string(data)}
+}
+
+// send sends a request as an app.
+func (w *world) send(method, path, body, app string, headers ...string) reply {
+	w.t.Helper()
+	return w.call(method, w.front.URL+path, body, append(headers, "X-Test-App: "+app)...)
 }
 
 func (w *world) post(path, body string, headers ...string) reply {

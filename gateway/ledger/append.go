@@ -525,7 +525,7 @@ func (w *work) plainRow(a *appending) []any {
 		notBefore = 0
 	}
 	return []any{a.seq, a.w.System, a.w.App, rank(a.w.Class), rank(a.w.Class), a.seq,
-		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce}
+		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce, a.w.Timeout.Microseconds()}
 }
 
 // writeRow is the row of one that is late, waits for a gap, or is handed over.
@@ -550,7 +550,7 @@ func (w *work) writeRow(a *appending) []any {
 		a.seq, a.blockers, flag(a.ready && !a.handed), flag(a.gap), flag(laned), flag(a.late), int64(0),
 		flag(a.w.Continue), a.w.size(), int64(0), flag(a.handed), epoch, version, owner,
 		lease, started, started, notBefore, micro(a.w.Expires), settled,
-		a.coalesce, int64(0), cause, reason, ""}
+		a.coalesce, int64(0), cause, reason, "", a.w.Timeout.Microseconds()}
 }
 
 func (w *work) requestRow(a *appending) []any {
@@ -570,7 +570,7 @@ func (w *work) handed(a *appending) *Claimed {
 		ID: a.receipt.ID, Seq: a.seq, Epoch: 1, Lease: moment(w.now + w.db.options.Lease.Microseconds()),
 		System: a.w.System, App: a.w.App, Operation: a.w.Operation, Class: a.w.Class, Rank: a.w.Class, Lanes: a.keys,
 		Key: a.w.Key, Correlation: a.w.Correlation, Continue: a.w.Continue, Request: a.w.Request, Bytes: a.w.size(),
-		Sendings: 1, Accepted: moment(w.now), Expires: a.w.Expires, FirstSent: moment(w.now), started: moment(w.now),
+		Sendings: 1, Timeout: a.w.Timeout, Accepted: moment(w.now), Expires: a.w.Expires, FirstSent: moment(w.now), started: moment(w.now),
 	}
 }
 

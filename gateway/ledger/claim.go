@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ type Room struct {
 	Floor []int
 	// Lease is how long the claims are valid; Options.Lease when zero.
 	Lease time.Duration
+	// Timeout is how long a request of an operation may be with the system now,
+	// zero where nobody knows; what the writes were appended with when nil.
+	Timeout func(operation string) time.Duration
 }
 
 // Claimed is a write that this replica may send, or whose doubt it may
@@ -43,6 +47,9 @@ type Claimed struct {
 	Attempts int
 	// Sendings counts all claims for sending, this one included.
 	Sendings int
+	// Timeout is how long a request of it may be with the system, as the ledger
+	// knows: should this process be lost, its request counts as running as long.
+	Timeout time.Duration
 	// Open tells that an earlier sending may have been done, and that it is
 	// sent again because that is safe.
 	Open bool
@@ -127,7 +134,14 @@ WHERE seq {in ?1}`, seqs, w.db.owner, until, w.now)
 			}
 		}
 	})
-	return w.askLoad(seqs, true, func(h *hot) { found[h.seq] = h })
+	err = w.askLoad(seqs, true, func(h *hot) { found[h.seq] = h })
+	if err != nil || c.doubtful || c.room.Timeout == nil {
+		return err
+	}
+	if err := w.answers(); err != nil {
+		return err
+	}
+	return w.retime(found, c.room.Timeout)
 }
 
 // candidates are the writes that a claim may take.
@@ -138,12 +152,30 @@ func (w *work) candidates(c *claiming) ([]int64, error) {
 	return w.pick(c)
 }
 
+// retime notes how long the requests of writes may take now, where that is not
+// what it was when they were appended.
+func (w *work) retime(found map[int64]*hot, timeout func(operation string) time.Duration) error {
+	changed := map[int64][]int64{}
+	for _, h := range found {
+		if t := timeout(h.operation).Microseconds(); t > 0 && t != h.timeout {
+			h.timeout = t
+			changed[t] = append(changed[t], h.seq)
+		}
+	}
+	for _, t := range slices.Sorted(maps.Keys(changed)) {
+		if err := w.do("UPDATE writes SET timeout = ?2 WHERE seq {in ?1}", changed[t], t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *work) claimed(h *hot) *Claimed {
 	return &Claimed{
 		ID: w.db.ids.name(h.seq, h.token), Seq: h.seq, Epoch: h.epoch, Lease: moment(h.lease),
 		System: h.system, App: h.app, Operation: h.operation, Class: class(h.class), Rank: class(h.rank), Lanes: h.keys,
 		Key: h.key, Correlation: h.correlation, Continue: h.goesOn, Request: h.request, Bytes: h.bytes,
-		Attempts: int(h.attempts), Sendings: int(h.sendings), Open: h.open, Doubtful: h.state == Doubtful,
+		Attempts: int(h.attempts), Sendings: int(h.sendings), Timeout: time.Duration(h.timeout) * time.Microsecond, Open: h.open, Doubtful: h.state == Doubtful,
 		Accepted: moment(h.accepted), Expires: moment(h.expires), FirstSent: moment(h.firstSent), started: moment(h.started),
 	}
 }
@@ -274,11 +306,13 @@ func (w *work) doubts(c *claiming) (seqs []int64, err error) {
 // Recover makes doubtful what is sending under a lease that has run out, or
 // under a claim of this replica's name from before this DB was opened; on
 // SQLite any claim from before is such. Doubtful writes that such a process
-// has claimed can be claimed again. wait says how long the lost requests may
-// still run from now. It returns how many became doubtful, a few hundred at
+// has claimed can be claimed again. A lost request may still run for the
+// write's Timeout and grace beyond it, from now, or from the end of the lease
+// if that was earlier: nothing is sent after it. otherwise is the timeout of
+// writes that have none. It returns how many became doubtful, a few hundred at
 // most: call it again while that is not zero, after Open, and every few
 // seconds where replicas share a ledger.
-func (db *DB) Recover(ctx context.Context, wait time.Duration) (int, error) {
+func (db *DB) Recover(ctx context.Context, grace, otherwise time.Duration) (int, error) {
 	var n int
 	err := db.alone(ctx, func(w *work) error {
 		asked, err := w.orphans("state = 'doubtful' AND dead = 0", false)
@@ -302,13 +336,33 @@ func (db *DB) Recover(ctx context.Context, wait time.Duration) (int, error) {
 		var changes []*change
 		for _, h := range list {
 			if h.state == Sending { // it has not just been settled
-				changes = append(changes, &change{row: h, to: Doubtful, notBefore: w.now + wait.Microseconds(), attempt: true,
+				changes = append(changes, &change{row: h, to: Doubtful, notBefore: w.over(h, grace, otherwise), attempt: true,
 					reason: "its replica was lost while it was sending"})
 			}
 		}
 		return w.change(changes)
 	})
 	return n, err
+}
+
+// over is when the request of a lost claim can no longer be running.
+func (w *work) over(h *hot, grace, otherwise time.Duration) int64 {
+	sent := w.now
+	if w.gone(h.owner) {
+		sent = min(sent, h.lease) // it has ended; a process that only stands still may not have
+	}
+	timeout := h.timeout
+	if timeout == 0 {
+		timeout = otherwise.Microseconds()
+	}
+	return sent + timeout + grace.Microseconds()
+}
+
+// gone tells that the process is no more that owns a claim: another of this
+// replica's name, or, where the ledger belongs to one process, any other.
+func (w *work) gone(owner string) bool {
+	db := w.db
+	return owner != db.owner && (!db.engine.shared() || strings.HasPrefix(owner, db.options.Replica+" "))
 }
 
 // orphans finds the writes of a kind whose claims are those of processes that
@@ -319,8 +373,7 @@ func (w *work) orphans(kind string, expired bool) (seqs []int64, err error) {
 		var seq, lease int64
 		var owner string
 		err := r.Scan(&seq, &owner, &lease)
-		gone := owner != db.owner && (!db.engine.shared() || strings.HasPrefix(owner, db.options.Replica+" "))
-		if gone || expired && lease < w.now {
+		if w.gone(owner) || expired && lease < w.now {
 			seqs = append(seqs, seq)
 		}
 		return err

@@ -32,7 +32,7 @@ func child() {
 	ctx := context.Background()
 	db, err := ledger.Open(ctx, os.Getenv(childURL), ledger.Options{Replica: "child", Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
-		_, err = db.Recover(ctx, 0)
+		_, err = db.Recover(ctx, 0, 0)
 	}
 	if err != nil {
 		fmt.Println("error", err)
@@ -152,7 +152,7 @@ func killed(t *testing.T, url string, heard func(word, rest string)) {
 func drained(t *testing.T, db *ledger.DB) {
 	t.Helper()
 	ctx := t.Context()
-	if _, err := db.Recover(ctx, 0); err != nil {
+	if _, err := db.Recover(ctx, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	for {

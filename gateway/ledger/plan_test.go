@@ -136,7 +136,7 @@ func exercise(t *testing.T, db *DB) {
 	ok(err)
 	_, err = db.Sweep(ctx)
 	ok(err)
-	_, err = db.Recover(ctx, 0)
+	_, err = db.Recover(ctx, 0, 0)
 	ok(err)
 	ok(db.RetryNow(ctx, list[3].ID, By{}))
 	_, err = db.Retain(ctx, Retention{Settled: 1})

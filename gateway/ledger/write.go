@@ -36,6 +36,8 @@ type Write struct {
 	// NotBefore and Expires bound when it may be sent; zero means no bound. A
 	// write that has been sent does not expire while its fate is open.
 	NotBefore, Expires time.Time
+	// Timeout is how long one of its requests may be with the system.
+	Timeout time.Duration
 	// Correlation is the id by which it is found again.
 	Correlation string
 	// Request is what the sender needs; it is kept and given back as it is.

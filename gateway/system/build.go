@@ -32,7 +32,7 @@ func (b *builder) system(name string, n source.Node) *system {
 	settings.resolve(profile, b.problems)
 	b.idleProbes(settings, profile)
 	s := &system{
-		name: name, settings: settings, fleet: b.fleet, dialect: dialects[settings.Dialect],
+		name: name, settings: settings, profile: profile, fleet: b.fleet, dialect: dialects[settings.Dialect],
 		correlationHeader: http.CanonicalHeaderKey(settings.CorrelationHeader), forwarded: settings.Forwarded, passOn: map[string]bool{},
 	}
 	s.url = settings.check(b.problems)

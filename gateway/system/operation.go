@@ -24,6 +24,8 @@ type operation struct {
 	prices  prices
 
 	call call
+	// repeats is how the system recognises a request that is sent twice.
+	repeats Recognition
 	// confirm is how to find out whether a request arrived; nil where nothing is said.
 	confirm *confirmation
 	// batch is how several requests go out in one call; nil where each goes alone.
@@ -76,6 +78,7 @@ func (b *builder) operation(s *system, bind *gateway.Binding) *operation {
 	if o.call == nil || b.problems.Len() > before {
 		return nil
 	}
+	o.repeats = o.recognition(g.Idempotency)
 	mapped, passed := o.call.body()
 	o.needsBody, o.sendsBody = mapped || o.prices.needBody(), passed
 	return o

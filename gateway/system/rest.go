@@ -220,13 +220,13 @@ var (
 
 // setIdempotency passes the caller's key on where the system knows what it means.
 func (c *restCall) setIdempotency(h http.Header, key string) {
-	i := c.operation.spec.Governance.Idempotency
-	if i == nil || i.Class != "header" || i.Header == "" {
+	r := &c.operation.repeats
+	if r.Class != byHeader || r.Header == "" {
 		return
 	}
 	// In small letters: net/http would take Idempotency-Key, spelt so, for its
 	// permission to send the request a second time.
-	h[strings.ToLower(i.Header)] = []string{key}
+	h[strings.ToLower(r.Header)] = []string{key}
 }
 
 func (c *restCall) makeQuery(ctx context.Context, r *Request, g *grant) (string, error) {

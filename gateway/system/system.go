@@ -8,6 +8,7 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/budget/profiles"
 	"github.com/headrace/headrace/gateway/mapping"
 )
 
@@ -16,6 +17,7 @@ import (
 type system struct {
 	name     string
 	settings *Settings
+	profile  *profiles.Profile // nil when the file names none
 	url      *url.URL
 	dialect  dialect
 

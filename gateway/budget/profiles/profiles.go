@@ -27,7 +27,7 @@ type Profile struct {
 	Notes        string                        `yaml:"notes" doc:"What to know before use."`
 	Facts        map[string]Fact               `yaml:"facts" doc:"What the formulas need to know of the customer's contract, by name."`
 	Tables       map[string]map[string]float64 `yaml:"tables" doc:"Numbers by the word that stands for them, for the formulas."`
-	Idempotency  []Idempotency                 `yaml:"idempotency" doc:"How the system recognises a write that is sent twice; for the idempotency key of operations."`
+	Idempotency  []Idempotency                 `yaml:"idempotency" doc:"How the system recognises a write that is sent twice; for operations that do not say so themselves, where the evidence is V."`
 	System       source.Node                   `yaml:"system" check:"required" doc:"Keys of a system's file."`
 	Node         source.Node                   `yaml:",node"`
 }
@@ -52,6 +52,10 @@ type Idempotency struct {
 	Notes    string          `yaml:"notes" doc:"The conditions."`
 	Node     source.Node     `yaml:",node"`
 }
+
+// Fits tells whether it is about the calls of a method and a path, as a
+// template below the system's URL.
+func (i *Idempotency) Fits(method, path string) bool { return budget.Chosen(i.Calls, method, path) }
 
 // Date is a day, written as 2026-11-23.
 type Date struct{ time.Time }

@@ -42,6 +42,8 @@ var laws = []struct {
 	{"a settlement may be repeated", repeated},
 	{"a lost claim becomes doubtful, and a late answer is heard", lost},
 	{"a claim of the process before becomes doubtful at once", restarted},
+	{"notes of what was spent outlast the process", noted},
+	{"a lost request counts as running for its own timeout", lostFor},
 	{"a renewed claim is not lost", renewed},
 	{"a dead write stops its lane until it is discarded", deadStops},
 	{"a dead write with continue lets its lane go on", deadGoesOn},

@@ -455,11 +455,11 @@ func repeated(w *world) {
 func lost(w *world) {
 	a, b := w.add("l"), w.add("m")
 	list := w.claims(a, b)
-	n, err := w.db.Recover(w.ctx, 10*time.Second)
+	n, err := w.db.Recover(w.ctx, 10*time.Second, 0)
 	w.ok(err)
 	w.same("lost while the lease runs", n, 0)
 	w.advance(2 * time.Minute)
-	n, err = w.db.Recover(w.ctx, 10*time.Second)
+	n, err = w.db.Recover(w.ctx, 10*time.Second, 0)
 	w.ok(err)
 	w.same("lost", n, 2)
 	w.is(a, ledger.Doubtful)
@@ -478,7 +478,7 @@ func restarted(w *world) {
 	a := w.add("l")
 	w.claims(a)
 	w.reopen()
-	n, err := w.db.Recover(w.ctx, time.Second)
+	n, err := w.db.Recover(w.ctx, time.Second, 0)
 	w.ok(err)
 	w.same("lost", n, 1)
 	if !w.engine.Shared {
@@ -487,9 +487,67 @@ func restarted(w *world) {
 	b := w.add("m")
 	w.claims(b)
 	other := w.open("two")
-	n, err = other.Recover(w.ctx, time.Second)
+	n, err = other.Recover(w.ctx, time.Second, 0)
 	w.ok(err)
 	w.same("lost, of another replica that lives", n, 0)
+}
+
+func lostFor(w *world) {
+	handed, plain, longer := write("h"), write("p"), write("l")
+	handed.Timeout, handed.Hand, plain.Timeout, longer.Timeout = 2*time.Second, true, 3*time.Second, time.Second
+	plain.Operation, longer.Operation = "orders/v1/plain", "orders/v1/longer"
+	first, second, third, last := w.append(handed).ID, w.append(plain).ID, w.append(longer).ID, w.add("x")
+	list, err := w.db.Claim(w.ctx, "erp", ledger.Room{Max: 9, Timeout: func(operation string) time.Duration {
+		if operation == "orders/v1/longer" {
+			return 5 * time.Second // it was another when the write was appended
+		}
+		return 0
+	}})
+	w.ok(err)
+	w.same("timeouts", []any{list[0].Timeout, list[1].Timeout, list[2].Timeout}, []any{3 * time.Second, 5 * time.Second, time.Duration(0)})
+	w.reopen()
+	n, err := w.db.Recover(w.ctx, time.Second, 7*time.Second)
+	w.ok(err)
+	w.same("lost", n, 4)
+	over := map[string]time.Duration{first: 3 * time.Second, second: 4 * time.Second, third: 6 * time.Second, last: 8 * time.Second}
+	for at := time.Duration(0); at < 10*time.Second; at += 500 * time.Millisecond {
+		for _, c := range w.doubtful(9) {
+			w.same(c.ID+" may be asked for", at, over[c.ID])
+			delete(over, c.ID)
+			w.settle(c, ledger.Settlement{State: ledger.Refused})
+		}
+		w.advance(500 * time.Millisecond)
+	}
+	w.same("never asked for", len(over), 0)
+
+	// Nothing is sent after the end of a lease: who comes an hour later need not wait.
+	id := w.add("y")
+	w.claims(id)
+	w.advance(time.Hour)
+	w.reopen()
+	_, err = w.db.Recover(w.ctx, time.Second, 7*time.Second)
+	w.ok(err)
+	w.same("asked for", len(w.doubtful(9)), 1)
+}
+
+func noted(w *world) {
+	notes, err := w.db.Notes(w.ctx)
+	w.ok(err)
+	w.same("notes at first", len(notes), 0)
+	for _, text := range []string{"a", "b"} {
+		w.ok(w.db.Note(w.ctx, "erp", []byte(text)))
+	}
+	w.ok(w.db.Note(w.ctx, "wms", []byte("c")))
+	w.reopen()
+	notes, err = w.db.Notes(w.ctx)
+	w.ok(err)
+	w.same("notes", notes, map[string][]byte{"erp": []byte("b"), "wms": []byte("c")})
+	if !w.engine.Shared {
+		return
+	}
+	notes, err = w.open("two").Notes(w.ctx)
+	w.ok(err)
+	w.same("notes of another replica", len(notes), 0)
 }
 
 func renewed(w *world) {
@@ -501,7 +559,7 @@ func renewed(w *world) {
 	w.ok(err)
 	w.same("lost", claimedIDs(gone), []string{b})
 	w.advance(50 * time.Second)
-	n, err := w.db.Recover(w.ctx, time.Second)
+	n, err := w.db.Recover(w.ctx, time.Second, 0)
 	w.ok(err)
 	w.same("recovered", n, 0)
 }
@@ -1163,7 +1221,7 @@ func backup(w *world) {
 	w.url = url
 	w.db = w.open("one")
 	for {
-		n, err := w.db.Recover(w.ctx, 0)
+		n, err := w.db.Recover(w.ctx, 0, 0)
 		w.ok(err)
 		if n == 0 {
 			break

@@ -334,7 +334,7 @@ func (m *model) become(e *entry, s ledger.Settlement) {
 
 func (m *model) recovers(rt *rapid.T) {
 	for {
-		n, err := m.db.Recover(m.ctx, 10500*time.Millisecond)
+		n, err := m.db.Recover(m.ctx, 10500*time.Millisecond, 0)
 		if err != nil {
 			rt.Fatal(err)
 		}
