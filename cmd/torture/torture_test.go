@@ -34,7 +34,7 @@ func short(bugs ...string) plan {
 	return plan{
 		engine: "sqlite", counters: "memory", replicas: 1, kills: 4, least: time.Second, most: 2 * time.Second,
 		writers: 16, orders: 6, pause: 100 * time.Millisecond, peace: time.Second, drain: 10 * time.Second, seed: 1, bugs: bugs,
-		limits: limits{concurrency: 12, calls: 150, window: 500 * time.Millisecond},
+		limits: limits{concurrency: 24, calls: 150, window: 500 * time.Millisecond},
 	}
 }
 
