@@ -61,7 +61,10 @@ func TestWritesCommand(t *testing.T) {
 		}
 	}
 	command("erp", "pause", "erp", "--reason", "inventory")
-	command(first, "list", "--system", "erp", "--state", "held")
+	eventually(t, "both are back from the system", func() bool {
+		out, err := run(t, "writes", "--admin", b.admin, "list", "--system", "erp", "--state", "held")
+		return err == nil && strings.Contains(out, first) && strings.Contains(out, second)
+	})
 	command("the system erp is paused", "explain", second)
 	eventually(t, "the second is held", func() bool {
 		out, err := run(t, "writes", "--admin", b.admin, "--actor", "ann", "cancel", second)
