@@ -230,7 +230,7 @@ func (y *system) settles() {
 			if y.watched() {
 				time.Sleep(linger)
 			}
-			for y.store.ctx.Err() == nil && y.flush(y.store.ctx) {
+			for y.store.ctx.Err() == nil && y.flush(context.Background()) {
 			}
 		}
 	}

@@ -1,7 +1,3 @@
-//go:build !race
-
-// The race detector slows replicas down so much that they lose Redis by themselves.
-
 package counter
 
 import (
@@ -211,6 +207,38 @@ func TestSharedLongPoolsAlone(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A replica that is closed says goodbye, whatever it was about to ask: without one
+// its share would stay free for as long as it may go on alone.
+func TestSharedSaysGoodbye(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	near := startProxy(t, r.Address)
+	client := clientOf(r.Address)
+	defer client.Close()
+	last := open(t, clientOf(r.Address), patient("last"))
+	warm(last, "erp")
+	near.set(func() { near.delay = 40 * time.Millisecond }) // a beat is nearly always under way
+	o := patient("one")
+	o.Beat = time.Millisecond
+	for range 3 {
+		s := open(t, near.client(), o)
+		warm(s, "erp")
+		if n, err := s.scripts.leave.Run(t.Context(), client, systemKeys("erp"), "one", "1", "5").Int(); err != nil || n != 0 {
+			t.Errorf("another process took its leave: %d, %v", n, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		all, err := Replicas(t.Context(), client, "erp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != 1 || all[0].Name != "last" {
+			t.Fatalf("it was closed, and Redis knows %+v", all)
+		}
 	}
 }
 
