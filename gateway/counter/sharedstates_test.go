@@ -253,6 +253,7 @@ func TestSharedSaysGoodbye(t *testing.T) {
 	start := func() {
 		go func() { closed <- s.Close() }()
 		<-s.ctx.Done()
+		time.Sleep(10 * time.Millisecond) // for the contexts that are made of it
 	}
 	hook.do.Store(&start)
 	if err := <-closed; err != nil {
