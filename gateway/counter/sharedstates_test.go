@@ -214,7 +214,7 @@ func TestSharedLongPoolsAlone(t *testing.T) {
 	}
 }
 
-// before calls a function once, just before a command is sent. A command whose
+// before calls a function once, just before a script is called. A command whose
 // context is done by then fails, as it does where a connection is to be made first.
 type before struct{ do atomic.Pointer[func()] }
 
@@ -222,7 +222,7 @@ func (h *before) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (h *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if do := h.do.Swap(nil); do != nil {
+		if do := h.do.Load(); do != nil && cmd.Name() == "evalsha" && h.do.CompareAndSwap(do, nil) {
 			(*do)()
 		}
 		if err := ctx.Err(); err != nil {
