@@ -67,9 +67,10 @@ func TestRedisConforms(t *testing.T) {
 // TestRedisSimulates plays the scripts of hours and months on a real Redis that
 // is given the time.
 func TestRedisSimulates(t *testing.T) {
-	s := redistest.Run(t)
-	terms := countertest.Terms{Resolution: time.Microsecond, Leased: leasable}
 	t.Run("one replica", func(t *testing.T) {
+		t.Parallel()
+		s := redistest.Run(t)
+		terms := countertest.Terms{Resolution: time.Microsecond, Leased: leasable}
 		countertest.Simulate(t, terms, func() (gateway.Counters, func()) {
 			r, _ := overLossy(s)
 			r.client.FlushAll(context.Background())
@@ -77,7 +78,9 @@ func TestRedisSimulates(t *testing.T) {
 		})
 	})
 	t.Run("two replicas", func(t *testing.T) {
-		terms.Several = true
+		t.Parallel()
+		s := redistest.Run(t)
+		terms := countertest.Terms{Resolution: time.Microsecond, Leased: leasable, Several: true}
 		countertest.Simulate(t, terms, func() (gateway.Counters, func()) {
 			a, _ := overLossy(s)
 			b, _ := overLossy(s)

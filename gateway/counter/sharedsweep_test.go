@@ -140,7 +140,7 @@ func TestSharedSweepKeepsLimits(t *testing.T) {
 		// Without the rest that a pool has, it is removed whenever it holds nothing.
 		s.beat = spoiled("beat", "now < h[SEEN] + SHORTER_AFTER", "false")
 	}
-	two(c, r)
+	two(c, r, 100)
 	c.progress(600)
 	c.verdict()
 }
