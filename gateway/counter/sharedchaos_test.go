@@ -34,13 +34,15 @@ type chaos struct {
 	lease time.Duration
 	// latency is what an answered call takes at most.
 	latency time.Duration
+	lost    float64 // the part of the calls whose end nobody tells
 	early   bool
+	options func(name string) Options
 	spoil   func(*luaScripts) // plants a mistake
 }
 
 func newChaos(t *testing.T) *chaos {
 	t.Parallel() // they wait more than they work
-	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 120 * time.Millisecond, latency: 10 * time.Millisecond}
+	return &chaos{T: t, judge: &budgettest.Judge{}, pools: limits(), lease: 120 * time.Millisecond, latency: 10 * time.Millisecond, lost: 0.02, options: quick}
 }
 
 // replica is a process of its own, as far as that is possible within one.
@@ -60,7 +62,7 @@ func (c *chaos) join(client redis.UniversalClient, o Options) *replica {
 		c.spoil(&s.scripts)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	load := &budgettest.Load{Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: c.latency, Callers: 8, Lost: 0.02, Judge: c.judge, Early: c.early}
+	load := &budgettest.Load{Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: c.latency, Callers: 8, Lost: c.lost, Judge: c.judge, Early: c.early}
 	ended := make(chan struct{})
 	go func() { load.Run(ctx); close(ended) }()
 	r := &replica{Shared: s, load: load}
@@ -117,7 +119,7 @@ func TestChaosNone(t *testing.T) {
 // waits for some calls.
 func two(c *chaos, r *redistest.Server, calls int) (one, other *replica, near, far *proxy) {
 	near, far = startProxy(c, r.Address), startProxy(c, r.Address)
-	one, other = c.join(near.client(), quick("one")), c.join(far.client(), quick("two"))
+	one, other = c.join(near.client(), c.options("one")), c.join(far.client(), c.options("two"))
 	soon(c, "both share", func() bool {
 		a, b := one.Standing("erp"), other.Standing("erp")
 		return a.Mode == budget.ModeShared && b.Mode == budget.ModeShared && a.Share == 0.5 && b.Share == 0.5
@@ -257,6 +259,7 @@ func spoiled(name, old, new string) *redis.Script {
 // violated waits until a limit is exceeded.
 func (c *chaos) violated() {
 	c.Helper()
+	c.Cleanup(func() { c.Logf("%d calls arrived", c.judge.Count()) })
 	soon(c, "the mistake is found", func() bool {
 		for _, p := range c.pools {
 			if len(c.judge.Violations(p)) > 0 {
@@ -268,27 +271,28 @@ func (c *chaos) violated() {
 }
 
 // What chaos finds is worth something only if it finds the mistakes that one makes.
-// The limits are so low and the windows so long that a mistake shows whenever calls
-// are admitted at all: how fast the machine is does not matter.
+// The limits are so low, and the windows and deadlines so long, that a mistake shows
+// whenever calls are admitted at all: how fast the machine is does not matter.
 func TestChaosFindsMistakes(t *testing.T) {
-	alone := func(c *chaos, r *redistest.Server) { c.join(clientOf(r.Address), quick("one")) }
+	alone := func(c *chaos, r *redistest.Server) { c.join(clientOf(r.Address), c.options("one")) }
 	few := &budget.Pool{Name: "concurrency", Capacity: 3_000}
 	short := &budget.Pool{Name: "window", Capacity: 12_000, Hold: 4 * time.Second}
 	long := &budget.Pool{Name: "window", Capacity: 12_000, Hold: 5 * time.Minute}
 	for name, plant := range map[string]struct {
 		pool  *budget.Pool
+		lease time.Duration // so long that no settlement is late
 		early bool
 		spoil func(*luaScripts)
 		stir  func(*chaos, *redistest.Server)
 	}{
-		"settled when sent": {few, true, nil, alone},
-		"nothing left for the missing": {short, false, func(s *luaScripts) {
+		"settled when sent": {few, 30 * time.Second, true, nil, alone},
+		"nothing left for the missing": {short, time.Second, false, func(s *luaScripts) {
 			s.admit = spoiled("admit", "s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
 		}, func(c *chaos, r *redistest.Server) {
 			_, _, near, _ := two(c, r, 10)
 			near.set(func() { near.cut = true })
 		}},
-		"no fence after a loss": {long, false, func(s *luaScripts) {
+		"no fence after a loss": {long, 30 * time.Second, false, func(s *luaScripts) {
 			s.beat = spoiled("beat", "fence = now, cold = epoch == '' and 1 or 0", "fence = 0, cold = 0")
 			s.beat = spoiled("beat", "if epoch ~= '' and epoch ~= s.epoch then", "if false then")
 			s.admit = spoiled("admit", "if s.fence > 0 then", "if false then")
@@ -298,15 +302,21 @@ func TestChaosFindsMistakes(t *testing.T) {
 				c.Fatal(err)
 			}
 		}},
-		"the hold is forgotten": {long, false, func(s *luaScripts) {
+		"the hold is forgotten": {long, 30 * time.Second, false, func(s *luaScripts) {
 			s.settle = spoiled("settle", "return t + a.hold", "return t")
 		}, alone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newChaos(t)
-			c.pools, c.early, c.spoil = []*budget.Pool{plant.pool}, plant.early, plant.spoil
+			c.pools, c.lease, c.lost, c.early, c.spoil = []*budget.Pool{plant.pool}, plant.lease, 0, plant.early, plant.spoil
+			c.options = patient
 			if plant.early {
-				c.latency, c.lease = time.Second, 2*time.Second
+				c.latency = time.Second
+			}
+			if plant.pool == short { // somebody has to lose Redis
+				c.options = func(name string) Options {
+					return Options{Replica: name, Beat: 50 * time.Millisecond, Missing: time.Second, Deadline: 500 * time.Millisecond}
+				}
 			}
 			plant.stir(c, redistest.Run(t))
 			c.violated()
