@@ -48,6 +48,9 @@ type Standing struct {
 	Share float64
 	// Since is when the mode began.
 	Since time.Time
+	// Unsettled is the number of calls so far whose settlement the store could not
+	// carry out, and never will; what they hold comes back by their leases.
+	Unsettled int64
 }
 
 // The modes of a store.

@@ -57,8 +57,10 @@ type system struct {
 	pools   map[string]*budget.Pool
 	queue   []settling
 	settled float64 // the number of the last settlement
-	wakes   map[int]func()
-	watches int
+	// unsettled counts those that Redis cannot carry out.
+	unsettled int64
+	wakes     map[int]func()
+	watches   int
 }
 
 // flight is an admitted call.
@@ -139,7 +141,7 @@ func (y *system) standing() budget.Standing {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.look(time.Now())
-	return budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since}
+	return budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Unsettled: y.unsettled}
 }
 
 // await waits for the first answer of Redis, as long as an answer may take.
