@@ -289,7 +289,7 @@ func TestChaosFindsMistakes(t *testing.T) {
 		"nothing left for the missing": {short, time.Second, false, func(s *luaScripts) {
 			s.admit = spoiled("admit", "s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0", "0")
 		}, func(c *chaos, r *redistest.Server) {
-			_, _, near, _ := two(c, r, 10)
+			_, _, near, _ := two(c, r, 0)
 			near.set(func() { near.cut = true })
 		}},
 		"no fence after a loss": {long, 30 * time.Second, false, func(s *luaScripts) {
@@ -297,7 +297,8 @@ func TestChaosFindsMistakes(t *testing.T) {
 			s.beat = spoiled("beat", "if epoch ~= '' and epoch ~= s.epoch then", "if false then")
 			s.admit = spoiled("admit", "if s.fence > 0 then", "if false then")
 		}, func(c *chaos, r *redistest.Server) {
-			two(c, r, 10)
+			two(c, r, 0)
+			soon(c, "some calls arrive", func() bool { return c.judge.Count() >= 5 })
 			if err := clientOf(r.Address).FlushAll(c.Context()).Err(); err != nil {
 				c.Fatal(err)
 			}
