@@ -293,7 +293,6 @@ func TestChaosFindsMistakes(t *testing.T) {
 			near.set(func() { near.cut = true })
 		}},
 		"no fence after a loss": {long, 30 * time.Second, false, func(s *luaScripts) {
-			s.beat = spoiled("beat", "fence = now, cold = epoch == '' and 1 or 0", "fence = 0, cold = 0")
 			s.beat = spoiled("beat", "if epoch ~= '' and epoch ~= s.epoch then", "if false then")
 			s.admit = spoiled("admit", "if s.fence > 0 then", "if false then")
 		}, func(c *chaos, r *redistest.Server) {
