@@ -381,6 +381,9 @@ func inline(script string) string {
 		}
 	}
 	script = places.ReplaceAllString(script, "")
+	if left := regexp.MustCompile(`\]\.\w+`).FindString(script); left != "" && len(fields) > 0 {
+		panic("a script reads " + left + ", which may be a place: name its variable") // a test runs them all
+	}
 	values := map[string]string{}
 	for _, m := range constant.FindAllStringSubmatch(script, -1) {
 		list := strings.Split(m[2], ", ")

@@ -190,8 +190,9 @@ end
 if probe or not granted then
   local write = {'c', clock_now}
   for i = 1, count do
-    if queued and not probe and refused % 2 ^ i >= 2 ^ (i - 1) and asks[i].capacity > 0 then
-      demand(pools[i], asks[i], ARGV[3], class, now + again + 100000, now)
+    local a = asks[i]
+    if queued and not probe and refused % 2 ^ i >= 2 ^ (i - 1) and a.capacity > 0 then
+      demand(pools[i], a, ARGV[3], class, now + again + 100000, now)
     end
     write[#write + 1] = names[i + 2]
     write[#write + 1] = store(pools[i], now)
