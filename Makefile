@@ -37,8 +37,8 @@ check: ## formatting, vet, staticcheck, go.mod, race tests, short fuzzing
 .PHONY: bench
 bench: build ## measure the request path beside a bare reverse proxy, and decisions of limits in memory and on Redis
 	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
-	$(GO) test -run '^$$' -bench 'Admit|Refuse|Take|Concurrency|Redis' ./gateway/budget ./gateway/counter
 	$(GO) build -o bin/bench ./cmd/bench
+	./bin/bench decisions
 	./bin/bench -headrace ./bin/headrace
 
 .PHONY: bench-budget

@@ -25,6 +25,11 @@ func main() {
 			log.Fatal(upstream(os.Args[2]))
 		case "proxy":
 			log.Fatal(proxy(os.Args[2], os.Args[3]))
+		case "decisions":
+			if err := decisionsMain(); err != nil {
+				log.Fatal(err)
+			}
+			return
 		case "budget":
 			if err := budgetMain(os.Args[2:]); err != nil {
 				log.Fatal(err)

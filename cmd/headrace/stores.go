@@ -144,7 +144,7 @@ func (p *parts) storeStatus() []admin.StoreStatus {
 func (p *parts) storeUse() []telemetry.StoreUse {
 	var all []telemetry.StoreUse
 	for _, s := range p.standings() {
-		all = append(all, telemetry.StoreUse{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share})
+		all = append(all, telemetry.StoreUse{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Unsettled: s.Unsettled})
 	}
 	return all
 }

@@ -64,6 +64,9 @@ type Standing struct {
 	Joined bool
 	// Suspension is that of the system. What other processes did is known within a beat.
 	Suspension Suspension
+	// Unsettled is the number of calls so far whose settlement the store could not
+	// carry out, and never will; what they hold comes back by their leases.
+	Unsettled int64
 }
 
 // Suspension is how the suspension of a system stands; the zero value is none.

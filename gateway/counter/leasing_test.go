@@ -195,7 +195,7 @@ func TestLeasesSaveRoundTrips(t *testing.T) {
 	var refused atomic.Int64
 	const replicas, calls = 2, 4000
 	for range replicas {
-		r := member(t, s)
+		r := calm(t, s)
 		r.client.AddHook(&count)
 		l := r.Throttle("n", 1e6, 1e6)
 		wg.Go(func() {
@@ -219,7 +219,7 @@ func TestLeasesSaveRoundTrips(t *testing.T) {
 // each replica sees what the other took.
 func TestSmallBurstsAreNotLeased(t *testing.T) {
 	s := redistest.Run(t)
-	p := pair{a: member(t, s), b: member(t, s)}
+	p := pair{a: calm(t, s), b: calm(t, s)}
 	for burst := 1; burst < 16; burst++ {
 		l := p.Throttle(fmt.Sprint("n", burst), 1e-3, burst)
 		for left := burst - 1; left >= 0; left-- {
@@ -235,7 +235,7 @@ func TestSmallBurstsAreNotLeased(t *testing.T) {
 
 // TestRefusalsAreRemembered asks Redis once for many calls beyond the limit.
 func TestRefusalsAreRemembered(t *testing.T) {
-	r := member(t, redistest.Run(t))
+	r := calm(t, redistest.Run(t))
 	l := r.Throttle("n", 0.001, 1)
 	admit(t, l, "a")
 	var count trips

@@ -47,6 +47,9 @@ type RedisOptions struct {
 	clock func() int64
 	// alone keeps out of the register of replicas, in tests.
 	alone bool
+	// deadline stands for the usual one where a test must not lose Redis by
+	// being slow itself.
+	deadline time.Duration
 }
 
 // Redis implements gateway.Counters for all replicas together. Quotas are exact
@@ -137,6 +140,9 @@ func NewRedis(client Client, o RedisOptions) *Redis {
 		},
 		wake: make(chan struct{}, 1), done: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	if o.deadline == 0 {
+		r.options.deadline = deadline
+	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -160,7 +166,7 @@ func (r *Redis) Close() {
 			r.flush()
 		}
 		if !r.options.alone && !r.away.Load() {
-			ctx, cancel := context.WithTimeout(context.Background(), deadline)
+			ctx, cancel := context.WithTimeout(context.Background(), r.options.deadline)
 			defer cancel()
 			r.client.ZRem(ctx, replicasKey, r.id)
 		}
@@ -212,7 +218,7 @@ func (r *Redis) run(ctx context.Context, s script, key string, args ...any) ([]i
 
 // ask does so whether or not Redis is believed to be within reach.
 func (r *Redis) ask(ctx context.Context, s script, key string, args ...any) ([]int64, error) {
-	bounded, cancel := context.WithTimeout(ctx, deadline)
+	bounded, cancel := context.WithTimeout(ctx, r.options.deadline)
 	defer cancel()
 	if r.options.clock != nil {
 		args = append(args, r.options.clock())

@@ -390,10 +390,26 @@ func newLua() luaScripts {
 // constant is a line of a script that names numbers or texts in capitals.
 var constant = regexp.MustCompile(`(?m)^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ((?:-?\d+|'[^']*')(?:, (?:-?\d+|'[^']*'))*)(?: *--.*)?\n`)
 
+// places is a comment of a script that lists the fields of a variable.
+var places = regexp.MustCompile(`(?m)^-- places of (\w+): (.*)\n`)
+
 // inline puts a script's constants where they are used. Lua has none of its own,
 // and variables of a script that many of its functions use cost Redis ten
 // microseconds each time that it runs: it looks for each of them in one long list.
+// Likewise fields that have places become those: x.name becomes x[1].
 func inline(script string) string {
+	fields := map[string]int{} // how many each variable has
+	for _, m := range places.FindAllStringSubmatch(script, -1) {
+		for _, name := range strings.Split(m[2], ", ") {
+			fields[m[1]]++
+			field := regexp.MustCompile(`\b` + m[1] + `\.` + name + `\b`)
+			script = field.ReplaceAllLiteralString(script, fmt.Sprintf("%s[%d]", m[1], fields[m[1]]))
+		}
+	}
+	script = places.ReplaceAllString(script, "")
+	if left := regexp.MustCompile(`\]\.\w+`).FindString(script); left != "" && len(fields) > 0 {
+		panic("a script reads " + left + ", which may be a place: name its variable") // a test runs them all
+	}
 	values := map[string]string{}
 	for _, m := range constant.FindAllStringSubmatch(script, -1) {
 		list := strings.Split(m[2], ", ")

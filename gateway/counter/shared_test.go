@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/headrace/headrace/gateway/budget"
+	"github.com/headrace/headrace/gateway/budget/budgettest"
 	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
@@ -28,9 +29,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// soon waits for what takes a moment, or much longer where the machine is busy.
 func soon(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
@@ -41,6 +43,16 @@ func soon(t testing.TB, what string, ok func() bool) {
 func awaitMode(t testing.TB, s *Shared, mode string) {
 	t.Helper()
 	soon(t, mode, func() bool { return s.Standing("erp").Mode == mode })
+}
+
+// It takes the longest, so it comes first.
+func TestSharedModel(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
+	warm(one, "erp")
+	warm(two, "erp")
+	budgettest.Model(t, 20, one, two)
 }
 
 func TestSharedAdmits(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -247,7 +248,7 @@ func (y *system) settles() {
 			if y.watched() {
 				time.Sleep(linger)
 			}
-			for y.store.ctx.Err() == nil && y.flush(y.store.ctx) {
+			for y.store.ctx.Err() == nil && y.flush(context.Background()) {
 			}
 		}
 	}
@@ -291,16 +292,58 @@ func (y *system) ahead(now time.Time) *packet {
 	return y.pack(now)
 }
 
-func (y *system) load(ctx context.Context, pipe redis.Pipeliner, p *packet) {
+func (y *system) load(ctx context.Context, pipe redis.Pipeliner, p *packet) (answers []*redis.Cmd) {
 	for _, s := range p.settlements {
-		y.store.scripts.settle.EvalSha(ctx, pipe, y.keys, s...)
+		answers = append(answers, y.store.scripts.settle.EvalSha(ctx, pipe, y.keys, s...))
 	}
+	return answers
 }
 
-// delivered takes a packet out of the queue; it tells whether there is more.
-func (y *system) delivered(p *packet) (more bool) {
+// failed is an error of a packet that is to be sent again, and otherwise what the
+// script complained of: that would be the same each time.
+func failed(answers []*redis.Cmd) (again error, refused []error) {
+	for _, a := range answers {
+		switch err := a.Err(); {
+		case err == nil:
+		case hopeless(err):
+			refused = append(refused, err)
+		default:
+			return err, nil
+		}
+	}
+	return nil, refused
+}
+
+// hopeless tells of a script's own mistakes, which do not get better. A server that is
+// not up to a script at the moment says so without having run it, or by a command of
+// the script; before version 7 its word then stands in the midst of the error.
+func hopeless(err error) bool {
+	var e redis.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	text := e.Error()
+	word, _, _ := strings.Cut(text, " ")
+	if word != "ERR" && word != "WRONGTYPE" || !strings.Contains(text, "user_script") {
+		return false
+	}
+	for _, passing := range []string{"-READONLY", "-OOM", "-MISCONF", "-LOADING", "-MASTERDOWN", "-CLUSTERDOWN", "-NOREPLICAS", "Script killed"} {
+		if strings.Contains(text, passing) {
+			return false
+		}
+	}
+	return true
+}
+
+// delivered takes a packet out of the queue; it tells whether there is more. What
+// was refused stays counted until the end of its lease.
+func (y *system) delivered(p *packet, refused []error) (more bool) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+	if len(refused) > 0 && y.unsettled == 0 {
+		y.store.options.Log.Error("Redis cannot carry out the settlement of a call; it is dropped, as will be all others like it, and its lease frees what it holds", "system", y.name, "error", refused[0].Error())
+	}
+	y.unsettled += int64(len(refused))
 	for len(y.queue) > 0 && y.queue[0].number <= p.last {
 		y.queue = y.queue[1:]
 	}
@@ -313,11 +356,11 @@ func (y *system) send(ctx context.Context, ahead *packet, args []any) (told, err
 		return readTold(y.store.scripts.admit.Run(ctx, y.store.client, y.keys, args...).Result())
 	}
 	pipe := y.store.client.Pipeline()
-	y.load(ctx, pipe, ahead)
+	settlements := y.load(ctx, pipe, ahead)
 	admission := y.store.scripts.admit.EvalSha(ctx, pipe, y.keys, args...)
-	_, err := pipe.Exec(ctx)
-	if err == nil {
-		y.delivered(ahead)
+	_, err := pipe.Exec(ctx) // which each command that failed has, too
+	if again, refused := failed(settlements); again == nil && (err == nil || len(refused) > 0 || admission.Err() != nil) {
+		y.delivered(ahead, refused)
 	}
 	y.carrying.Unlock()
 	y.signal() // for what has come meanwhile, or has not arrived
@@ -339,8 +382,9 @@ func (y *system) flush(ctx context.Context) bool {
 	}
 	p, generation := y.pack(time.Now()), y.generation
 	y.mu.Unlock()
+	var refused []error
 	if len(p.settlements) > 0 {
-		again, err := y.carry(ctx, p)
+		again, complaints, err := y.carry(ctx, p)
 		if err != nil {
 			y.lost(generation)
 			return false
@@ -348,24 +392,29 @@ func (y *system) flush(ctx context.Context) bool {
 		if again {
 			return true
 		}
+		refused = complaints
 	}
-	more := y.delivered(p)
+	more := y.delivered(p, refused)
 	y.wake()
 	return more
 }
 
-// carry sends a packet; it tells whether to send it again, to a server that knows the script now.
-func (y *system) carry(ctx context.Context, p *packet) (again bool, err error) {
+// carry sends a packet; it tells whether to send it again, to a server that knows the
+// script now, and what the script complained of otherwise.
+func (y *system) carry(ctx context.Context, p *packet) (again bool, refused []error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*y.store.options.Deadline)
 	defer cancel()
 	pipe := y.store.client.Pipeline()
-	y.load(ctx, pipe, p)
-	_, err = pipe.Exec(ctx)
+	answers := y.load(ctx, pipe, p)
+	_, failure := pipe.Exec(ctx)
+	if err, refused = failed(answers); err == nil && len(refused) == 0 {
+		err = failure
+	}
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		// Nothing was carried out yet; the numbers see to it that nothing is twice.
-		return true, y.store.scripts.settle.Load(ctx, y.store.client).Err()
+		return true, nil, y.store.scripts.settle.Load(ctx, y.store.client).Err()
 	}
-	return false, err
+	return false, refused, err
 }
 
 func (y *system) settlement(s settling, now time.Time) []any {

@@ -1,7 +1,3 @@
-//go:build !race
-
-// The race detector slows replicas down so much that they lose Redis by themselves.
-
 package counter
 
 import (

@@ -67,12 +67,3 @@ func warm(s *Shared, system string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
-
-func TestSharedModel(t *testing.T) {
-	t.Parallel()
-	r := redistest.Run(t)
-	one, two := open(t, clientOf(r.Address), patient("one")), open(t, clientOf(r.Address), patient("two"))
-	warm(one, "erp")
-	warm(two, "erp")
-	budgettest.Model(t, 20, one, two)
-}

@@ -1,14 +1,14 @@
-//go:build !race
-
-// The race detector slows replicas down so much that they lose Redis by themselves.
-
 package counter
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/counter/redistest"
@@ -211,6 +211,71 @@ func TestSharedLongPoolsAlone(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// before calls a function once, just before a script is called. A command whose
+// context is done by then fails, as it does where a connection is to be made first.
+type before struct{ do atomic.Pointer[func()] }
+
+func (h *before) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if do := h.do.Load(); do != nil && cmd.Name() == "evalsha" && h.do.CompareAndSwap(do, nil) {
+			(*do)()
+		}
+		if err := ctx.Err(); err != nil {
+			cmd.SetErr(err)
+			return err
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (h *before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A replica that is closed says goodbye, also when it is just about to beat: without
+// one its share would stay free for as long as it may go on alone.
+func TestSharedSaysGoodbye(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	last := open(t, clientOf(r.Address), patient("last"))
+	warm(last, "erp")
+	client := clientOf(r.Address)
+	hook := new(before)
+	client.AddHook(hook)
+	s := open(t, client, patient("one"))
+	warm(s, "erp")
+	closed := make(chan error, 1)
+	start := func() {
+		go func() { closed <- s.Close() }()
+		<-s.ctx.Done()
+		time.Sleep(10 * time.Millisecond) // for the contexts that are made of it
+	}
+	hook.do.Store(&start)
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	all, err := Replicas(t.Context(), client, "erp")
+	if err != nil || len(all) != 1 || all[0].Name != "last" {
+		t.Fatalf("it was closed, and Redis knows %+v, %v", all, err)
+	}
+}
+
+// Nobody takes the leave of a later process that has the same name.
+func TestSharedLeavesForItself(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	s := open(t, clientOf(r.Address), patient("one"))
+	warm(s, "erp")
+	if n, err := s.scripts.leave.Run(t.Context(), s.client, systemKeys("erp"), "one", "1", "5").Int(); err != nil || n != 0 {
+		t.Errorf("another process took its leave: %d, %v", n, err)
+	}
+	if all, err := Replicas(t.Context(), s.client, "erp"); err != nil || len(all) != 1 {
+		t.Errorf("Redis knows %v, %v", all, err)
 	}
 }
 

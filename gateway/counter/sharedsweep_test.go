@@ -1,7 +1,3 @@
-//go:build !race
-
-// The race detector slows replicas down so much that they lose Redis by themselves.
-
 package counter
 
 import (
@@ -144,7 +140,7 @@ func TestSharedSweepKeepsLimits(t *testing.T) {
 		// Without the rest that a pool has, it is removed whenever it holds nothing.
 		s.beat = spoiled("beat", "now < h[SEEN] + SHORTER_AFTER", "false")
 	}
-	two(c, r)
+	two(c, r, 100)
 	c.progress(600)
 	c.verdict()
 }

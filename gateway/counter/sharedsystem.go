@@ -64,8 +64,10 @@ type system struct {
 	pools   map[string]*budget.Pool
 	queue   []settling
 	settled float64 // the number of the last settlement
-	wakes   map[int]func()
-	watches int
+	// unsettled counts those that Redis cannot carry out.
+	unsettled int64
+	wakes     map[int]func()
+	watches   int
 }
 
 // flight is an admitted call.
@@ -148,7 +150,7 @@ func (y *system) standing() budget.Standing {
 	defer y.mu.Unlock()
 	now := time.Now()
 	y.look(now)
-	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member, Suspension: y.standsSuspended(now)}
+	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member, Suspension: y.standsSuspended(now), Unsettled: y.unsettled}
 	switch y.mode {
 	case budget.ModeAlone:
 		s.Until = y.expires()
@@ -295,14 +297,16 @@ func (y *system) step() {
 		return // a beat would end the reserve for what is not told yet
 	}
 	for range 3 { // strangers and late ones get it right with the second beat
-		if !y.beat() {
+		if y.store.ctx.Err() != nil || !y.beat() {
 			return
 		}
 	}
 }
 
+// context bounds a question. Close does not break it off: an answer that is given
+// up would make the replica uncertain, and then it could not say goodbye.
 func (y *system) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(y.store.ctx, y.store.options.Deadline)
+	return context.WithTimeout(context.Background(), y.store.options.Deadline)
 }
 
 func (y *system) ask() error {
@@ -574,19 +578,29 @@ func (y *system) wake() {
 	}
 }
 
-// leave settles what is left and says goodbye.
+// leave settles what is left and says goodbye. One that has admitted calls alone
+// that nobody else knows of does not: others know it by its share until that has
+// run out. Nor is it worth a wait where Redis is out of reach.
 func (y *system) leave() error {
 	y.mu.Lock()
-	there := y.mode == budget.ModeShared
+	there, known := y.mode == budget.ModeShared, y.epoch != "" && y.lone == nil
 	y.mu.Unlock()
-	if !there {
-		return nil // others know this replica by its share until that has run out
+	if !known {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*y.store.options.Deadline)
+	patience := y.store.options.Deadline
+	if there {
+		patience *= 4
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for y.flush(ctx) {
 	}
-	return y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1").Err()
+	err := y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1", strconv.FormatFloat(y.store.by, 'f', 0, 64)).Err()
+	if !there {
+		return nil
+	}
+	return err
 }
 
 func (y *system) usage(ctx context.Context) ([]budget.Usage, error) {

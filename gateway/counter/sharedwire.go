@@ -63,20 +63,20 @@ func growth(p *budget.Pool, counted budget.Units) budget.Units {
 
 // shape is what the scripts have to know of a pool, in the order of ask() in
 // common.lua from the third number on. now is Redis' time.
-func shape(p *budget.Pool, now time.Time) [13]float64 {
-	s := [13]float64{
-		float64(p.Capacity), given(p.Soft, 1) + given(p.Free, 2) + given(guarded(p), 4),
+func shape(p *budget.Pool, now time.Time) [15]float64 {
+	s := [15]float64{
+		float64(p.Capacity), given(p.Soft, 1), given(p.Free, 1), given(guarded(p), 1),
 		atLeast(p.Hold), p.Interval / 1e3,
 	}
 	if p.Interval > 0 {
-		s[2] = 0
+		s[4] = 0
 	}
 	if a := p.Adaptive; a != nil {
-		s[4], s[5], s[6] = float64(a.Floor), a.Cut, max(1, atLeast(a.Recover))
+		s[6], s[7], s[8] = float64(a.Floor), a.Cut, max(1, atLeast(a.Recover))
 	}
-	s[7] = float64(p.Revision)
+	s[9] = float64(p.Revision)
 	if p.Calendar != nil && p.Interval == 0 {
-		ends(p.Calendar, now, s[8:])
+		ends(p.Calendar, now, s[10:])
 	}
 	return s
 }
@@ -107,8 +107,8 @@ func ends(c *budget.Calendar, now time.Time, s []float64) {
 }
 
 // askNumbers is an ask as the scripts read it.
-func askNumbers(ask *budget.Ask, shape [13]float64, actual budget.Units, r *budget.Report, ended float64) []byte {
-	b := make([]byte, 0, 19*8)
+func askNumbers(ask *budget.Ask, shape [15]float64, actual budget.Units, r *budget.Report, ended float64) []byte {
+	b := make([]byte, 0, 21*8)
 	put := func(n float64) { b = binary.LittleEndian.AppendUint64(b, math.Float64bits(n)) }
 	put(float64(ask.Units))
 	put(float64(ask.Reserve))

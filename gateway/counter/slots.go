@@ -173,7 +173,7 @@ func (r *Redis) flush() {
 	if len(ended) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), r.options.deadline)
 	defer cancel()
 	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for c, ids := range ended {

@@ -38,9 +38,11 @@ func (j *Judge) Count() int {
 
 // Since is the number of calls that arrived at or after a moment.
 func (j *Judge) Since(t time.Time) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	n := 0
-	for _, a := range j.sorted() {
-		if !a.At.Before(t) {
+	for i := range j.arrivals {
+		if !j.arrivals[i].At.Before(t) {
 			n++
 		}
 	}

@@ -67,7 +67,7 @@ func (l *Load) call(ctx context.Context, random *rand.Rand) {
 		l.failed.Add(1)
 		pause(ctx, time.Millisecond)
 	case !d.Granted:
-		pause(ctx, min(max(d.Again, 200*time.Microsecond), 5*time.Millisecond))
+		pause(ctx, min(max(d.Again, 200*time.Microsecond), 20*time.Millisecond))
 	default:
 		l.granted.Add(1)
 		l.play(ctx, random, &a, asked)

@@ -14,7 +14,7 @@ for i = 4, #ARGV, 2 do names[#names + 1] = 'p:' .. ARGV[i] end
 local stored = redis.call('HMGET', KEYS[1], unpack(names))
 if not stored[2] then return {STRANGE, 0, 0} end
 local s = load_state(stored[2])
-if s.epoch ~= ARGV[2] or s.id ~= replid() then return {STRANGE, 0, 0} end
+if s.epoch ~= ARGV[2] or not same(s.id) then return {STRANGE, 0, 0} end
 local now, clock_now = clock(stored[1], least)
 if now > bound then return {LATE, now, raw} end
 if s.fence > 0 then return {FENCED, now, raw} end
@@ -57,55 +57,76 @@ if now >= s.next then
 end
 if s.any > 0 then registry = registry or cmsgpack.unpack(redis.call('HGET', KEYS[1], 'r')) end
 
--- grown is how long it takes until a pool has grown by so many units.
-local function grown(h, a, units)
-  if a.least <= 0 or h[PART] >= 1 or h[GROWTH] <= 0 then return math.huge end
-  return math.max(1, math.ceil(units / a.capacity / h[GROWTH]))
-end
+-- wait makes what tells how long it takes until a full pool has room; most calls
+-- find room and do without.
+local function wait()
+  -- grown is how long it takes until a pool has grown by so many units.
+  local function grown(h, a, units)
+    if a.least <= 0 or h[PART] >= 1 or h[GROWTH] <= 0 then return math.huge end
+    return math.max(1, math.ceil(units / a.capacity / h[GROWTH]))
+  end
 
--- until_held is the time by which so many held units have come back; nil when
--- there are not as many.
-local function until_held(h, a, units)
-  if h[HSUM] < units or h[HSUM] == 0 then return nil end
-  if h[KIND] == HELD then return until_free('h:' .. a.key .. ':', h[HW], h[HF], h[HL], units) end
-  local ends = {}
-  for i = ENDS, ENDS + 4, 2 do
-    if h[i + 1] > 0 then ends[#ends + 1] = i end
+  -- until_held is the time by which so many held units have come back; nil when
+  -- there are not as many.
+  local function until_held(h, a, units)
+    if h[HSUM] < units or h[HSUM] == 0 then return nil end
+    if h[KIND] == HELD then return until_free('h:' .. a.key .. ':', h[HW], h[HF], h[HL], units) end
+    local ends = {}
+    for i = ENDS, ENDS + 4, 2 do
+      if h[i + 1] > 0 then ends[#ends + 1] = i end
+    end
+    table.sort(ends, function(x, y) return h[x] < h[y] end)
+    for _, i in ipairs(ends) do
+      units = units - h[i + 1]
+      if units <= 0 then return h[i] end
+    end
   end
-  table.sort(ends, function(x, y) return h[x] < h[y] end)
-  for _, i in ipairs(ends) do
-    units = units - h[i + 1]
-    if units <= 0 then return h[i] end
-  end
-end
 
--- freed is how long it takes until so many units have come back.
-local function freed(h, a, missing)
-  if missing <= 0 then return 0 end
-  local t = over(a, now) - now -- of calls that are still under way
-  local at = until_held(h, a, missing)
-  if at then t = at - now end
-  if h[FOREIGN] > 0 then
-    local rest = missing - h[FOREIGN]
-    at = rest > 0 and until_held(h, a, rest) or 0
-    if rest <= 0 or at > 0 then t = math.min(t, math.max(h[FOREIGN_UNTIL], at) - now) end
+  -- freed is how long it takes until so many units have come back.
+  local function freed(h, a, missing)
+    if missing <= 0 then return 0 end
+    local t = over(a, now) - now -- of calls that are still under way
+    local at = until_held(h, a, missing)
+    if at then t = at - now end
+    if h[FOREIGN] > 0 then
+      local rest = missing - h[FOREIGN]
+      at = rest > 0 and until_held(h, a, rest) or 0
+      if rest <= 0 or at > 0 then t = math.min(t, math.max(h[FOREIGN_UNTIL], at) - now) end
+    end
+    return t
   end
-  return t
-end
 
--- room_by_ends is room_in for a pool that counts calls under way only: any of
--- them may end at any time.
-local function room_by_ends(h, a, missing, grows)
-  local look, t = grows, 0
-  if h[FSUM] > 0 then
-    local next = until_free('f:' .. a.key .. ':', h[FW], h[FF], h[FL], 1)
-    if next then look = math.min(look, next - now) end
+  -- room_by_ends is room_in for a pool that counts calls under way only: any of
+  -- them may end at any time.
+  local function room_by_ends(h, a, missing, grows)
+    local look, t = grows, 0
+    if h[FSUM] > 0 then
+      local next = until_free('f:' .. a.key .. ':', h[FW], h[FF], h[FL], 1)
+      if next then look = math.min(look, next - now) end
+    end
+    if h[FOREIGN] > 0 then
+      look = math.min(look, h[FOREIGN_UNTIL] - now)
+      if missing > h[FSUM] then t = math.min(h[FOREIGN_UNTIL] - now, grows) end
+    end
+    return t, math.max(1, math.min(look, 1000000))
   end
-  if h[FOREIGN] > 0 then
-    look = math.min(look, h[FOREIGN_UNTIL] - now)
-    if missing > h[FSUM] then t = math.min(h[FOREIGN_UNTIL] - now, grows) end
+
+  -- of tells it of a pool that is full.
+  local function of(h, a, limit, used, missing)
+    local grows = grown(h, a, missing)
+    if h[KIND] == HELD and h[HOLD] == 0 then return room_by_ends(h, a, missing, grows) end
+    local t = 0
+    if missing > used then -- beyond what is there to be freed, each round of the limit takes a window
+      if limit < a.units then return math.max(1, a.hold), 1000000 end -- until somebody absent returns
+      local rounds = math.ceil((missing - used) / limit)
+      t = rounds * (over(a, now) - now)
+      missing = missing - rounds * limit
+    end
+    t = math.max(1, math.min(t + freed(h, a, missing), grows))
+    return t, t
   end
-  return t, math.max(1, math.min(look, 1000000))
+
+  return of
 end
 
 -- room_in tells how long it takes at least until an ask has room, and how long
@@ -120,17 +141,7 @@ local function room_in(h, a, limit)
   local used = h[FSUM] + h[HSUM] + h[FOREIGN]
   local missing = used + a.units - limit
   if missing <= 0 then return 0, 0 end
-  local grows = grown(h, a, missing)
-  if h[KIND] == HELD and h[HOLD] == 0 then return room_by_ends(h, a, missing, grows) end
-  local t = 0
-  if missing > used then -- beyond what is there to be freed, each round of the limit takes a window
-    if limit < a.units then return math.max(1, a.hold), 1000000 end -- until somebody absent returns
-    local rounds = math.ceil((missing - used) / limit)
-    t = rounds * (over(a, now) - now)
-    missing = missing - rounds * limit
-  end
-  t = math.max(1, math.min(t + freed(h, a, missing), grows))
-  return t, t
+  return wait()(h, a, limit, used, missing)
 end
 
 -- guard keeps what is counted of a long pool from growing fast, so that replicas
@@ -146,7 +157,7 @@ local function guard(h, a, capacity, away, window)
 end
 
 local asks, pools = {}, {}
-local granted, refused, worst, room, again, paused = true, 0, -1, 0, 0, 0
+local granted, refused, worst, room, again, paused, soft = true, 0, -1, 0, 0, 0, false
 for i = 1, count do
   local a = ask(ARGV[2 * i + 2], ARGV[2 * i + 3])
   local h = pool(stored[i + 2], s, a, by, lease, now)
@@ -157,7 +168,7 @@ for i = 1, count do
   local is_paused = h[PAUSED] > now
   local t, look = h[PAUSED] - now, h[PAUSED] - now
   if not is_paused then
-    if a.capacity == 0 or a.free or a.soft and overdraw then
+    if a.capacity == 0 or a.free > 0 or a.soft > 0 and overdraw then
       look = 0
     else
       -- However small a pool has become, it takes a call that fits into the whole
@@ -169,7 +180,7 @@ for i = 1, count do
       if s.any > 0 and single(a.capacity) then away = absent(registry, s, a, now) * a.capacity end
       local wanted = not by_floor and demanded(h, a, class, now) or 0
       t, look = room_in(h, a, limit - away - wanted)
-      if look == 0 and a.guarded then
+      if look == 0 and a.guarded > 0 then
         t = guard(h, a, capacity, away, s.missing + s.beat)
         look = t
       end
@@ -179,8 +190,8 @@ for i = 1, count do
     granted = false
     refused = refused + 2 ^ (i - 1)
     again = math.max(again, look)
-    if worst < 0 or t > room or t == 0 and room == 0 and asks[worst].soft then
-      worst, room, paused = i, t, is_paused and WHY_PAUSED or 0
+    if worst < 0 or t > room or t == 0 and room == 0 and soft then
+      worst, room, paused, soft = i, t, is_paused and WHY_PAUSED or 0, a.soft > 0
     end
   end
 end
@@ -188,8 +199,9 @@ end
 if probe or not granted then
   local write = {'c', clock_now}
   for i = 1, count do
-    if queued and not probe and refused % 2 ^ i >= 2 ^ (i - 1) and asks[i].capacity > 0 then
-      demand(pools[i], asks[i], ARGV[3], class, now + again + 100000, now)
+    local a = asks[i]
+    if queued and not probe and refused % 2 ^ i >= 2 ^ (i - 1) and a.capacity > 0 then
+      demand(pools[i], a, ARGV[3], class, now + again + 100000, now)
     end
     write[#write + 1] = names[i + 2]
     write[#write + 1] = store(pools[i], now)

@@ -17,11 +17,10 @@ local registry = stored[3] and cmsgpack.unpack(stored[3]) or {}
 local function gather()
   redis.call('DEL', KEYS[1])
   registry = {}
-  s = {
-    id = id, epoch = fresh, fence = now, cold = epoch == '' and 1 or 0, loaded = 0, seq = 1, lump = 0, left = 0, suspended = 0,
-    lease = 0, lease_next = 0, lease_at = 0, longest = 0,
-    sig = 0, lost = 0, down = 0, changed = 0, emptied = epoch == '' and 0 or now, any = 0, count = 0, next = 0, frozen = 0,
-  }
+  s = {}
+  for i = 1, 23 do s[i] = 0 end
+  s.id, s.epoch, s.fence, s.seq = id, fresh, now, 1
+  s.cold, s.emptied = epoch == '' and 1 or 0, epoch == '' and 0 or now
   if s.cold > 0 and occupied > 0 then s.lump = now end
 end
 

@@ -8,7 +8,7 @@ local least, bound, by, ack, whole, lease, left, heir = struct.unpack('<dddddddd
 local name = ARGV[3]
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
 local s = stored[2] and load_state(stored[2])
-if not s or s.epoch ~= ARGV[2] or s.id ~= replid() then return {3, 0, 0} end
+if not s or s.epoch ~= ARGV[2] or not same(s.id) then return {3, 0, 0} end
 local now, clock_now = clock(stored[1], least)
 if now > bound then return {2, now, raw} end
 local registry = cmsgpack.unpack(stored[3])

@@ -6,6 +6,7 @@ package redistest
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -68,18 +69,17 @@ func (s *Server) Port() string {
 	return port
 }
 
-// free finds a loopback port that nobody listens on, and low enough for the second
-// one of a Cluster's node, ten thousand higher.
+// free finds a loopback port that nobody listens on. It lies below those that
+// clients are given: a client that dials a server that is down may else be given the
+// server's own port, and then the server cannot start again. The second one of a
+// Cluster's node, ten thousand higher, does too.
 func free(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		if l.Addr().(*net.TCPAddr).Port < 55_000 {
-			return l.Addr().String()
+		address := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(10_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
 		}
 	}
 	t.Fatal("no port is free")
