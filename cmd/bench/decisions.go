@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
@@ -58,7 +59,7 @@ func decisionsMain() error {
 		if !ok {
 			return fmt.Errorf("%s has not measured %s", d.benchmark, d.measure)
 		}
-		fmt.Printf("figure: %s %s %s\n", d.figure, strconv.FormatFloat(value, 'f', -1, 64), d.unit)
+		fmt.Printf("figure: %s %s %s\n", d.figure, strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64), d.unit)
 	}
 	fmt.Println()
 	return nil
