@@ -134,11 +134,13 @@ func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, 
 	if a.plan.Refused() || len(a.plan.Steps) == 0 {
 		return a.plan, nil
 	}
-	var faults *source.Error
-	if err := r.check(d); errors.As(err, &faults) {
-		a.plan.Problems = append(a.plan.Problems, faults.Problems...)
-	} else if err != nil {
-		return nil, err
+	for _, check := range []func(*ledger.Draft) error{r.tested, r.check} {
+		var faults *source.Error
+		if err := check(d); errors.As(err, &faults) {
+			a.plan.Problems = append(a.plan.Problems, faults.Problems...)
+		} else if err != nil {
+			return nil, err
+		}
 	}
 	return a.plan, nil
 }

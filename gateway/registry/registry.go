@@ -24,8 +24,11 @@ type Options struct {
 	// directory included; the files alone are shown when it is nil.
 	Over func(files workspace.Hashed, use func(fs.FS) error) error
 	// Lint says what is wrong with the style of a document that is about to be
-	// published; nothing when it is nil.
-	Lint func(Place) []source.Problem
+	// published; nothing when it is nil. The error is for settings that make no sense.
+	Lint func(Place) ([]Finding, error)
+	// Test runs the tests of a workspace's mappings, and says which failed; none
+	// are run when it is nil.
+	Test func(fs.FS) []source.Problem
 	// Diff lists the changes from one version to the next. Without it, every
 	// change passes for a compatible one.
 	Diff func(before, after Place) ([]Change, error)
@@ -57,6 +60,18 @@ type Change struct {
 	Text   string `json:"text"`
 	Reason string `json:"reason,omitempty"`
 }
+
+// Finding is what lint says of a document.
+type Finding struct {
+	source.Problem
+	// Rule names what was looked for; Severity is error, which stops the version
+	// from being published, or warning.
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+}
+
+// Fatal is the severity of findings that stop a version.
+const Fatal = "error"
 
 // Breaking is the level of changes that need a new major version.
 const Breaking = "breaking"
@@ -182,6 +197,19 @@ func (r *Registry) check(d *ledger.Draft) error {
 		return err
 	}
 	return r.options.Check(t)
+}
+
+// tested runs the tests of the mappings as a draft leaves them.
+func (r *Registry) tested(d *ledger.Draft) error {
+	if r.options.Test == nil {
+		return nil
+	}
+	return r.over(d, nil, func(files fs.FS) error {
+		if failed := r.options.Test(files); len(failed) > 0 {
+			return &source.Error{Problems: failed}
+		}
+		return nil
+	})
 }
 
 // contents keeps contents that tables are built of each time. Documents are

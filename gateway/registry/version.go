@@ -125,6 +125,8 @@ type Publication struct {
 	// Changes are those against the version before it in the same major; nil
 	// when there is none.
 	Changes []Change `json:"changes"`
+	// Findings are what lint says, though it stops nothing.
+	Findings []Finding `json:"findings,omitempty"`
 }
 
 // SaveDraft keeps a version that is being worked on. It is compiled by nobody.
@@ -278,15 +280,15 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 		if old.Hash != v.Hash {
 			return Publication{}, refuse(Immutable, "publish it as another version", "%s is %s, and its content is another one", v.name(), old.Status)
 		}
-		return published(d, v.name(), nil)
+		return published(d, v.name(), judgement{})
 	}
 	before, err := v.predecessor(d)
 	if err != nil {
 		return Publication{}, err
 	}
-	changes, err := r.examine(d, by, v, before, release.Exceptions)
+	j, err := r.examine(d, by, v, before, release.Exceptions)
 	if err != nil {
-		return Publication{Changes: changes}, err
+		return Publication{Changes: j.changes, Findings: j.findings}, err
 	}
 	if before != nil && before.Status == Deprecated { // what replaces it ends with it
 		v.Status, v.Deprecation = Deprecated, before.Deprecation
@@ -294,16 +296,16 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 	if err := putVersion(d, v, release.Match); err != nil {
 		return Publication{}, err
 	}
-	return published(d, v.name(), changes)
+	return published(d, v.name(), j)
 }
 
-func published(d *ledger.Draft, name string, changes []Change) (Publication, error) {
+func published(d *ledger.Draft, name string, j judgement) (Publication, error) {
 	e, err := d.Get(KindVersion, name)
 	if err != nil {
 		return Publication{}, err
 	}
 	i, err := item[Version](&e)
-	return Publication{i, changes}, err
+	return Publication{i, j.changes, j.findings}, err
 }
 
 // predecessor is the version that v takes the place of; nil for the first of
@@ -334,8 +336,14 @@ func (v *Version) predecessor(d *ledger.Draft) (*Version, error) {
 	return last, nil
 }
 
-// examine loads, lints and compares a version that is about to be published.
-func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, exceptions map[string]string) (changes []Change, err error) {
+// judgement is what is said of a version that is about to be published.
+type judgement struct {
+	changes  []Change
+	findings []Finding
+}
+
+// examine loads, lints, tests and compares a version that is about to be published.
+func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, exceptions map[string]string) (j judgement, err error) {
 	also := []*Version{v}
 	if before != nil {
 		also = append(also, before)
@@ -351,21 +359,40 @@ func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, ex
 			return err
 		}
 		place := Place{files, v.dir()}
-		if r.options.Lint != nil {
-			if found := r.options.Lint(place); len(found) > 0 {
-				return &source.Error{Problems: found}
-			}
+		if err := r.lint(place, &j); err != nil {
+			return err
 		}
 		if before == nil || r.options.Diff == nil {
 			return nil
 		}
-		changes, err = r.options.Diff(Place{files, before.dir()}, place)
-		if err != nil {
+		if j.changes, err = r.options.Diff(Place{files, before.dir()}, place); err != nil {
 			return err
 		}
-		return v.except(d, by, before, changes, exceptions)
+		return v.except(d, by, before, j.changes, exceptions)
 	})
-	return changes, err
+	if err != nil {
+		return j, err
+	}
+	return j, r.tested(d)
+}
+
+// lint notes what is found; findings that are fatal are the error.
+func (r *Registry) lint(at Place, j *judgement) error {
+	if r.options.Lint == nil {
+		return nil
+	}
+	found, err := r.options.Lint(at)
+	if err != nil {
+		return err
+	}
+	j.findings = found
+	var ps source.Problems
+	for _, f := range found {
+		if f.Severity == Fatal {
+			ps.Append(f.Problem)
+		}
+	}
+	return ps.Err()
 }
 
 // except notes the breaking changes that are let through, and refuses others.
@@ -490,7 +517,7 @@ func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, 
 		if err := putVersion(d, v, m); err != nil {
 			return err
 		}
-		done, err = published(d, v.name(), nil)
+		done, err = published(d, v.name(), judgement{})
 		return err
 	})
 	return done.Item, err
