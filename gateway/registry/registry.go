@@ -61,6 +61,19 @@ type Change struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// String gives the change as file:line:column: level: METHOD path: what changed [rule id]; reason.
+func (c Change) String() string {
+	where := c.Where
+	if where != "" {
+		where += ": "
+	}
+	text := fmt.Sprintf("%s: %s: %s%s [%s %s]", c.Position, c.Level, where, c.Text, c.Rule, c.ID)
+	if c.Reason != "" {
+		text += "; " + c.Reason
+	}
+	return text
+}
+
 // Finding is what lint says of a document.
 type Finding struct {
 	source.Problem
@@ -136,7 +149,7 @@ func (r *Refusal) Error() string {
 		text += "; " + r.Right
 	}
 	for _, c := range r.Changes {
-		text += fmt.Sprintf("\n%s: %s %s [%s]", c.Position, c.Where, c.Text, c.ID)
+		text += "\n" + c.String()
 	}
 	return text
 }
