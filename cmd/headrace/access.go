@@ -3,10 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,7 +46,7 @@ func subscriptionCommand() *cobra.Command {
 			return r.printThings(all, "name", "status", "app", "product", "plan")
 		},
 	}
-	list.Flags().Func("app", "only those of this app", func(v string) error { q.Set("parent", v); return nil })
+	list.Flags().Func("app", "only those of this app", func(v string) error { q.Set("app", v); return nil })
 	cmd.AddCommand(list, &cobra.Command{
 		Use: "show NAME", Short: "Show a subscription, with all that was decided", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,7 +114,7 @@ func keyCommand() *cobra.Command {
 
 // newKeyText is said of a key that was made.
 func newKeyText(t thing) string {
-	return fmt.Sprintf("key (hand it to the app, it is shown only now):\n  %s\nprefix: %s", t.text("key"), t.text("prefix"))
+	return fmt.Sprintf("key (hand it to the app, it is shown only now):\n  %s\nprefix: %s", t.text("secret"), t.text("prefix"))
 }
 
 func keyNew(r *remote) *cobra.Command {
@@ -205,7 +205,7 @@ func operatorCommand() *cobra.Command {
 				body["expires"] = at
 			}
 			return r.act(cmd.Context(), "operators", body, func(t thing) string {
-				return "token (it is shown only now):\n  " + t.text("token")
+				return "token (it is shown only now):\n  " + t.text("secret")
 			})
 		},
 	})
@@ -280,7 +280,7 @@ func (r *remote) putFile(ctx context.Context, name, file string) error {
 	case !missing(err):
 		return err
 	}
-	if _, err := r.call(ctx, "PUT", "files/"+name, map[string]any{"content": text}, match...); err != nil {
+	if _, err := r.call(ctx, "PUT", "files/"+name, raw(text), match...); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(r.out, "%s put\n", name)
@@ -310,20 +310,31 @@ func auditCommand() *cobra.Command {
 			return r.printThings(page.Items, "number", "at", "actor", "role", "action", "target", "revision", "reason")
 		},
 	}
-	for name, doc := range map[string]string{"actor": "only actions of this actor", "action": "only this action", "target": "only actions on this: KIND/NAME"} {
+	for name, doc := range map[string]string{"actor": "only actions of this actor", "action": "only this action", "kind": "only actions on things of this kind", "target": "only actions on this: KIND/NAME"} {
 		list.Flags().Func(name, doc, func(v string) error { q.Set(name, v); return nil })
 	}
 	list.Flags().IntVar(&most, "limit", most, "how many at most")
+	head := map[string]any{}
 	verify := &cobra.Command{
-		Use: "verify", Short: "Verify the chain of the audit; exits with status 1 if a row was edited, removed or inserted", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return r.verify(cmd.Context()) },
+		Use: "verify", Short: "Verify the chain of the audit; exits with status 1 if a row was edited, removed or inserted",
+		Long: "Verify the chain of the audit. Exits with status 1 if a row was edited, removed or inserted. Keep the head that it\n" +
+			"prints elsewhere: with --last and --hash of an earlier head it also finds a chain that was made anew as a whole.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.verify(cmd.Context(), head) },
 	}
+	verify.Flags().Func("last", "row of an earlier head, with --hash", func(v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		head["last"] = n
+		return err
+	})
+	verify.Flags().Func("hash", "hash of an earlier head, with --last", func(v string) error { head["hash"] = v; return nil })
+	verify.MarkFlagsRequiredTogether("last", "hash")
 	cmd.AddCommand(list, verify)
 	return cmd
 }
 
-func (r *remote) verify(ctx context.Context) error {
-	a, err := r.call(ctx, "POST", "audit/verify", map[string]any{})
+func (r *remote) verify(ctx context.Context, head map[string]any) error {
+	a, err := r.call(ctx, "POST", "audit/verify", head)
 	if err != nil {
 		return err
 	}
@@ -332,15 +343,19 @@ func (r *remote) verify(ctx context.Context) error {
 			return err
 		}
 	}
-	var t thing
-	if err := a.decode(&t); err != nil {
+	var verdict struct {
+		Whole               bool
+		First, Last, Broken int64
+		Hash, Wrong         string
+	}
+	if err := a.decode(&verdict); err != nil {
 		return err
 	}
-	if wrong := t.text("wrong"); wrong != "" {
-		return errors.New("the audit was changed: row " + t.text("number") + " " + wrong)
+	if !verdict.Whole {
+		return fmt.Errorf("the audit was changed: row %d %s", verdict.Broken, verdict.Wrong)
 	}
 	if !r.json {
-		fmt.Fprintf(r.out, "the audit is whole: rows %s to %s, head %s\n", t.text("first"), t.text("last"), t.text("hash"))
+		fmt.Fprintf(r.out, "the audit is whole: rows %d to %d, head %s\n", verdict.First, verdict.Last, verdict.Hash)
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (n noun) list(r *remote) *cobra.Command {
 		},
 	}
 	if n.parent != "" {
-		cmd.Flags().Func(n.parent, "only those of this "+n.parent, func(v string) error { q.Set("parent", v); return nil })
+		cmd.Flags().Func(n.parent, "only those of this "+n.parent, func(v string) error { q.Set(n.parent, v); return nil })
 	}
 	return cmd
 }

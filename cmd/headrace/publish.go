@@ -96,7 +96,7 @@ func (p *publishing) run(ctx context.Context, name string) error {
 	}
 	where := versionPath(p.api, p.version)
 	if p.dry {
-		where += "?dry-run"
+		where += "?dry-run=true"
 	}
 	a, err := p.call(ctx, "POST", where, body)
 	if err != nil || p.json {
@@ -236,7 +236,13 @@ func deprecateCommand() *cobra.Command {
 		Example: "  headrace deprecate orders 1.4.0 --sunset 2027-06-30 --successor /orders/v2 --reason \"2.0 is out\"",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := map[string]any{"successor": l.successor, "link": l.link}
+			body := map[string]any{}
+			if l.successor != "" {
+				body["successor"] = l.successor
+			}
+			if l.link != "" {
+				body["link"] = l.link
+			}
 			for name, text := range map[string]string{"sunset": l.sunset, "since": l.since} {
 				if text == "" {
 					continue

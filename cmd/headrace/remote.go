@@ -32,9 +32,9 @@ const remoteHelp = "\nTalks to the admin API at --server or " + serverVariable +
 
 // remote is the admin API of a running gateway, as commands see it.
 type remote struct {
-	server, tokenFile, reason string
-	json                      bool
-	out                       io.Writer
+	server, tokenFile, actor, reason string
+	json                             bool
+	out                              io.Writer
 }
 
 // command makes a command that talks to the admin API, with its flags.
@@ -43,6 +43,7 @@ func (r *remote) command(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.server, "server", "", "address of the admin API (default "+serverVariable+", or "+defaultServer+")")
 	flags.StringVar(&r.tokenFile, "token-file", "", "file with the admin token (default: "+tokenVariable+" has the token)")
+	flags.StringVar(&r.actor, "actor", os.Getenv("USER"), "who acts, for the audit, behind a token that several have")
 	flags.BoolVar(&r.json, "json", false, "print what the admin API answers")
 	cmd.PersistentPreRun = func(cmd *cobra.Command, _ []string) { r.out = cmd.OutOrStdout() }
 	return cmd
@@ -86,21 +87,20 @@ const largestAnswer = 256 << 20
 // call makes a call below /admin/v1. header are pairs of names and values. A
 // refusal is a *refused.
 func (r *remote) call(ctx context.Context, method, path string, body any, header ...string) (answer, error) {
-	var content io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return answer{}, err
-		}
-		content = bytes.NewReader(data)
+	data, kind, err := encodeBody(body)
+	if err != nil {
+		return answer{}, err
 	}
 	base := cmp.Or(r.server, os.Getenv(serverVariable), defaultServer)
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+"/admin/v1/"+path, content)
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+"/admin/v1/"+path, bytes.NewReader(data))
 	if err != nil {
 		return answer{}, err
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", kind)
+	}
+	if r.actor != "" {
+		req.Header.Set("X-Actor", r.actor)
 	}
 	if r.reason != "" {
 		req.Header.Set("X-Reason", r.reason)
@@ -120,7 +120,7 @@ func (r *remote) call(ctx context.Context, method, path string, body any, header
 		return answer{}, fmt.Errorf("the admin API cannot be reached: %w; set --server", err)
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
+	data, err = io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
 	if err != nil {
 		return answer{}, fmt.Errorf("the admin API's answer broke off: %w", err)
 	}
@@ -130,6 +130,20 @@ func (r *remote) call(ctx context.Context, method, path string, body any, header
 	return answer{data, resp.Header.Get("ETag")}, nil
 }
 
+// raw is a body that is sent as it is.
+type raw []byte
+
+func encodeBody(body any) (data []byte, kind string, err error) {
+	if text, ok := body.(raw); ok {
+		return text, "application/octet-stream", nil
+	}
+	if body == nil {
+		return nil, "", nil
+	}
+	data, err = json.Marshal(body)
+	return data, "application/json", err
+}
+
 // get reads a thing.
 func (r *remote) get(ctx context.Context, path string) (answer, error) {
 	return r.call(ctx, http.MethodGet, path, nil)
@@ -137,14 +151,13 @@ func (r *remote) get(ctx context.Context, path string) (answer, error) {
 
 // refused is a problem document of the admin API.
 type refused struct {
-	Status   int                `json:"status"`
-	Title    string             `json:"title"`
-	Detail   string             `json:"detail"`
-	Problems []source.Problem   `json:"problems"`
-	Changes  []registry.Change  `json:"changes"`
-	Uses     []registry.Use     `json:"uses"`
-	Faults   []specs.Violation  `json:"violations"`
-	Findings []registry.Finding `json:"findings"`
+	Status   int               `json:"status"`
+	Title    string            `json:"title"`
+	Detail   string            `json:"detail"`
+	Problems []source.Problem  `json:"problems"`
+	Changes  []registry.Change `json:"changes"`
+	Uses     []registry.Use    `json:"uses"`
+	Faults   []specs.Violation `json:"violations"`
 }
 
 func refusedBy(status int, data []byte) error {
