@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,17 +24,9 @@ import (
 
 // versionLine is what commands print of a version.
 type versionLine struct {
-	API         string                `json:"api"`
-	Version     string                `json:"version"`
-	Status      string                `json:"status"`
-	Origin      string                `json:"origin"`
-	Served      bool                  `json:"served"`
-	Hash        string                `json:"hash"`
-	Files       []string              `json:"files"`
-	Published   *time.Time            `json:"published"`
-	Retired     *time.Time            `json:"retired"`
-	Deprecation *registry.Deprecation `json:"deprecation"`
-	Exceptions  []registry.Exception  `json:"exceptions"`
+	registry.Item[registry.Version]
+	Origin string `json:"origin"`
+	Served bool   `json:"served"`
 }
 
 func (v *versionLine) served() string {
@@ -43,10 +37,10 @@ func (v *versionLine) served() string {
 }
 
 func (v *versionLine) sunset() string {
-	if v.Deprecation == nil || v.Deprecation.Sunset == nil {
+	if v.Body.Deprecation == nil || v.Body.Deprecation.Sunset == nil {
 		return ""
 	}
-	return v.Deprecation.Sunset.UTC().Format(time.RFC3339)
+	return v.Body.Deprecation.Sunset.UTC().Format(time.RFC3339)
 }
 
 func when(t *time.Time) string {
@@ -113,7 +107,7 @@ func (r *remote) showAPI(ctx context.Context, api string) error {
 	}
 	var rows [][]string
 	for _, v := range page.Items {
-		rows = append(rows, []string{v.Version, v.Status, v.served(), v.Origin, when(v.Published), v.sunset()})
+		rows = append(rows, []string{v.Body.Version, v.Body.Status, v.served(), v.Origin, when(v.Body.Published), v.sunset()})
 	}
 	return r.table([]string{"VERSION", "STATUS", "SERVED", "ORIGIN", "PUBLISHED", "SUNSET"}, rows)
 }
@@ -132,21 +126,21 @@ func (r *remote) showVersion(ctx context.Context, api, version string) error {
 			fmt.Fprintf(r.out, "%-11s %s\n", name, value)
 		}
 	}
-	line("version", v.API+"/"+v.Version)
-	line("status", v.Status)
+	line("version", v.Name)
+	line("status", v.Body.Status)
 	line("served", v.served())
 	line("origin", v.Origin)
-	line("content", v.Hash)
-	line("published", when(v.Published))
-	if d := v.Deprecation; d != nil {
+	line("content", v.Body.Hash)
+	line("published", when(v.Body.Published))
+	if d := v.Body.Deprecation; d != nil {
 		line("deprecated", d.Since.UTC().Format(time.RFC3339))
 		line("sunset", v.sunset())
 		line("successor", d.Successor)
 		line("link", d.Link)
 	}
-	line("retired", when(v.Retired))
-	line("files", strings.Join(v.Files, " "))
-	for _, e := range v.Exceptions {
+	line("retired", when(v.Body.Retired))
+	line("files", strings.Join(slices.Sorted(maps.Keys(v.Body.Files)), " "))
+	for _, e := range v.Body.Exceptions {
 		line("exception", fmt.Sprintf("%s: %s; %s (%s)", e.Change, e.Text, e.Reason, e.By))
 	}
 	return nil

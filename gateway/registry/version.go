@@ -99,6 +99,13 @@ func parseNumber(text string) (number, bool) {
 	return n, true
 }
 
+// CompareVersions orders semantic versions as slices.SortFunc needs it.
+func CompareVersions(a, b string) int {
+	x, _ := parseNumber(a)
+	y, _ := parseNumber(b)
+	return x.compare(y)
+}
+
 func (n number) compare(o number) int { return slices.Compare(n[:], o[:]) }
 
 // major is NAME/vMAJOR.
@@ -424,6 +431,11 @@ func (r *Registry) over(d *ledger.Draft, also []*Version, use func(fs.FS) error)
 	if err != nil {
 		return err
 	}
+	return r.show(t, use)
+}
+
+// show gives the files of a tree, those of the directory included.
+func (r *Registry) show(t *tree, use func(fs.FS) error) error {
 	if r.options.Over == nil {
 		return use(t)
 	}
@@ -557,4 +569,55 @@ func (r *Registry) Export(ctx context.Context, api, version string) (map[string]
 		}
 	}
 	return files, nil
+}
+
+// Changes lists what differs from one version to another one. The one before it
+// is taken when from is empty; its name is returned.
+func (r *Registry) Changes(ctx context.Context, api, from, to string) (string, []Change, error) {
+	now, err := Get[Version](ctx, r, KindVersion, api+"/"+to)
+	if err != nil {
+		return "", nil, err
+	}
+	c, err := r.ledger.Control(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	if from == "" {
+		if from, err = before(c, &now.Body); err != nil {
+			return "", nil, err
+		}
+	}
+	was, err := Get[Version](ctx, r, KindVersion, api+"/"+from)
+	if err != nil {
+		return "", nil, err
+	}
+	t, err := r.render(c, nil, &was.Body, &now.Body)
+	if err != nil || r.options.Diff == nil {
+		return from, nil, err
+	}
+	var changes []Change
+	err = r.show(t, func(files fs.FS) (err error) {
+		changes, err = r.options.Diff(Place{files, was.Body.dir()}, Place{files, now.Body.dir()})
+		return err
+	})
+	return from, changes, err
+}
+
+// before names the version that came before another one, of any major.
+func before(c *ledger.Control, v *Version) (string, error) {
+	list, err := items[Version](c, KindVersion)
+	if err != nil {
+		return "", err
+	}
+	var last *Version
+	for i := range list {
+		o := &list[i].Body
+		if o.API == v.API && o.Status != Draft && o.number().compare(v.number()) < 0 && (last == nil || o.number().compare(last.number()) > 0) {
+			last = o
+		}
+	}
+	if last == nil {
+		return "", refuse(NotFound, "say which one to compare with", "there is no version before %s", v.name())
+	}
+	return last.Version, nil
 }
