@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -93,6 +94,11 @@ type overviewData struct {
 
 // overview is the page for people.
 func (a *admin) overview(c echo.Context) error {
+	if who, err := a.person(c); err != nil {
+		return err
+	} else if !may(who.role, looking()) {
+		return &gateway.Error{Problem: gateway.Forbidden, Detail: "this token only makes the first operator"}
+	}
 	var b bytes.Buffer
 	err := a.page.template.Execute(&b, overviewData{
 		Status:   a.statusNow(),

@@ -67,8 +67,12 @@ type Stores struct {
 
 // Admin is the admin API's access.
 type Admin struct {
-	Token source.Secret `yaml:"token" doc:"Bearer token for the admin API. Required when it listens on more than loopback."`
+	Token source.Secret `yaml:"token" doc:"A bearer token for the admin API, in the role admin."`
+	Open  bool          `yaml:"open" default:"true" doc:"Whether callers on loopback may act without a token, as long as there is neither token nor oidc nor an operator. Never on other addresses."`
 }
+
+// OpenHere tells whether a listener on an address may be open at all.
+func (a *Admin) OpenHere(address string) bool { return a.Open && loopback(address) }
 
 // Telemetry sets the log.
 type Telemetry struct {
@@ -139,6 +143,7 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("stores.replicas", c.Stores.Replicas, now.Stores.Replicas)
 	differ("stores.cold_start", c.Stores.ColdStart, now.Stores.ColdStart)
 	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
+	differ("admin.open", c.Admin.Open, now.Admin.Open)
 	differ("shutdown", c.Shutdown, now.Shutdown)
 	return keys
 }
@@ -159,11 +164,13 @@ func (c *Config) check(ps *source.Problems) {
 	c.Lint.Verify(ps)
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
+	if open := c.Node.At("admin", "open"); open.Exists() && c.Admin.Open && !loopback(c.Listen.Admin) {
+		ps.Add(open, "the admin API cannot be open to the network", "listen.admin on 127.0.0.1, or leave it out")
+	}
 	if c.Admin.Token.IsZero() {
-		if !loopback(c.Listen.Admin) {
-			ps.Add(c.Node.At("listen", "admin"), "the admin API would be open to the network without a token", "listen on 127.0.0.1, or set admin.token to ${env:NAME}")
-		}
-	} else if _, err := c.Admin.Token.Resolve(); err != nil {
+		return
+	}
+	if _, err := c.Admin.Token.Resolve(); err != nil {
 		ps.Add(c.Node.At("admin", "token"), err.Error(), "")
 	}
 }
