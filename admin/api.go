@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/registry"
 )
 
 // api is a major version of an API as it is served.
@@ -19,6 +20,8 @@ type api struct {
 	Domain  string `json:"domain,omitempty"`
 	Owner   string `json:"owner,omitempty"`
 	Status  string `json:"status"`
+	// Origin is files or registry; absent when there is no registry.
+	Origin string `json:"origin,omitempty"`
 	// Operations is their number.
 	Operations int `json:"operations"`
 }
@@ -45,5 +48,22 @@ func apiList(t *gateway.Table) []api {
 }
 
 func (a *admin) apis(c *call) error {
-	return c.JSON(http.StatusOK, items[api]{Items: apiList(a.options.Tables.Table())})
+	list := apiList(a.options.Tables.Table())
+	if a.options.Registry != nil {
+		control, err := a.options.Registry.Control(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		registered := map[string]bool{}
+		for _, e := range control.Of(registry.KindVersion) {
+			registered[e.Name] = true
+		}
+		for i := range list {
+			list[i].Origin = fromFiles
+			if registered[list[i].Name+"/"+list[i].Version] {
+				list[i].Origin = fromRegistry
+			}
+		}
+	}
+	return c.JSON(http.StatusOK, items[api]{Items: list})
 }

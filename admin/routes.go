@@ -55,6 +55,8 @@ func (a *admin) routes() []route {
 	}
 	if a.options.Registry != nil {
 		list = append(list, a.controlRoutes()...)
+		list = append(list, a.versionRoutes()...)
+		list = append(list, a.applyRoutes()...)
 	}
 	return list
 }
