@@ -169,8 +169,8 @@ func printPlan(out io.Writer, plan *registry.Proposal, all bool) {
 		}
 	}
 	fmt.Fprintf(out, "plan of revision %d: %d to add, %d to change, %d to remove", plan.Revision, count["+"], count["~"], count["-"])
-	if n := count["!"] + len(plan.Problems); n > 0 {
-		fmt.Fprintf(out, ", %d refused", n)
+	if plan.Refused() {
+		fmt.Fprintf(out, "; refused: %d, problems: %d", count["!"], len(plan.Problems))
 	}
 	fmt.Fprintln(out)
 }

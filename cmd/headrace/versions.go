@@ -188,7 +188,7 @@ func (r *remote) export(ctx context.Context, api, version, dir string) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(r.out, "%d files written to %s\n", written, dir)
+	_, err = fmt.Fprintf(r.out, "files written to %s: %d\n", dir, written)
 	return err
 }
 
