@@ -6,6 +6,7 @@ import (
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/gateway/usage"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/policies/apikey"
 )
@@ -15,11 +16,23 @@ import (
 func newRegistry(p *parts, live *workspace.Live) *registry.Registry {
 	return registry.New(registry.Options{
 		Ledger: p.ledger, Check: live.Check, Over: live.Over, Log: p.log,
+		InUse: p.usesOf,
 		NewKey: func() registry.Key {
 			k := apikey.New()
 			return registry.Key{Text: k.Text, Prefix: k.Prefix, Hash: k.Hash}
 		},
 	})
+}
+
+// usesOf lists who has called a version lately.
+func (p *parts) usesOf(ctx context.Context, api, version string) ([]registry.Use, error) {
+	days := int(time.Duration(p.inUse.Load()) / (24 * time.Hour))
+	found, err := usage.Book{Ledger: p.ledger}.InUse(ctx, api, version, days)
+	list := make([]registry.Use, 0, len(found))
+	for _, u := range found {
+		list = append(list, registry.Use{App: u.App, Operation: u.Operation, Calls: u.Calls, Last: u.Last})
+	}
+	return list, err
 }
 
 // layerPatience is how long the registry may take to be read.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/workspace"
@@ -61,11 +62,20 @@ type Change struct {
 // Breaking is the level of changes that need a new major version.
 const Breaking = "breaking"
 
-// Use is an app that uses something.
+// Use is an app that uses something. App is empty for callers whom nobody knows.
 type Use struct {
-	App       string `json:"app"`
-	Operation string `json:"operation,omitempty"`
-	Calls     int64  `json:"calls"`
+	App       string    `json:"app"`
+	Operation string    `json:"operation,omitempty"`
+	Calls     int64     `json:"calls"`
+	Last      time.Time `json:"last,omitzero"`
+}
+
+func (u Use) String() string {
+	who := "callers whom nobody knows use"
+	if u.App != "" {
+		who = fmt.Sprintf("the app %q uses", u.App)
+	}
+	return fmt.Sprintf("%s %s: %d calls, the last on %s", who, u.Operation, u.Calls, u.Last.UTC().Format(time.DateOnly))
 }
 
 // Key is an API key that was just made. Text is shown once and kept nowhere.
@@ -122,6 +132,9 @@ func (r *Refusal) Error() string {
 	}
 	for _, c := range r.Changes {
 		text += fmt.Sprintf("\n%s: %s %s [%s]", c.Position, c.Where, c.Text, c.ID)
+	}
+	for _, u := range r.Uses {
+		text += "\n" + u.String()
 	}
 	return text
 }
