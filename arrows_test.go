@@ -34,6 +34,7 @@ var owners = map[string][]string{
 var siblings = map[string][]string{
 	"gateway/buffer":          {"gateway/ledger", "gateway/system"},
 	"gateway/registry":        {"gateway/ledger", "gateway/workspace"},
+	"gateway/usage":           {"gateway/ledger"},
 	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
 	"gateway/counter":         {"gateway/budget"},
 	"gateway/budget/profiles": {"gateway/budget"},

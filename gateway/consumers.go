@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/specs"
@@ -45,6 +46,7 @@ type KeyCredential struct {
 
 	digest [sha256.Size]byte
 	app    *App
+	used   int64 // Unix time of the last use, atomic; 0 for none
 }
 
 // ClientIdentity is how tokens of an issuer name the app.
@@ -376,10 +378,25 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 			if k.Expires != nil && !now.Before(k.Expires.Time()) {
 				return nil, true
 			}
+			if at := now.Unix(); atomic.LoadInt64(&k.used) < at { // the line is shared: it is written once a second
+				atomic.StoreInt64(&k.used, at)
+			}
 			return k.app, false
 		}
 	}
 	return nil, false
+}
+
+// KeysUsed gives the prefixes of the keys that were used by this directory,
+// with the second of their last use.
+func (c *Consumers) KeysUsed(f func(prefix string, at time.Time)) {
+	for prefix, list := range c.keys {
+		for _, k := range list {
+			if at := atomic.LoadInt64(&k.used); at > 0 {
+				f(prefix, time.Unix(at, 0))
+			}
+		}
+	}
 }
 
 // ByClient finds the app that tokens of an issuer call id.

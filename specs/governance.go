@@ -66,6 +66,7 @@ type APIGovernance struct {
 	Owner  string `yaml:"owner" doc:"Team that answers for the API."`
 	Base   string `yaml:"base" doc:"Path under which the API is reached; /NAME/vMAJOR when absent."`
 	Status string `yaml:"status" enum:"draft,published,deprecated,retired" default:"published" doc:"Lifecycle state. Drafts are checked but not served; retired versions answer 410."`
+	Shadow bool   `yaml:"shadow" doc:"Of a draft: it is tried on the traffic of the version that is served, and what it would have refused is reported. It decides nothing."`
 
 	OperationGovernance `yaml:",inline"`
 }

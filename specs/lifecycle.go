@@ -18,6 +18,7 @@ type Lifecycle struct {
 	Status string `yaml:"status" check:"required" enum:"draft,published,deprecated,retired" doc:"Lifecycle state. Drafts are checked but not served; retired versions answer 410."`
 	// Deprecate is the settings of the policy deprecate.
 	Deprecate source.Node `yaml:"deprecate" doc:"Settings of the policy deprecate: since, sunset, successor and link."`
+	Shadow    bool        `yaml:"shadow" doc:"Of a draft: it is tried on the traffic of the version that is served, and decides nothing."`
 	Node      source.Node `yaml:",node"`
 }
 
@@ -39,6 +40,9 @@ func (l *loader) lifecycle(dir string) bool {
 		return false
 	}
 	governance := under("status", n.Get("status").YAML())
+	if shadow := n.Get("shadow"); shadow.Exists() {
+		governance.Content = append(governance.Content, nameNode("shadow"), shadow.YAML())
+	}
 	if life.Deprecate.Exists() {
 		governance.Content = append(governance.Content, nameNode("policies"), under("deprecate", life.Deprecate.YAML()))
 	}

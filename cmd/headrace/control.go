@@ -10,6 +10,7 @@ import (
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/gateway/usage"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/policies/apikey"
 	"github.com/headrace/headrace/specs"
@@ -23,6 +24,7 @@ func newRegistry(p *parts, live *workspace.Live) *registry.Registry {
 	return registry.New(registry.Options{
 		Ledger: p.ledger, Check: live.Check, Over: live.Over, Log: p.log,
 		Lint: lintVersion, Diff: diffVersions, Test: testMappings,
+		InUse: p.usesOf,
 		NewKey: func() registry.Key {
 			k := apikey.New()
 			return registry.Key{Text: k.Text, Prefix: k.Prefix, Hash: k.Hash}
@@ -82,6 +84,17 @@ func testMappings(files fs.FS) []source.Problem {
 		}
 	}
 	return ps.List()
+}
+
+// usesOf lists who has called a version lately.
+func (p *parts) usesOf(ctx context.Context, api, version string) ([]registry.Use, error) {
+	days := int(time.Duration(p.inUse.Load()) / (24 * time.Hour))
+	found, err := usage.Book{Ledger: p.ledger}.InUse(ctx, api, version, days)
+	list := make([]registry.Use, 0, len(found))
+	for _, u := range found {
+		list = append(list, registry.Use{App: u.App, Operation: u.Operation, Calls: u.Calls, Last: u.Last})
+	}
+	return list, err
 }
 
 // layerPatience is how long the registry may take to be read.

@@ -18,6 +18,7 @@ import (
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/telemetry"
+	"github.com/headrace/headrace/gateway/usage"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/policies"
 	"github.com/headrace/headrace/specs/source"
@@ -31,10 +32,13 @@ type parts struct {
 	fleet     *system.Fleet
 	ledger    *ledger.DB     // nil for commands that only look at files
 	buffer    *buffer.Buffer // only compiles without a ledger
+	usage     *usage.Meter   // nil without a ledger
 	kinds     []gateway.Kind
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
 	served atomic.Pointer[system.Set]
+	// inUse is for how long a version that was called is in use.
+	inUse atomic.Int64
 	// systemNames are those of the current table.
 	systemNames atomic.Pointer[[]string]
 }
@@ -80,6 +84,7 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		p.close()
 		return nil, err
 	}
+	p.usage = usage.Open(usage.Options{Ledger: p.ledger, Keep: config.Usage.Keep.Std(), Log: t.Logger()})
 	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
 	return p, nil
 }
@@ -115,6 +120,13 @@ func (p *parts) close() {
 	ending, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	p.buffer.Close(ending) // has been closed before, with more time, where anything was sent
+	if p.usage != nil {
+		last, done := context.WithTimeout(context.Background(), 3*time.Second)
+		defer done()
+		if err := p.usage.Close(last); err != nil {
+			p.log.Warn("the last counts of usage are lost", "error", err)
+		}
+	}
 	if p.ledger != nil {
 		if err := p.ledger.Close(); err != nil {
 			p.log.Warn("closing the ledger", "error", err)

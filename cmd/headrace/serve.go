@@ -68,7 +68,7 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 		return nil, err
 	}
 	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1)}
-	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry})
+	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry, Meter: parts.usage})
 	options := parts.options()
 	options.Served = s.served
 	options.Registry, options.Tried = s.layer, s.again
@@ -118,6 +118,8 @@ func (s *server) served(l *workspace.Loaded) {
 	names := slices.Collect(maps.Keys(l.Workspace.Systems))
 	s.parts.systemNames.Store(&names)
 	now := &l.Workspace.Config
+	s.parts.usage.SetKeep(now.Usage.Keep.Std())
+	s.parts.inUse.Store(int64(now.Usage.InUse))
 	var level slog.Level
 	if level.UnmarshalText([]byte(now.Telemetry.Level)) == nil {
 		s.parts.telemetry.SetLevel(level)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/workspace"
@@ -89,11 +90,20 @@ const Fatal = "error"
 // Breaking is the level of changes that need a new major version.
 const Breaking = "breaking"
 
-// Use is an app that uses something.
+// Use is an app that uses something. App is empty for callers whom nobody knows.
 type Use struct {
-	App       string `json:"app"`
-	Operation string `json:"operation,omitempty"`
-	Calls     int64  `json:"calls"`
+	App       string    `json:"app"`
+	Operation string    `json:"operation,omitempty"`
+	Calls     int64     `json:"calls"`
+	Last      time.Time `json:"last,omitzero"`
+}
+
+func (u Use) String() string {
+	who := "callers whom nobody knows use"
+	if u.App != "" {
+		who = fmt.Sprintf("the app %q uses", u.App)
+	}
+	return fmt.Sprintf("%s %s: %d calls, the last on %s", who, u.Operation, u.Calls, u.Last.UTC().Format(time.DateOnly))
 }
 
 // Key is an API key that was just made. Text is shown once and kept nowhere.
@@ -150,6 +160,9 @@ func (r *Refusal) Error() string {
 	}
 	for _, c := range r.Changes {
 		text += "\n" + c.String()
+	}
+	for _, u := range r.Uses {
+		text += "\n" + u.String()
 	}
 	return text
 }

@@ -510,7 +510,7 @@ func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) e
 	if err != nil || len(uses) == 0 {
 		return err
 	}
-	refusal := refuse(InUse, "ask them, or override with a reason", "%s is in use, by %d apps and operations", v.name(), len(uses))
+	refusal := refuse(InUse, "ask them, or override with a reason", "%s is in use", v.name())
 	refusal.Uses = uses
 	return refusal
 }

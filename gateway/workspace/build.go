@@ -54,6 +54,7 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	apis := b.apis()
 	b.table.APIs = apis
 	b.table.Consumers = gateway.NewConsumers(&w.Consumers, apis, ps, w.unread...)
+	b.addCandidates()
 	b.checkPlans()
 	b.checkSubjects()
 	b.checkProducts()
@@ -87,6 +88,9 @@ func (b *builder) apis() []*gateway.API {
 	for _, d := range b.workspace.Documents {
 		if d.Governance.Status == "draft" {
 			continue
+		}
+		if d.Governance.Shadow {
+			b.problems.Add(d.Governance.Node.At("shadow"), "only a draft can be tried on live traffic", "set status: draft, or remove shadow")
 		}
 		api := &gateway.API{Name: d.Name, Version: d.Version, Document: d, Base: d.Governance.Base, Revision: b.workspace.Answers}
 		api.Major = "v" + versionPattern.FindStringSubmatch(d.Version)[1]

@@ -22,6 +22,7 @@ type Config struct {
 	TLS       *TLS          `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
 	Limits    Limits        `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
 	Writes    Writes        `yaml:"writes" doc:"What the write buffer holds, and for how long."`
+	Usage     Usage         `yaml:"usage" doc:"What is known of who uses what."`
 	Stores    Stores        `yaml:"stores" doc:"Where counts are kept, and what holds among several replicas."`
 	Admin     Admin         `yaml:"admin" doc:"The admin API."`
 	Lint      lint.Settings `yaml:"lint" doc:"What headrace lint and publishing say of API documents."`
@@ -63,6 +64,12 @@ type Stores struct {
 	Alone     source.Duration `yaml:"alone" default:"1h" min:"10s" max:"24h" doc:"How long a replica that cannot reach Redis goes on with its share of the systems' budgets; the others leave it free as long."`
 	Replicas  int             `yaml:"replicas" min:"0" doc:"The most replicas that ever run at a time, those of a rolling update included. With it, an empty Redis is used as soon as as many are there and none remembers anything, and not 5 s later; 0 when it is not known."`
 	ColdStart string          `yaml:"cold_start" enum:"free,occupied" default:"free" doc:"What an empty Redis means when nobody remembers what was used: nothing was used (free), or everything (occupied), until the limits' own windows have passed."`
+}
+
+// Usage says how long it is known who used what.
+type Usage struct {
+	Keep  source.Duration `yaml:"keep" default:"400d" doc:"How long the calls of a day are known by version, operation, field and app; 0s for ever."`
+	InUse source.Duration `yaml:"in_use" default:"30d" min:"1d" doc:"A version that was called within this time is in use: it is retired only with an override and a reason."`
 }
 
 // Admin is the admin API's access.
