@@ -17,24 +17,27 @@ import (
 
 // identity is who calls.
 type identity struct {
-	name string
-	role registry.Role
+	name  string
+	roles []registry.Role
 	// shared tells that several people may stand behind it, who say by
 	// themselves who they are.
 	shared bool
 }
 
-// Names of callers that are no operators.
+func admins() []registry.Role { return []registry.Role{registry.Admin} }
+
+// Names of callers that are no operators. Names of operators have neither dots nor colons.
 const (
+	issuedBy  = "oidc:"       // before the name that the issuer has for somebody
 	tokenName = "admin.token" // who has the token of headrace.yaml
-	localName = "local"       // who calls from this machine while that is open
+	localName = "admin.open"  // who calls from this machine while that is open
 )
 
 // OIDC checks the tokens of an issuer of people's identities.
 type OIDC interface {
-	// Login says whose token it is, with the first role that it has. A
+	// Login says whose token it is, and which roles they have, if any. A
 	// *gateway.Error is told to the caller.
-	Login(ctx context.Context, token string) (name string, role registry.Role, err error)
+	Login(ctx context.Context, token string) (name string, roles []registry.Role, err error)
 }
 
 // digest is what is kept of the token. The zero value means that there is none.
@@ -84,7 +87,7 @@ func (a *admin) authenticate(c echo.Context, challenge, offered string) (identit
 		case err != nil:
 			return identity{}, err
 		case open:
-			return identity{localName, registry.Admin, true}, namedPlainly(c.Request().Host)
+			return identity{localName, admins(), true}, namedPlainly(c.Request().Host)
 		}
 		return identity{}, &gateway.Error{Problem: gateway.Unauthenticated, Detail: "send the token of an operator", Challenge: challenge}
 	}
@@ -124,7 +127,7 @@ func guessed(address, token string) string {
 func (a *admin) login(ctx context.Context, token string) (identity, error) {
 	switch {
 	case a.token.set && a.token.matches(token):
-		return identity{tokenName, registry.Admin, true}, nil
+		return identity{tokenName, admins(), true}, nil
 	case registry.IsToken(token) && a.options.Registry != nil:
 		l, err := a.options.Registry.Login(ctx, token)
 		switch {
@@ -133,11 +136,11 @@ func (a *admin) login(ctx context.Context, token string) (identity, error) {
 		case l.Expired:
 			return identity{}, &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the token has expired"}
 		case l.Name != "":
-			return identity{name: l.Name, role: l.Role}, nil
+			return identity{name: l.Name, roles: []registry.Role{l.Role}}, nil
 		}
 	case a.options.OIDC != nil && strings.Count(token, ".") == 2:
-		name, role, err := a.options.OIDC.Login(ctx, token)
-		return identity{name: name, role: role}, err
+		name, roles, err := a.options.OIDC.Login(ctx, token)
+		return identity{name: issuedBy + name, roles: roles}, err
 	}
 	return identity{}, &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the token is wrong"}
 }

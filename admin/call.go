@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,8 +36,8 @@ func (a *admin) serve(r route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if !may(who.role, r.roles) {
-			return &gateway.Error{Problem: gateway.Forbidden, Detail: "the role " + string(who.role) + " may not do this; " + named(r.roles) + " may"}
+		if !may(who.roles, r.roles) {
+			return forbidden(who, r.roles)
 		}
 		// Where no token is needed, a page of another site must not act.
 		if err := cross.Check(c.Request()); err != nil {
@@ -53,14 +54,10 @@ func (a *admin) serve(r route) echo.HandlerFunc {
 	}
 }
 
-func named(roles []registry.Role) string {
-	var list []string
-	for _, r := range roles {
-		if r != registry.Bootstrap {
-			list = append(list, string(r))
-		}
-	}
-	return strings.Join(list, " or ")
+// forbidden says which role would be enough.
+func forbidden(who identity, least []registry.Role) error {
+	enough := slices.DeleteFunc(slices.Clone(least), func(r registry.Role) bool { return r == registry.Bootstrap })
+	return &gateway.Error{Problem: gateway.Forbidden, Detail: "the role " + named(who.roles, ", ") + " may not do this; " + named(enough, " or ") + " may"}
 }
 
 // read takes the whole body; handlers may read it again.
@@ -128,7 +125,7 @@ func (k *call) by() ledger.By {
 	if strings.Contains(k.Request().Header.Get("Content-Type"), "json") {
 		_ = json.Unmarshal(k.body, &said) // other bodies say nothing
 	}
-	by := ledger.By{Actor: k.who.name, Role: string(k.who.role), Reason: said.Reason, RequestID: requestID(k)}
+	by := ledger.By{Actor: k.who.name, Role: named(k.who.roles, " "), Reason: said.Reason, RequestID: requestID(k)}
 	if reason := k.Request().Header.Get("X-Reason"); reason != "" {
 		by.Reason = reason
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -96,8 +95,8 @@ type overviewData struct {
 func (a *admin) overview(c echo.Context) error {
 	if who, err := a.person(c); err != nil {
 		return err
-	} else if !may(who.role, looking()) {
-		return &gateway.Error{Problem: gateway.Forbidden, Detail: "this token only makes the first operator"}
+	} else if !may(who.roles, looking()) {
+		return forbidden(who, looking())
 	}
 	var b bytes.Buffer
 	err := a.page.template.Execute(&b, overviewData{

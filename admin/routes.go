@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
@@ -77,7 +76,40 @@ func (a *admin) writeRoutes() []route {
 
 // controlRoutes are those of the control plane.
 func (a *admin) controlRoutes() []route {
-	return []route{}
+	subscription := "/subscriptions/{subscription}"
+	return slices.Concat(
+		[]route{{"GET", "/revisions", looking(), 0, a.revisions}},
+		nounRoutes[registry.Organisation](a, registry.KindOrganisation, "organisations", partnering()),
+		nounRoutes[registry.Member](a, registry.KindMember, "members", partnering()),
+		nounRoutes[registry.App](a, registry.KindApp, "apps", partnering()),
+		nounRoutes[registry.Product](a, registry.KindProduct, "products", designing()),
+		nounRoutes[registry.Plan](a, registry.KindPlan, "plans", designing()),
+		[]route{
+			{"GET", "/apps/{app}/credentials", looking(), 0, a.credentials},
+			{"POST", "/apps/{app}/credentials", partnering(), 0, a.addCredential},
+			{"POST", "/apps/{app}/keys", partnering(), 0, a.newKey},
+			{"POST", "/apps/{app}/oauth-clients", partnering(), 0, a.newClient},
+			{"POST", "/keys/{prefix}/rotate", partnering(), 0, a.rotateKey},
+			{"GET", "/credentials/{credential}", looking(), 0, a.credential},
+			{"DELETE", "/credentials/{credential}", partnering(), 0, a.revokeCredential},
+			{"GET", "/subscriptions", looking(), 0, a.subscriptions},
+			{"POST", "/subscriptions", partnering(), 0, a.subscribe},
+			{"GET", subscription, looking(), 0, a.subscription},
+			{"POST", subscription + "/approve", partnering(), 0, a.decide(registry.Approved)},
+			{"POST", subscription + "/reject", partnering(), 0, a.decide(registry.Rejected)},
+			{"POST", subscription + "/suspend", partnering(), 0, a.decide(registry.Suspended)},
+			{"POST", subscription + "/resume", partnering(), 0, a.decide(registry.Approved)},
+			{"POST", subscription + "/end", partnering(), 0, a.decide(registry.Ended)},
+			{"POST", subscription + "/plan", partnering(), 0, a.changePlan},
+			{"GET", "/operators", governing(), 0, a.operators},
+			{"POST", "/operators", first(), 0, a.addOperator},
+			{"GET", "/operators/{operator}", governing(), 0, a.operator},
+			{"DELETE", "/operators/{operator}", governing(), 0, a.endOperator},
+			{"POST", "/operators/{operator}/renew", governing(), 0, a.renewOperator},
+			{"GET", "/audit", looking(), 0, a.audit},
+			{"POST", "/audit/verify", governing(), 0, a.verifyAudit},
+		},
+	)
 }
 
 // mount lets the application answer everything.
@@ -110,8 +142,3 @@ func echoPath(path string) string {
 
 // described is the path as openapi.yaml has it.
 func (r *route) described() string { return strings.ReplaceAll(r.path, "...}", "}") }
-
-// changes tells whether calling the route changes anything.
-func (r *route) changes() bool {
-	return !slices.Contains([]string{http.MethodGet, http.MethodHead}, r.method)
-}
