@@ -56,6 +56,7 @@ func (a *admin) routes() []route {
 		list = append(list, a.controlRoutes()...)
 		list = append(list, a.versionRoutes()...)
 		list = append(list, a.applyRoutes()...)
+		list = append(list, a.usageRoutes()...)
 	}
 	return list
 }
