@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,6 +22,8 @@ import (
 type proposed struct {
 	Files      map[string][]byte `json:"files"`
 	Exceptions []exception       `json:"exceptions,omitempty"`
+	// Revision is the plan's, when it is applied.
+	Revision *int64 `json:"revision,omitempty"`
 }
 
 // applying is the command apply.
@@ -89,7 +90,7 @@ func (p *applying) run(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	body := proposed{files, p.exceptions}
+	body := proposed{Files: files, Exceptions: p.exceptions}
 	_, plan, err := p.plan(ctx, body)
 	if err != nil {
 		return err
@@ -108,7 +109,8 @@ func (p *applying) run(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	a, err := p.call(ctx, "POST", "apply", body, "If-Match", strconv.Quote(strconv.FormatInt(plan.Revision, 10)))
+	body.Revision = &plan.Revision
+	a, err := p.call(ctx, "POST", "apply", body)
 	if err != nil || p.json {
 		return cmp.Or(err, p.jsonOf(a))
 	}

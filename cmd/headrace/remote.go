@@ -182,7 +182,7 @@ func (e *refused) Error() string {
 		lines = append(lines, c.String())
 	}
 	for _, u := range e.Uses {
-		lines = append(lines, fmt.Sprintf("  %s: %s, %d calls", u.App, cmp.Or(u.Operation, "all operations"), u.Calls))
+		lines = append(lines, "  "+u.String())
 	}
 	for _, v := range e.Faults {
 		lines = append(lines, "  "+v.Pointer+": "+v.Detail)
