@@ -185,7 +185,9 @@ func (e *refused) Error() string {
 		lines = append(lines, "  "+u.String())
 	}
 	for _, v := range e.Faults {
-		lines = append(lines, "  "+v.Pointer+": "+v.Detail)
+		if !strings.Contains(lines[0], v.Detail) { // the first one is often the detail
+			lines = append(lines, "  "+strings.TrimSpace(v.In+" "+v.Name+v.Pointer)+": "+v.Detail)
+		}
 	}
 	return strings.Join(lines, "\n")
 }
