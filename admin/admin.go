@@ -182,6 +182,17 @@ type admin struct {
 
 // New makes the application.
 func New(o Options) http.Handler {
+	return newAdmin(o).handler()
+}
+
+func (a *admin) handler() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = a.refuse
+	a.mount(e)
+	return e
+}
+
+func newAdmin(o Options) *admin {
 	if o.Systems == nil {
 		o.Systems = func() []SystemStatus { return nil }
 	}
@@ -202,8 +213,5 @@ func New(o Options) http.Handler {
 	}
 	a := &admin{options: o, token: newDigest(o.Token), page: newPage(), contract: newContract()}
 	a.options.Token = ""
-	e := echo.New()
-	e.HTTPErrorHandler = a.refuse
-	a.mount(e)
-	return e
+	return a
 }

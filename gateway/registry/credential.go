@@ -186,7 +186,7 @@ func room(d *ledger.Draft, app, sort string) error {
 		}
 	}
 	if live >= mostKeys {
-		return refuse(TooMany, "revoke one of them", "the app %q has %d live credentials of the type %s", app, live, sort)
+		return refuse(TooMany, "revoke one of them", "the app %q has %d live %s", app, live, map[string]string{"key": "keys", "oauth": "clients"}[sort])
 	}
 	return nil
 }
