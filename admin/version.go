@@ -25,6 +25,8 @@ func (a *admin) versionRoutes() []route {
 		{"POST", version + "/deprecate", designing(), 0, a.deprecateVersion},
 		{"POST", version + "/restore", designing(), 0, a.restoreVersion},
 		{"POST", version + "/retire", designing(), 0, a.retireVersion},
+		{"POST", version + "/withdraw", designing(), 0, a.withdrawVersion},
+		{"POST", version + "/shadow", designing(), 0, a.shadowVersion},
 		{"GET", version + "/files", looking(), 0, a.versionFiles},
 		{"GET", version + "/export", looking(), 0, a.exportVersion},
 		{"GET", version + "/changes", looking(), 0, a.versionChanges},
@@ -148,13 +150,14 @@ func (a *admin) putVersion(k *call) error {
 	var body struct {
 		Files         map[string][]byte
 		Status        string
+		Canary        *registry.Canary
 		Exceptions    []exception
 		Reason, Actor string
 	}
 	if err := k.decode(&body); err != nil {
 		return err
 	}
-	r := registry.Release{API: k.Param("api"), Version: k.Param("version"), Files: body.Files, Exceptions: reasons(body.Exceptions)}
+	r := registry.Release{API: k.Param("api"), Version: k.Param("version"), Files: body.Files, Canary: body.Canary, Exceptions: reasons(body.Exceptions)}
 	if body.Status == registry.Draft && k.QueryParam("dry-run") != "true" {
 		m, err := k.match()
 		if err != nil {
@@ -171,13 +174,14 @@ func (a *admin) putVersion(k *call) error {
 
 func (a *admin) publishDraft(k *call) error {
 	var body struct {
+		Canary        *registry.Canary
 		Exceptions    []exception
 		Reason, Actor string
 	}
 	if err := k.decode(&body); err != nil {
 		return err
 	}
-	return a.publish(k, registry.Release{API: k.Param("api"), Version: k.Param("version"), Exceptions: reasons(body.Exceptions)})
+	return a.publish(k, registry.Release{API: k.Param("api"), Version: k.Param("version"), Canary: body.Canary, Exceptions: reasons(body.Exceptions)})
 }
 
 // publish publishes, or says what would happen.
@@ -265,6 +269,33 @@ func (a *admin) retireVersion(k *call) error {
 		return err
 	}
 	i, err := a.options.Registry.Retire(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), body.Override, m)
+	return a.moved(k, i, err)
+}
+
+// withdrawVersion ends a canary.
+func (a *admin) withdrawVersion(k *call) error {
+	m, err := k.match()
+	if err != nil {
+		return err
+	}
+	i, err := a.options.Registry.Withdraw(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), m)
+	return a.moved(k, i, err)
+}
+
+// shadowVersion has a draft tried on live traffic, or ends that.
+func (a *admin) shadowVersion(k *call) error {
+	var body struct {
+		On            bool
+		Reason, Actor string
+	}
+	if err := k.decode(&body); err != nil {
+		return err
+	}
+	m, err := k.match()
+	if err != nil {
+		return err
+	}
+	i, err := a.options.Registry.Shadow(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), body.On, m)
 	return a.moved(k, i, err)
 }
 

@@ -153,6 +153,7 @@ type Consumers struct {
 	clients      map[ClientIdentity]*App
 	certificates map[CertificateName]*App
 	oauth        map[string]*OAuthClient
+	apis         map[string]*API // by NAME/vMAJOR
 }
 
 // NewConsumers checks a consumer file against the APIs that exist and builds
@@ -206,6 +207,7 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 		}
 	}
 	c.link(byName, ps)
+	c.apis = byName
 	return c
 }
 

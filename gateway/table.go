@@ -21,8 +21,24 @@ type API struct {
 	Revision string
 	// Candidates are versions that are tried on its traffic and decide nothing.
 	Candidates []*Candidate
+	// Canary tells that some apps meet this version before the others; nil for
+	// the version of all.
+	Canary *Canary
 
 	subscriptions []*Subscription // by App.index; nil when nobody is subscribed
+}
+
+// VariantMark stands in the key of an operation before a canary's version.
+const VariantMark = "@"
+
+// Key is what the layer behind the chain calls an operation: API/vMAJOR/operationId,
+// and @VERSION in a canary version.
+func (a *API) Key(o *specs.Operation) string {
+	key := a.Name + "/" + a.Major + "/" + o.ID
+	if a.Canary != nil {
+		key += VariantMark + a.Version
+	}
+	return key
 }
 
 // Candidate is a version that is tried on live traffic of an API.

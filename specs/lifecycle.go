@@ -19,6 +19,7 @@ type Lifecycle struct {
 	// Deprecate is the settings of the policy deprecate.
 	Deprecate source.Node `yaml:"deprecate" doc:"Settings of the policy deprecate: since, sunset, successor and link."`
 	Shadow    bool        `yaml:"shadow" doc:"Of a draft: it is tried on the traffic of the version that is served, and decides nothing."`
+	Canary    *Canary     `yaml:"canary" doc:"Of a minor version that is published: who meets it before all others do."`
 	Node      source.Node `yaml:",node"`
 }
 
@@ -40,8 +41,10 @@ func (l *loader) lifecycle(dir string) bool {
 		return false
 	}
 	governance := under("status", n.Get("status").YAML())
-	if shadow := n.Get("shadow"); shadow.Exists() {
-		governance.Content = append(governance.Content, nameNode("shadow"), shadow.YAML())
+	for _, key := range []string{"shadow", "canary"} {
+		if value := n.Get(key); value.Exists() {
+			governance.Content = append(governance.Content, nameNode(key), value.YAML())
+		}
 	}
 	if life.Deprecate.Exists() {
 		governance.Content = append(governance.Content, nameNode("policies"), under("deprecate", life.Deprecate.YAML()))

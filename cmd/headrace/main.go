@@ -56,7 +56,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand(), backupCommand())
-	cmd.AddCommand(publishCommand(), deprecateCommand(), restoreCommand(), retireCommand(), listCommand(), showCommand(), exportCommand(), applyCommand(),
+	cmd.AddCommand(publishCommand(), deprecateCommand(), restoreCommand(), retireCommand(), withdrawCommand(), shadowCommand(), listCommand(), showCommand(), exportCommand(), applyCommand(),
 		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand())
 	cmd.AddCommand(nounCommands()...)
 	return cmd

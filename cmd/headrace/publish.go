@@ -25,6 +25,7 @@ import (
 type release struct {
 	Files      map[string][]byte `json:"files,omitempty"`
 	Status     string            `json:"status"`
+	Canary     *registry.Canary  `json:"canary,omitempty"`
 	Exceptions []exception       `json:"exceptions,omitempty"`
 }
 
@@ -52,6 +53,8 @@ func (e *exceptions) flag(cmd *cobra.Command) {
 type publishing struct {
 	remote
 	draft, dry   bool
+	share        int
+	apps         []string
 	api, version string
 	exceptions   exceptions
 }
@@ -78,6 +81,8 @@ func publishCommand() *cobra.Command {
 	flags.BoolVar(&p.dry, "dry-run", false, "say what would happen, and do nothing")
 	flags.StringVar(&p.api, "api", "", "name of the API (default: from the folder)")
 	flags.StringVar(&p.version, "version", "", "semantic version (default: from the folder)")
+	flags.IntVar(&p.share, "canary-share", 0, "let this percentage of the apps meet it first; publish it again without to all")
+	flags.StringSliceVar(&p.apps, "canary-apps", nil, "let these apps meet it first")
 	p.exceptions.flag(cmd)
 	return cmd
 }
@@ -90,6 +95,9 @@ func (p *publishing) run(ctx context.Context, name string) error {
 	body := release{Status: registry.Published, Exceptions: p.exceptions}
 	if p.draft {
 		body.Status = registry.Draft
+	}
+	if p.share != 0 || len(p.apps) > 0 {
+		body.Canary = &registry.Canary{Share: p.share, Apps: p.apps}
 	}
 	if body.Files, err = folder.read(); err != nil {
 		return err
@@ -131,6 +139,9 @@ func (p *publishing) print(a answer) error {
 	if p.dry {
 		_, err := fmt.Fprintf(p.out, "%s/%s can be published\n", p.api, p.version)
 		return err
+	}
+	if c := done.Body.Canary; c != nil {
+		fmt.Fprintf(p.out, "for %d %% of the apps, and for those named: %s\n", c.Share, strings.Join(c.Apps, " "))
 	}
 	_, err := fmt.Fprintf(p.out, "%s/%s is %s (revision %d, content %.12s)\n", p.api, p.version, done.Body.Status, done.Revision, done.Body.Hash)
 	return err
@@ -293,6 +304,66 @@ func retireCommand() *cobra.Command {
 	}))
 	cmd.Flags().BoolVar(&l.override, "override", false, "retire it though it is promised or in use; needs --reason")
 	return cmd
+}
+
+func withdrawCommand() *cobra.Command {
+	l := &life{}
+	return l.reasoned(l.command(&cobra.Command{
+		Use:     "withdraw API VERSION",
+		Short:   "End a canary: its apps go back to the version that all others meet; needs --reason",
+		Example: "  headrace withdraw orders 1.5.0 --reason \"totals are wrong\"",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return l.move(cmd.Context(), args, "withdraw", map[string]any{})
+		},
+	}))
+}
+
+func shadowCommand() *cobra.Command {
+	l := &life{}
+	var on, off bool
+	cmd := l.reasoned(l.command(&cobra.Command{
+		Use:   "shadow API VERSION",
+		Short: "Try a draft on live traffic without deciding it, and say what it would have refused",
+		Long: "Say what a draft would have refused of the live traffic of its major, and whose. --on begins to try it, --off ends\n" +
+			"that. Callers see nothing of it.\n",
+		Example: "  headrace publish --draft apis/orders/1.5.0\n  headrace shadow orders 1.5.0 --on\n  headrace shadow orders 1.5.0",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if on || off {
+				return l.move(cmd.Context(), args, "shadow", map[string]any{"on": on})
+			}
+			return l.report(cmd.Context(), args)
+		},
+	}))
+	cmd.Flags().BoolVar(&on, "on", false, "begin to try it")
+	cmd.Flags().BoolVar(&off, "off", false, "end that")
+	cmd.MarkFlagsMutuallyExclusive("on", "off")
+	return cmd
+}
+
+// report says what a candidate would have refused.
+func (l *life) report(ctx context.Context, args []string) error {
+	a, err := l.get(ctx, versionPath(args[0], args[1])+"/shadow")
+	if err != nil || l.json {
+		return cmp.Or(err, l.jsonOf(a))
+	}
+	var found struct {
+		Checked, Refused int64
+		Share            float64
+		Places           []struct {
+			App, Operation, Pointer string
+			Calls                   int64
+		}
+	}
+	if err := a.decode(&found); err != nil {
+		return err
+	}
+	fmt.Fprintf(l.out, "would have refused %d of %d calls (%.1f %%)\n", found.Refused, found.Checked, 100*found.Share)
+	for _, p := range found.Places {
+		fmt.Fprintf(l.out, "  %d from %s, at %s of %s\n", p.Calls, cmp.Or(p.App, "callers whom nobody knows"), cmp.Or(p.Pointer, "the whole"), p.Operation)
+	}
+	return nil
 }
 
 func (l *life) move(ctx context.Context, args []string, action string, body map[string]any) error {

@@ -300,6 +300,8 @@ type dates struct {
 type life struct {
 	status string
 	end    *Deprecation
+	shadow bool
+	canary *Canary
 }
 
 // lifecycle takes lifecycle.yaml out of a version's files.
@@ -323,7 +325,10 @@ func (a *applying) lifecycle(files map[string][]byte, dir string, ps *source.Pro
 	if ps.Len() > before {
 		return life{}, false
 	}
-	found := life{status: l.Status}
+	found := life{status: l.Status, shadow: l.Shadow}
+	if l.Canary != nil {
+		found.canary = &Canary{l.Canary.Share, l.Canary.Apps}
+	}
 	if l.Deprecate.Exists() {
 		found.end = &Deprecation{Since: d.Since.Time(), Successor: d.Successor, Link: d.Link}
 		if d.Sunset != nil {
@@ -341,11 +346,12 @@ func (a *applying) version(api, name string, files map[string][]byte, l life) er
 	have, err := versionOf(a.d, v.name())
 	known := err == nil
 	if l.status == Draft {
+		v.Shadow = l.shadow
 		return a.draft(v, have, files)
 	}
-	if !known || have.Status == Draft || have.Hash != hashOf(hashes(files)) {
+	if !known || have.Status == Draft || have.Hash != hashOf(hashes(files)) || !have.Canary.same(l.canary) && !have.withdrawn() {
 		s := Proposed{Action: "publish", Kind: KindVersion, Name: v.name()}
-		p, err := a.r.publish(a.d, a.by, Release{API: api, Version: name, Files: files, Exceptions: a.files.Exceptions, Origin: ByApply, Match: ledger.Any})
+		p, err := a.r.publish(a.d, a.by, Release{API: api, Version: name, Files: files, Exceptions: a.files.Exceptions, Canary: l.canary, Origin: ByApply, Match: ledger.Any})
 		s.Changes = p.Changes
 		if failed := a.step(s, err); failed != nil || err != nil {
 			return failed
@@ -372,7 +378,7 @@ func (a *applying) draft(v, have *Version, files map[string][]byte) error {
 	}
 	v.Status, v.From = Draft, From{ByApply}
 	v.take(a.d, files)
-	if have != nil && have.Hash == v.Hash {
+	if have != nil && have.Hash == v.Hash && have.Shadow == v.Shadow {
 		return nil
 	}
 	return a.step(s, putVersion(a.d, v, ledger.Any))
@@ -383,6 +389,9 @@ func (a *applying) move(name string, l life) error {
 	have, err := versionOf(a.d, name)
 	if err != nil {
 		return err
+	}
+	if have.trial() && l.canary != nil || have.withdrawn() {
+		return nil
 	}
 	if have.Status == l.status && (have.Deprecation.same(l.end) || l.status == Retired) {
 		return nil

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -50,6 +51,8 @@ type (
 	lifecycleFile struct {
 		Status    string       `json:"status"`
 		Deprecate *Deprecation `json:"deprecate,omitempty"`
+		Shadow    bool         `json:"shadow,omitempty"`
+		Canary    *Canary      `json:"canary,omitempty"`
 	}
 )
 
@@ -75,7 +78,8 @@ func (r *Registry) render(c *ledger.Control, content func(string) ([]byte, error
 	return t, nil
 }
 
-// renderVersions shows the newest version of each major.
+// renderVersions shows the newest version of each major that all apps meet,
+// canaries beside it, and drafts that are tried on its traffic.
 func renderVersions(t *tree, c *ledger.Control) error {
 	list, err := items[Version](c, KindVersion)
 	if err != nil {
@@ -84,16 +88,24 @@ func renderVersions(t *tree, c *ledger.Control) error {
 	newest := map[string]*Version{}
 	for i := range list {
 		v := &list[i].Body
-		if v.Status == Draft {
+		if v.Status == Draft || v.Canary != nil {
 			continue
 		}
 		if last := newest[v.major()]; last == nil || v.number().compare(last.number()) > 0 {
 			newest[v.major()] = v
 		}
 	}
-	for _, v := range newest {
+	shown := slices.Collect(maps.Values(newest))
+	for i := range list {
+		v := &list[i].Body
+		main := newest[v.major()]
+		if main != nil && main.Status != Retired && (v.trial() || v.Status == Draft && v.Shadow) {
+			shown = append(shown, v)
+		}
+	}
+	for _, v := range shown {
 		v.render(t)
-		text, err := encode(lifecycleFile{v.Status, v.Deprecation})
+		text, err := encode(lifecycleFile{v.Status, v.Deprecation, v.Shadow && v.Status == Draft, v.Canary})
 		if err != nil {
 			return err
 		}

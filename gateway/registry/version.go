@@ -38,6 +38,11 @@ type Version struct {
 	Retired   *time.Time `json:"retired,omitempty" yaml:"retired"`
 	// Deprecation is nil while the version is not deprecated.
 	Deprecation *Deprecation `json:"deprecation,omitempty" yaml:"deprecation"`
+	// Shadow tells that a draft is tried on the traffic of the version that is served.
+	Shadow bool `json:"shadow,omitempty" yaml:"shadow"`
+	// Canary says which apps meet the version; nil for all of them. A retired
+	// version that has one was withdrawn before all others met it.
+	Canary *Canary `json:"canary,omitempty" yaml:"canary"`
 	// Exceptions are breaking changes that were let through.
 	Exceptions []Exception `json:"exceptions,omitempty" yaml:"exceptions"`
 	From       `yaml:",inline"`
@@ -51,6 +56,33 @@ type Deprecation struct {
 	Successor string `json:"successor,omitempty" yaml:"successor"`
 	Link      string `json:"link,omitempty" yaml:"link"`
 }
+
+// Canary says which apps meet a version before all others do: a part of them in
+// percent, chosen by their names, and those that are named.
+type Canary struct {
+	Share int      `json:"share" yaml:"share"`
+	Apps  []string `json:"apps,omitempty" yaml:"apps"`
+}
+
+func (c *Canary) same(o *Canary) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	return c.Share == o.Share && slices.Equal(c.Apps, o.Apps)
+}
+
+func (c *Canary) check() error {
+	if c != nil && (c.Share < 0 || c.Share > 100 || c.Share == 0 && len(c.Apps) == 0) {
+		return refuse(Invalid, "a share between 1 and 100 percent, or apps", "the canary is met by nobody, or by more than all")
+	}
+	return nil
+}
+
+// trial tells that only some apps meet the version.
+func (v *Version) trial() bool { return v.Canary != nil && v.Status != Draft && v.Status != Retired }
+
+// withdrawn tells that the version ended before all others met it.
+func (v *Version) withdrawn() bool { return v.Canary != nil && v.Status == Retired }
 
 // Exception is a breaking change that was let through, and why.
 type Exception struct {
@@ -120,6 +152,9 @@ type Release struct {
 	// Exceptions are reasons for breaking changes that are let through, by the
 	// change's ID.
 	Exceptions map[string]string
+	// Canary has some apps meet the version before the others. To publish the same
+	// version again without it promotes it to all.
+	Canary *Canary
 	// Origin is ByAPI or ByApply.
 	Origin Origin
 	// Match is what has to be there.
@@ -147,9 +182,17 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
 			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
 		}
+		if old, err := versionOf(d, v.name()); err == nil {
+			v.Shadow = old.Shadow
+		}
 		v.take(d, files)
 		if err := putVersion(d, v, m); err != nil {
 			return err
+		}
+		if v.Shadow {
+			if err := r.check(d); err != nil {
+				return err
+			}
 		}
 		var err error
 		done, err = d.Get(KindVersion, v.name())
@@ -159,6 +202,83 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 		return Item[Version]{}, err
 	}
 	return item[Version](&done)
+}
+
+// Shadow has a draft tried on the traffic of the version that is served of its
+// major, or ends that.
+func (r *Registry) Shadow(ctx context.Context, by ledger.By, api, version string, on bool, m ledger.Match) (Item[Version], error) {
+	var done Publication
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		v, err := versionOf(d, api+"/"+version)
+		if err != nil {
+			return err
+		}
+		if v.Status != Draft {
+			return refuse(State, "try a draft", "%s is %s", v.name(), v.Status)
+		}
+		if on {
+			main, err := v.main(d)
+			if err != nil {
+				return err
+			}
+			if main == nil || main.Status == Retired {
+				return refuse(State, "publish a version of it first", "no version of %s is served, whose traffic it could be tried on", v.major())
+			}
+		}
+		v.Shadow = on
+		if err := putVersion(d, v, m); err != nil {
+			return err
+		}
+		done, err = published(d, v.name(), judgement{})
+		return err
+	})
+	return done.Item, err
+}
+
+// main is the version of v's major that all apps meet, or met last; nil when
+// there is none.
+func (v *Version) main(d *ledger.Draft) (*Version, error) {
+	var last *Version
+	for _, e := range d.List(KindVersion, v.API) {
+		i, err := item[Version](&e)
+		if err != nil {
+			return nil, err
+		}
+		o := &i.Body
+		if o.Status == Draft || o.Canary != nil || o.major() != v.major() {
+			continue
+		}
+		if last == nil || o.number().compare(last.number()) > 0 {
+			last = o
+		}
+	}
+	return last, nil
+}
+
+// Withdraw ends a canary version: its apps go back to the version that all
+// others meet. A reason is needed.
+func (r *Registry) Withdraw(ctx context.Context, by ledger.By, api, version string, m ledger.Match) (Item[Version], error) {
+	name := api + "/" + version
+	if by.Reason == "" {
+		return Item[Version]{}, refuse(NoReason, "say why", "%s would be withdrawn", name)
+	}
+	var done Publication
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		v, err := versionOf(d, name)
+		if err != nil {
+			return err
+		}
+		if !v.trial() {
+			return refuse(State, "deprecate it, and retire it", "%s is no canary", name)
+		}
+		v.Status, v.Retired = Retired, &d.Now
+		if err := putVersion(d, v, m); err != nil {
+			return err
+		}
+		done, err = published(d, name, judgement{})
+		return err
+	})
+	return done.Item, err
 }
 
 // DeleteDraft ends a draft.
@@ -283,16 +403,40 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 	default:
 		return Publication{}, refuse(NotFound, "hand its files in", "there is no draft %s", v.name())
 	}
+	if err := release.Canary.check(); err != nil {
+		return Publication{}, err
+	}
 	if known && old.Status != Draft {
-		if old.Hash != v.Hash {
+		switch {
+		case old.Hash != v.Hash:
 			return Publication{}, refuse(Immutable, "publish it as another version", "%s is %s, and its content is another one", v.name(), old.Status)
+		case old.withdrawn():
+			return Publication{}, refuse(State, "publish it as a later version", "%s has been withdrawn", v.name())
+		case old.Canary == nil && release.Canary != nil:
+			return Publication{}, refuse(State, "publish a later version to some", "all apps meet %s already", v.name())
+		case !old.Canary.same(release.Canary):
+			old.Canary = release.Canary
+			if err := putVersion(d, old, release.Match); err != nil {
+				return Publication{}, err
+			}
 		}
 		return published(d, v.name(), judgement{})
+	}
+	if known && old.Shadow { // it is shown as a draft no more
+		old.Shadow = false
+		if err := putVersion(d, old, release.Match); err != nil {
+			return Publication{}, err
+		}
+		release.Match = ledger.Any
 	}
 	before, err := v.predecessor(d)
 	if err != nil {
 		return Publication{}, err
 	}
+	if release.Canary != nil && before == nil {
+		return Publication{}, refuse(State, "publish it without canary", "there is no version of %s that the other apps could meet", v.major())
+	}
+	v.Canary = release.Canary
 	j, err := r.examine(d, by, v, before, release.Exceptions)
 	if err != nil {
 		return Publication{Changes: j.changes, Findings: j.findings}, err
@@ -325,8 +469,11 @@ func (v *Version) predecessor(d *ledger.Draft) (*Version, error) {
 			return nil, err
 		}
 		o := &i.Body
-		if o.Status == Draft || o.major() != v.major() {
+		if o.Status == Draft || o.major() != v.major() || o.withdrawn() {
 			continue
+		}
+		if o.trial() {
+			return nil, refuse(State, "promote it by publishing it without canary, or withdraw it", "%s is a canary", o.name())
 		}
 		if last == nil || o.number().compare(last.number()) > 0 {
 			last = o
@@ -544,12 +691,18 @@ func served(d *ledger.Draft, name string) (*Version, error) {
 	if v.Status == Draft {
 		return nil, refuse(State, "publish it first", "%s is a draft", name)
 	}
+	if v.withdrawn() {
+		return nil, refuse(State, "", "%s has been withdrawn", name)
+	}
 	for _, e := range d.List(KindVersion, v.API) {
 		i, err := item[Version](&e)
 		if err != nil {
 			return nil, err
 		}
-		if o := &i.Body; o.Status != Draft && o.major() == v.major() && o.number().compare(v.number()) > 0 {
+		if i.Body.trial() && i.Body.major() == v.major() {
+			return nil, refuse(State, "promote it by publishing it without canary, or withdraw it", "%s is a canary", i.Body.name())
+		}
+		if o := &i.Body; o.Status != Draft && !o.withdrawn() && o.major() == v.major() && o.number().compare(v.number()) > 0 {
 			return nil, refuse(State, "name "+o.Version, "%s has been replaced by %s", name, o.Version)
 		}
 	}

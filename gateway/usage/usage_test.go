@@ -19,8 +19,6 @@ import (
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/gatewaytest"
 	"github.com/headrace/headrace/gateway/ledger"
-	"github.com/headrace/headrace/policies/apikey"
-	"github.com/headrace/headrace/policies/validate"
 	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -94,11 +92,30 @@ func newWorld(t *testing.T, o Options) *world {
 
 func (w *world) site(document, consumers string) gatewaytest.Site {
 	return gatewaytest.Site{
-		Document: document, Consumers: consumers, Kinds: []gateway.Kind{validate.Kind(), apikey.Kind()},
+		Document: document, Consumers: consumers, Kinds: []gateway.Kind{checks()},
 		Answer: func(*gateway.Exchange) (*gateway.Response, error) {
 			return &gateway.Response{Status: w.status, Header: http.Header{}}, nil
 		},
 	}
+}
+
+// checks is a policy that validates requests.
+func checks() gateway.Kind {
+	return gateway.Define(gateway.Kind{Name: "checks", Stage: gateway.StageValidate, Levels: gateway.LevelAPI, Default: true},
+		func(b *gateway.Binding, _ struct{}) gateway.Policy {
+			return func(next gateway.Handler) gateway.Handler {
+				return func(x *gateway.Exchange) (*gateway.Response, error) {
+					body, err := x.Body()
+					if err != nil {
+						return nil, err
+					}
+					if f := b.Operation.CheckRequest(x.Request, x.Params, body, specs.CheckOptions{Seen: &x.Record.Seen}); f != nil {
+						return nil, &gateway.Error{Problem: gateway.InvalidBody, Detail: f.Detail}
+					}
+					return next(x)
+				}
+			}
+		})
 }
 
 func (w *world) serve(document, consumers string, candidates ...*gateway.Candidate) {
