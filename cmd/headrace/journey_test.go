@@ -38,7 +38,7 @@ func TestJourneys(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"gateway": startGateway, "fill": fill, "get": getUntil, "load": load, "keep": keep, "counted": counted,
+			"gateway": startGateway, "fill": fill, "get": getUntil, "load": load, "keep": keep, "await": await,
 		},
 	})
 }
@@ -126,19 +126,22 @@ func getUntil(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%s never answers %s, but\n%s", args[1], args[0], last)
 }
 
-// counted waits until calls of an app stand in the ledger: counted APP.
-func counted(ts *testscript.TestScript, _ bool, args []string) {
-	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
-		resp, err := http.Get(ts.Getenv("HEADRACE_ADMIN_URL") + "/admin/v1/usage?app=" + args[0])
+// await asks the admin API until it answers what a pattern finds: await PATH
+// PATTERN. Usage is counted a moment after a call.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	wanted := regexp.MustCompile(args[1])
+	var last []byte
+	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+		resp, err := http.Get(ts.Getenv("HEADRACE_ADMIN_URL") + "/admin/v1/" + args[0])
 		ts.Check(err)
-		body, err := io.ReadAll(resp.Body)
+		last, err = io.ReadAll(resp.Body)
 		resp.Body.Close()
 		ts.Check(err)
-		if strings.Contains(string(body), `"calls":`) {
+		if wanted.Match(last) {
 			return
 		}
 	}
-	ts.Fatalf("no call of %s is counted", args[0])
+	ts.Fatalf("%s never answers %s, but\n%s", args[0], args[1], last)
 }
 
 // fetchAs calls as an app, and gives the answer as text: status, headers, body.
