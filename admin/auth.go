@@ -96,8 +96,9 @@ func (a *admin) authenticate(c echo.Context, challenge, offered string) (identit
 		return identity{}, &gateway.Error{Problem: gateway.TooManyGuesses, Detail: "too many wrong tokens came from this address", RetryAfter: left}
 	}
 	who, err := a.login(c.Request().Context(), offered)
-	if e := (*gateway.Error)(nil); err != nil {
-		if e = gateway.AsError(err); e.Problem == gateway.InvalidCredentials {
+	if err != nil {
+		e := refusal(err)
+		if e.Problem == gateway.InvalidCredentials {
 			a.guard.Wrong(key, now)
 			e.Challenge = challenge + `, error="invalid_token"`
 			a.options.Log.Warn("a wrong admin token was refused", "address", c.Request().RemoteAddr, "request_id", requestID(c), "error", e.Error())

@@ -5,7 +5,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +208,37 @@ func TestDocumentIsServed(t *testing.T) {
 	}
 	if _, ok := document.Paths["/writes/{write}/cancel"]["post"]; !ok {
 		t.Errorf("%d paths", len(document.Paths))
+	}
+}
+
+// docs/admin.md has the table as it is, and every refusal of the gateway stands
+// in docs/problems.md.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../docs/admin.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for _, r := range newDesk(t, nil).admin.routes() {
+		start := "| `" + r.method + " " + r.described() + "` | " + named(r.roles, ", ") + " |"
+		if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, start) }) {
+			t.Errorf("docs/admin.md has no line %q", start)
+		}
+	}
+	if text, err = os.ReadFile("../docs/problems.md"); err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../gateway/error.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`Problem\{"([a-z-]+)", `).FindAllStringSubmatch(string(source), -1)
+	for _, name := range names {
+		if !strings.Contains(string(text), "| `"+name[1]+"` | ") {
+			t.Errorf("docs/problems.md does not explain %s", name[1])
+		}
+	}
+	if len(names) < 40 {
+		t.Errorf("only %d refusals", len(names))
 	}
 }

@@ -13,7 +13,9 @@ import (
 const root = "/admin/v1"
 
 // route is one of the admin API. All of them are described in openapi.yaml, and
-// requests are checked against that before a handler sees them.
+// requests are checked against that before a handler sees them. A new one is a
+// line in the table here, its description there, and a line in docs/admin.md;
+// tests name what is missing.
 type route struct {
 	method string
 	// path is below root, as in openapi.yaml. A parameter that ends in ... takes

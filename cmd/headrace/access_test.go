@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -198,6 +199,78 @@ func TestAdminFromTheStart(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Every route that the running gateway describes is walked with every role, and
+// without one.
+func TestAdminRolesServed(t *testing.T) {
+	o := openOffice(t, written(t, map[string]string{"headrace.yaml": "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"}))
+	root := o.operator("", "root", "admin")
+	tokens := map[string]string{"admin": root, "nobody": "", "wrong": "hra_aaaaaaaa_" + strings.Repeat("a", 40)}
+	for _, role := range []string{"viewer", "operator", "architect", "partner-manager"} {
+		tokens[role] = o.operator(root, "a-"+role, role)
+	}
+	soon := time.Now().Add(200 * time.Millisecond)
+	tokens["expired"] = o.field(o.ask(201, "", "POST", "/operators", root, fmt.Sprintf(`{"name":"gone","role":"admin","expires":%q}`, soon.UTC().Format(time.RFC3339Nano))), "secret")
+	time.Sleep(time.Until(soon) + time.Millisecond)
+
+	var document struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(o.ask(200, "", "GET", "/openapi.json", root, "")), &document); err != nil {
+		t.Fatal(err)
+	}
+	walked := 0
+	parameter := regexp.MustCompile(`\{\w+\}`)
+	for path, methods := range document.Paths {
+		delete(methods, "parameters")
+		for method, text := range methods {
+			var described struct {
+				Roles []string `json:"x-roles"`
+			}
+			if err := json.Unmarshal(text, &described); err != nil || described.Roles == nil {
+				t.Fatalf("%s %s: %v %s", method, path, err, text)
+			}
+			for _, caller := range []string{"nobody", "wrong", "expired", "viewer", "operator", "architect", "partner-manager", "admin"} {
+				status := o.status(strings.ToUpper(method), parameter.ReplaceAllString(path, "nothing"), tokens[caller])
+				if caller == "nobody" && (status == 404 || status == 405) {
+					break // it is described before it is served
+				}
+				may := caller == "admin" || slices.Contains(described.Roles, caller) || slices.Contains(described.Roles, "viewer")
+				switch {
+				case tokens[caller] == "" || caller == "wrong" || caller == "expired":
+					if status != 401 {
+						t.Errorf("%s %s for %s: %d", method, path, caller, status)
+					}
+				case (status == 403) == may || status == 401 || status >= 500:
+					t.Errorf("%s %s for %s: %d", method, path, caller, status)
+				}
+				walked++
+			}
+		}
+	}
+	if walked < 500 {
+		t.Errorf("only %d calls", walked)
+	}
+}
+
+// status makes a call without a body.
+func (o *office) status(method, path, token string) int {
+	o.Helper()
+	r, err := http.NewRequestWithContext(o.Context(), method, o.site.admin+"/admin/v1"+path, nil)
+	if err != nil {
+		o.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		o.Fatal(err)
+	}
+	defer resp.Body.Close()
+	io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
 }
 
 // On loopback the demo needs no token, until there is an operator.

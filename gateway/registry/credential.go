@@ -91,7 +91,7 @@ func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, over
 		case err != nil:
 			return err
 		case c.Type != "key":
-			return refuse(Invalid, "", "%q is a %s", old, c.Type)
+			return refuse(Invalid, "", "%q is of the type %s", old, c.Type)
 		case !c.Live(d.Now):
 			return refuse(State, "make a new key", "the key %q is no longer valid", old)
 		}
