@@ -5,15 +5,9 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/registry"
 )
-
-// items is the shape of every list.
-type items[T any] struct {
-	Items []T `json:"items"`
-}
 
 // api is a major version of an API as it is served.
 type api struct {
@@ -26,6 +20,8 @@ type api struct {
 	Domain  string `json:"domain,omitempty"`
 	Owner   string `json:"owner,omitempty"`
 	Status  string `json:"status"`
+	// Origin is files or registry; absent when there is no registry.
+	Origin string `json:"origin,omitempty"`
 	// Operations is their number.
 	Operations int `json:"operations"`
 }
@@ -51,6 +47,23 @@ func apiList(t *gateway.Table) []api {
 	return list
 }
 
-func (a *admin) apis(c echo.Context) error {
-	return c.JSON(http.StatusOK, items[api]{apiList(a.options.Tables.Table())})
+func (a *admin) apis(c *call) error {
+	list := apiList(a.options.Tables.Table())
+	if a.options.Registry != nil {
+		control, err := a.options.Registry.Control(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		registered := map[string]bool{}
+		for _, e := range control.Of(registry.KindVersion) {
+			registered[e.Name] = true
+		}
+		for i := range list {
+			list[i].Origin = fromFiles
+			if registered[list[i].Name+"/"+list[i].Version] {
+				list[i].Origin = fromRegistry
+			}
+		}
+	}
+	return c.JSON(http.StatusOK, items[api]{Items: list})
 }

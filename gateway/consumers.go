@@ -46,6 +46,7 @@ type KeyCredential struct {
 
 	digest [sha256.Size]byte
 	app    *App
+	used   int64 // Unix time of the last use, atomic; 0 for none
 }
 
 // ClientIdentity is how tokens of an issuer name the app.
@@ -153,6 +154,7 @@ type Consumers struct {
 	certificates map[CertificateName]*App
 	oauth        map[string]*OAuthClient
 	withdrawn    atomic.Pointer[Withdrawn] // nil as long as everything holds
+	apis         map[string]*API           // by NAME/vMAJOR
 }
 
 // NewConsumers checks a consumer file against the APIs that exist and builds
@@ -206,6 +208,7 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 		}
 	}
 	c.link(byName, ps)
+	c.apis = byName
 	return c
 }
 
@@ -381,10 +384,25 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 			case !c.holds(k.app, func(w *Withdrawn) bool { return w.Keys[k.digest] }):
 				return nil, false
 			}
+			if at := now.Unix(); atomic.LoadInt64(&k.used) < at { // the line is shared: it is written once a second
+				atomic.StoreInt64(&k.used, at)
+			}
 			return k.app, false
 		}
 	}
 	return nil, false
+}
+
+// KeysUsed gives the prefixes of the keys that were used by this directory,
+// with the second of their last use.
+func (c *Consumers) KeysUsed(f func(prefix string, at time.Time)) {
+	for prefix, list := range c.keys {
+		for _, k := range list {
+			if at := atomic.LoadInt64(&k.used); at > 0 {
+				f(prefix, time.Unix(at, 0))
+			}
+		}
+	}
 }
 
 // ByClient finds the app that tokens of an issuer call id.

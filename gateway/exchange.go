@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/schema"
 )
 
 // Exchange is one request on its way, and what is known about it. It belongs
@@ -82,6 +83,8 @@ type Record struct {
 	// Violations are those of the system's response. RequestViolations are those
 	// of a request that was let through all the same.
 	Violations, RequestViolations []specs.Violation
+	// Seen are the fields of the request (specs.Operation.Fields), where it was validated.
+	Seen schema.Seen
 	// Cause is the reason behind an error, for the log only.
 	Cause error
 }
@@ -151,6 +154,12 @@ func (x *Exchange) Body() ([]byte, error) {
 	}
 	x.read = true
 	return x.body, nil
+}
+
+// Held is the request body where it has been read already; whole is false
+// where there is one that has not. The bytes must not be changed.
+func (x *Exchange) Held() (body []byte, whole bool) {
+	return x.body, x.read || x.Request.Body == nil || x.Request.Body == http.NoBody
 }
 
 func brokenBody(err error, limit int64) error {

@@ -22,9 +22,19 @@ type Recorder interface {
 	End(*Exchange)
 }
 
+// Meter counts who uses what. Prepare is called with every table before it
+// serves; Count is called once for each exchange, after the last byte was
+// sent, and must not keep the exchange.
+type Meter interface {
+	Prepare(*Table)
+	Count(*Exchange)
+}
+
 // Options set up a Gateway.
 type Options struct {
 	Recorder Recorder
+	// Meter may be nil.
+	Meter Meter
 	// BodyLimit is the largest request body in bytes; policies may set less or more.
 	BodyLimit int64
 }
@@ -51,6 +61,9 @@ func (g *Gateway) Table() *Table { return g.table.Load() }
 func (g *Gateway) Swap(t *Table) {
 	for _, o := range t.Operations {
 		g.options.Recorder.Prepare(o)
+	}
+	if g.options.Meter != nil {
+		g.options.Meter.Prepare(t)
 	}
 	t.users.Store(1)
 	if old := g.table.Swap(t); old != nil {
@@ -91,6 +104,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	match(x, table)
 	g.options.Recorder.Begin(x)
 	defer g.options.Recorder.End(x)
+	if g.options.Meter != nil {
+		defer g.options.Meter.Count(x)
+	}
 	resp, err := handle(x, table)
 	if err != nil {
 		resp = x.refuse(err)

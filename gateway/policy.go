@@ -115,6 +115,9 @@ type Binding struct {
 	// Plan is set where the policy is configured at a plan.
 	Plan      *Plan
 	Consumers *Consumers
+	// Identified runs behind the policies of StageIdentify, once the caller is
+	// known; nil for nothing.
+	Identified Policy
 	// Settings is where the settings stand, for problems.
 	Settings source.Node
 	Problems *source.Problems
@@ -196,8 +199,11 @@ func chain(b *Binding, kinds []Kind, handler Handler) Handler {
 	sorted := slices.Clone(kinds)
 	slices.SortStableFunc(sorted, func(a, b Kind) int { return cmp.Compare(a.Stage, b.Stage) })
 	plans := b.Consumers.PlansFor(b.API)
-	guarded := false
+	guarded, identified := false, b.Identified == nil
 	for _, k := range slices.Backward(sorted) {
+		if k.Stage <= StageIdentify && !identified {
+			handler, identified = b.Identified(handler), true
+		}
 		if k.Stage <= StageCORS && !guarded {
 			handler, guarded = refusePreflight(handler), true
 		}
@@ -207,6 +213,9 @@ func chain(b *Binding, kinds []Kind, handler Handler) Handler {
 		if k.Levels&LevelAPI != 0 {
 			handler = k.compileOperation(b, handler)
 		}
+	}
+	if !identified {
+		handler = b.Identified(handler)
 	}
 	if !guarded {
 		handler = refusePreflight(handler)

@@ -19,8 +19,37 @@ type API struct {
 	// mappings, systems). Answers kept under it hold for the next table with
 	// the same one; when it is empty, they end with their table.
 	Revision string
+	// Candidates are versions that are tried on its traffic and decide nothing.
+	Candidates []*Candidate
+	// Canary tells that some apps meet this version before the others; nil for
+	// the version of all.
+	Canary *Canary
 
 	subscriptions []*Subscription // by App.index; nil when nobody is subscribed
+}
+
+// VariantMark stands in the key of an operation before a canary's version.
+const VariantMark = "@"
+
+// Key is what the layer behind the chain calls an operation: API/vMAJOR/operationId,
+// and @VERSION in a canary version.
+func (a *API) Key(o *specs.Operation) string {
+	key := a.Name + "/" + a.Major + "/" + o.ID
+	if a.Canary != nil {
+		key += VariantMark + a.Version
+	}
+	return key
+}
+
+// Candidate is a version that is tried on live traffic of an API.
+type Candidate struct {
+	Name, Version string
+	// Tree finds the candidate's operation for a request.
+	Tree *specs.Tree[*specs.Operation]
+	// Headers are those that its operations declare, in canonical spelling.
+	Headers []string
+	// StrictQuery tells that it would refuse query parameters that are not declared.
+	StrictQuery bool
 }
 
 // Operation is an operation as it is served: its contract, and the chain that answers it.
@@ -38,6 +67,8 @@ type Operation struct {
 	// Observed is where the Recorder keeps what it has prepared for this
 	// operation (attributes, instruments). Only the Recorder touches it.
 	Observed any
+	// Metered is the same for the Meter.
+	Metered any
 }
 
 // Table is everything that decides about requests, compiled. It is immutable

@@ -52,6 +52,9 @@ type CheckOptions struct {
 	// StrictQuery refuses query parameters that the operation does not declare;
 	// otherwise they are tolerated.
 	StrictQuery bool
+	// Seen is where the fields of the request are noted, those of Operation.Fields;
+	// nil when nobody wants to know.
+	Seen *schema.Seen
 }
 
 // ReadsBody tells whether CheckRequest looks at the content of the body.
@@ -86,7 +89,7 @@ func (o *Operation) CheckRequest(r *http.Request, params Params, body []byte, op
 		return nil
 	}
 	violations := o.request.checkParameters(r, params, opts)
-	fault := o.request.checkBody(r, body)
+	fault := o.request.checkBody(r, body, opts)
 	switch {
 	case violations == nil:
 		return fault

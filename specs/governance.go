@@ -66,8 +66,18 @@ type APIGovernance struct {
 	Owner  string `yaml:"owner" doc:"Team that answers for the API."`
 	Base   string `yaml:"base" doc:"Path under which the API is reached; /NAME/vMAJOR when absent."`
 	Status string `yaml:"status" enum:"draft,published,deprecated,retired" default:"published" doc:"Lifecycle state. Drafts are checked but not served; retired versions answer 410."`
+	Shadow bool   `yaml:"shadow" doc:"Of a draft: it is tried on the traffic of the version that is served, and what it would have refused is reported. It decides nothing."`
+
+	Canary *Canary `yaml:"canary" doc:"Of a minor version: who meets it before all others do."`
 
 	OperationGovernance `yaml:",inline"`
+}
+
+// Canary says which apps meet a new minor version before all others do.
+type Canary struct {
+	Share int            `yaml:"share" json:"share,omitempty" min:"0" max:"100" doc:"Part of the apps in percent, chosen by their names: the same ones each time, and more when it grows."`
+	Apps  source.Strings `yaml:"apps" json:"apps,omitempty" doc:"Apps that meet it in any case."`
+	Node  source.Node    `yaml:",node" json:"-"`
 }
 
 // OperationGovernance is x-headrace at an operation. The same keys at the path

@@ -18,6 +18,8 @@ type Lifecycle struct {
 	Status string `yaml:"status" check:"required" enum:"draft,published,deprecated,retired" doc:"Lifecycle state. Drafts are checked but not served; retired versions answer 410."`
 	// Deprecate is the settings of the policy deprecate.
 	Deprecate source.Node `yaml:"deprecate" doc:"Settings of the policy deprecate: since, sunset, successor and link."`
+	Shadow    bool        `yaml:"shadow" doc:"Of a draft: it is tried on the traffic of the version that is served, and decides nothing."`
+	Canary    *Canary     `yaml:"canary" doc:"Of a minor version that is published: who meets it before all others do."`
 	Node      source.Node `yaml:",node"`
 }
 
@@ -39,6 +41,11 @@ func (l *loader) lifecycle(dir string) bool {
 		return false
 	}
 	governance := under("status", n.Get("status").YAML())
+	for _, key := range []string{"shadow", "canary"} {
+		if value := n.Get(key); value.Exists() {
+			governance.Content = append(governance.Content, nameNode(key), value.YAML())
+		}
+	}
 	if life.Deprecate.Exists() {
 		governance.Content = append(governance.Content, nameNode("policies"), under("deprecate", life.Deprecate.YAML()))
 	}

@@ -30,7 +30,7 @@ func splitQuery(pairs []queryPair, raw string) (_ []queryPair, ok bool) {
 }
 
 // checkQuery checks the parameters of a query string, which is split once.
-func (rc *requestChecker) checkQuery(list []Violation, raw string, strict bool) []Violation {
+func (rc *requestChecker) checkQuery(list []Violation, raw string, opts CheckOptions) []Violation {
 	if raw == "" {
 		for _, p := range rc.query {
 			if p.required {
@@ -39,7 +39,7 @@ func (rc *requestChecker) checkQuery(list []Violation, raw string, strict bool) 
 		}
 		return list
 	}
-	if rc.query == nil && !strict {
+	if rc.query == nil && !opts.StrictQuery {
 		return list
 	}
 	var few [16]queryPair
@@ -47,10 +47,13 @@ func (rc *requestChecker) checkQuery(list []Violation, raw string, strict bool) 
 	if !ok {
 		return append(list, Violation{In: "query", Detail: malformedEscape})
 	}
+	if opts.Seen != nil {
+		rc.seeQuery(pairs, opts.Seen)
+	}
 	for _, p := range rc.query {
 		list = p.checkPairs(list, pairs, rc)
 	}
-	if strict {
+	if opts.StrictQuery {
 		list = rc.unknownQuery(list, pairs)
 	}
 	return list

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/headrace/headrace/specs/schema"
 )
@@ -17,6 +18,8 @@ type requestChecker struct {
 	// knownQuery names the query parameters, for messages.
 	knownQuery string
 	body       *bodyChecker // nil when the operation takes none
+	// fields are found when somebody first wants to know them.
+	fields func() *fields
 }
 
 func (c *checkCompiler) compileRequest() *requestChecker {
@@ -48,6 +51,7 @@ func (c *checkCompiler) compileRequest() *requestChecker {
 		}
 	}
 	rc.body = c.compileBody()
+	rc.fields = sync.OnceValue(rc.findFields)
 	return rc
 }
 
@@ -83,7 +87,7 @@ func (rc *requestChecker) checkParameters(r *http.Request, params Params, opts C
 		}
 	}
 	if rc.query != nil || opts.StrictQuery {
-		list = rc.checkQuery(list, r.URL.RawQuery, opts.StrictQuery)
+		list = rc.checkQuery(list, r.URL.RawQuery, opts)
 	}
 	for _, p := range rc.header {
 		list = p.checkHeader(list, r.Header)

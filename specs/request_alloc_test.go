@@ -2,7 +2,11 @@
 
 package specs
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/headrace/headrace/specs/schema"
+)
 
 // The race detector makes pools forget at random, so it is left out here.
 
@@ -14,8 +18,10 @@ func TestCheckRequestDoesNotAllocate(t *testing.T) {
 		if got := faultText(o.CheckRequest(r, params, body, CheckOptions{})); got != "" {
 			t.Fatal(got)
 		}
-		if n := testing.AllocsPerRun(100, func() { o.CheckRequest(r, params, body, CheckOptions{}) }); n >= 1 {
-			t.Errorf("%s: %v allocations", version, n)
+		for _, opts := range []CheckOptions{{}, {Seen: new(schema.Seen)}} {
+			if n := testing.AllocsPerRun(100, func() { o.CheckRequest(r, params, body, opts) }); n >= 1 {
+				t.Errorf("%s: %v allocations", version, n)
+			}
 		}
 	}
 }

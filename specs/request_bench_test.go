@@ -10,6 +10,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"github.com/headrace/headrace/specs/schema"
 )
 
 const benchPaths = `{"/orders/{channel}": {post: {parameters: [
@@ -63,7 +65,7 @@ func benchRequest() *http.Request {
 	return r
 }
 
-func benchCheck(b *testing.B, version string) {
+func benchCheck(b *testing.B, version string, opts CheckOptions) {
 	o := checkDoc(b, version, benchPaths, benchComponents).Operations[0]
 	r, params, body := benchRequest(), Params{{"channel", "edi"}}, []byte(benchOrder)
 	if got := faultText(o.CheckRequest(r, params, body, CheckOptions{})); got != "" {
@@ -71,12 +73,17 @@ func benchCheck(b *testing.B, version string) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		o.CheckRequest(r, params, body, CheckOptions{})
+		o.CheckRequest(r, params, body, opts)
 	}
 }
 
-func BenchmarkCheckRequest30(b *testing.B) { benchCheck(b, "3.0.3") }
-func BenchmarkCheckRequest31(b *testing.B) { benchCheck(b, "3.1.0") }
+func BenchmarkCheckRequest30(b *testing.B) { benchCheck(b, "3.0.3", CheckOptions{}) }
+func BenchmarkCheckRequest31(b *testing.B) { benchCheck(b, "3.1.0", CheckOptions{}) }
+
+// The same, and the fields of the request are noted.
+func BenchmarkCheckSeen31(b *testing.B) {
+	benchCheck(b, "3.1.0", CheckOptions{Seen: new(schema.Seen)})
+}
 
 // What the library does by itself with the same request.
 func benchLibrary(b *testing.B, version string) {

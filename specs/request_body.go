@@ -34,7 +34,7 @@ func (c *checkCompiler) compileBody() *bodyChecker {
 }
 
 // checkBody is nil when all is well with the body.
-func (rc *requestChecker) checkBody(r *http.Request, body []byte) *Fault {
+func (rc *requestChecker) checkBody(r *http.Request, body []byte, opts CheckOptions) *Fault {
 	sent := len(body) > 0 || r.ContentLength > 0 || r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody
 	bc := rc.body
 	switch {
@@ -66,6 +66,9 @@ func (rc *requestChecker) checkBody(r *http.Request, body []byte) *Fault {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return unsupported("Content-Encoding", "the body cannot be checked when it is compressed; send it as it is")
 	}
+	if kind == jsonContent && opts.Seen != nil {
+		return jsonFault(one.schema.CheckSeen(body, schema.Request, rc.fields().of(one), opts.Seen))
+	}
 	return one.check(kind, body, contentType, schema.Request)
 }
 
@@ -93,7 +96,10 @@ func (c *content) check(kind contentKind, body []byte, contentType string, dir s
 }
 
 func (c *content) checkJSON(body []byte, dir schema.Direction) *Fault {
-	violations, err := c.schema.Check(body, dir)
+	return jsonFault(c.schema.Check(body, dir))
+}
+
+func jsonFault(violations []schema.Violation, err *schema.SyntaxError) *Fault {
 	if err != nil {
 		return bodyFault(http.StatusBadRequest, fmt.Sprintf("not valid JSON: %v", err))
 	}

@@ -2,12 +2,20 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/gateway/usage"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/policies/apikey"
+	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/lint"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // newRegistry makes the registry of a server. What gets into it is built as
@@ -15,11 +23,78 @@ import (
 func newRegistry(p *parts, live *workspace.Live) *registry.Registry {
 	return registry.New(registry.Options{
 		Ledger: p.ledger, Check: live.Check, Over: live.Over, Log: p.log,
+		Lint: lintVersion, Diff: diffVersions, Test: testMappings,
+		InUse: p.usesOf,
 		NewKey: func() registry.Key {
 			k := apikey.New()
 			return registry.Key{Text: k.Text, Prefix: k.Prefix, Hash: k.Hash}
 		},
 	})
+}
+
+// lintVersion looks at a version by the lint settings of its workspace.
+func lintVersion(at registry.Place) ([]registry.Finding, error) {
+	ps := &source.Problems{}
+	settings := lintSettings(at.Files, ps)
+	c := specs.LoadContract(at.Files, at.Dir, ps)
+	if err := ps.Err(); err != nil {
+		return nil, err
+	}
+	var list []registry.Finding
+	for _, f := range lint.Check(c, settings) {
+		wrong := f.Wrong
+		if f.Operation != "" {
+			wrong = f.Operation + ": " + wrong
+		}
+		list = append(list, registry.Finding{
+			Problem: source.Problem{Position: f.Position, Wrong: wrong, Right: f.Right + " [" + f.Rule + "]"},
+			Rule:    f.Rule, Severity: string(f.Severity),
+		})
+	}
+	return list, nil
+}
+
+// diffVersions puts what has changed into the registry's words.
+func diffVersions(before, after registry.Place) ([]registry.Change, error) {
+	ps := &source.Problems{}
+	was, is := specs.LoadContract(before.Files, before.Dir, ps), specs.LoadContract(after.Files, after.Dir, ps)
+	if err := ps.Err(); err != nil {
+		return nil, err
+	}
+	found, err := specs.Diff(was, is)
+	if err != nil {
+		return nil, err
+	}
+	changes := []registry.Change{} // compared, though nothing may have changed
+	for _, c := range found {
+		changes = append(changes, registry.Change{
+			Position: c.Position, ID: c.ID, Rule: c.Rule, Level: string(c.Level),
+			Where: strings.TrimSpace(c.Method + " " + c.Path), Text: c.Text, Reason: c.Reason,
+		})
+	}
+	return changes, nil
+}
+
+// testMappings says which tests of a workspace's mappings fail.
+func testMappings(files fs.FS) []source.Problem {
+	ps := &source.Problems{}
+	for _, r := range mapping.RunTests(files, mapping.Limits{}, ps) {
+		if r.Failure != "" {
+			ps.Append(source.Problem{Position: r.Position, Wrong: fmt.Sprintf("the test %q of %s fails: %s", r.Test, r.Mapping, r.Failure)})
+		}
+	}
+	return ps.List()
+}
+
+// usesOf lists who has called a version lately.
+func (p *parts) usesOf(ctx context.Context, api, version string) ([]registry.Use, error) {
+	days := int(time.Duration(p.inUse.Load()) / (24 * time.Hour))
+	found, err := usage.Book{Ledger: p.ledger}.InUse(ctx, api, version, days)
+	list := make([]registry.Use, 0, len(found))
+	for _, u := range found {
+		list = append(list, registry.Use{App: u.App, Operation: u.Operation, Calls: u.Calls, Last: u.Last})
+	}
+	return list, err
 }
 
 // layerPatience is how long the registry may take to be read.

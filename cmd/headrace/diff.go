@@ -16,27 +16,42 @@ import (
 )
 
 func diffCommand() *cobra.Command {
+	r := &remote{}
 	var output string
-	cmd := &cobra.Command{
-		Use:   "diff OLD NEW",
-		Short: "Say what a new version of an API changes for its callers",
+	cmd := r.command(&cobra.Command{
+		Use:   "diff OLD NEW | DIR",
+		Short: "Say what a new version of an API changes for its callers, or a workspace in the registry",
 		Long: "Say what a new version of an API changes for its callers, one change a line, breaking changes first:\n" +
-			"file:line:column: level METHOD path: what changed [rule id].\n" +
+			"file:line:column: level: METHOD path: what changed [rule id].\n" +
 			"OLD and NEW are version folders of a workspace (apis/NAME/VERSION) or OpenAPI files.\n" +
-			"Exits with status 1 if there is any breaking change.",
-		Args: cobra.ExactArgs(2),
+			"Exits with status 1 if there is any breaking change.\n\n" +
+			"With one argument, say how a workspace differs from what the registry of a running gateway holds: what apply\n" +
+			"would do, with all changes of the versions. Exits with status 1 if apply would be refused.\n",
+		Example: "  headrace diff apis/orders/1.0.0 apis/orders/1.1.0\n  headrace diff .",
+		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := knownOutput(output); err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				r.json = r.json || output == "json"
+				return diffRegistry(cmd.Context(), r, args[0])
+			}
 			return compare(cmd.OutOrStdout(), args[0], args[1], output)
 		},
-	}
+	})
 	cmd.Flags().StringVar(&output, "output", "text", "text, or json for editors and CI")
 	return cmd
 }
 
-func compare(out io.Writer, before, after, output string) error {
+func knownOutput(output string) error {
 	if output != "text" && output != "json" {
 		return fmt.Errorf("unknown output %q; text or json", output)
 	}
+	return nil
+}
+
+func compare(out io.Writer, before, after, output string) error {
 	was, err := contractAt(before)
 	if err != nil {
 		return err

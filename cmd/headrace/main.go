@@ -34,6 +34,11 @@ func report(err error) {
 		fmt.Fprintln(os.Stderr, problems.Error())
 		return
 	}
+	var refusal *refused
+	if errors.As(err, &refusal) {
+		fmt.Fprintln(os.Stderr, "headrace:", refusal.Error())
+		return
+	}
 	if !errors.Is(err, errSilent) {
 		fmt.Fprintln(os.Stderr, "headrace:", err)
 	}
@@ -51,6 +56,9 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand(), backupCommand())
+	cmd.AddCommand(publishCommand(), deprecateCommand(), restoreCommand(), retireCommand(), withdrawCommand(), shadowCommand(), listCommand(), showCommand(), exportCommand(), applyCommand(),
+		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand())
+	cmd.AddCommand(nounCommands()...)
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/telemetry"
+	"github.com/headrace/headrace/gateway/usage"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/policies"
 	"github.com/headrace/headrace/policies/jwt"
@@ -35,12 +36,15 @@ type parts struct {
 	buffer    *buffer.Buffer // only compiles without a ledger
 	issuer    *issuer.Issuer // nil without a token endpoint, and for commands that only look at files
 	own       jwt.Own        // the same, or what the workspace says of it; nil without a token endpoint
+	usage     *usage.Meter   // nil without a ledger
 	kinds     []gateway.Kind
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
 	served atomic.Pointer[system.Set]
 	// consumers are those of the current table; nil before the first.
 	consumers atomic.Pointer[gateway.Consumers]
+	// inUse is for how long a version that was called is in use.
+	inUse atomic.Int64
 	// systemNames are those of the current table.
 	systemNames atomic.Pointer[[]string]
 }
@@ -97,6 +101,7 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		p.close()
 		return nil, err
 	}
+	p.usage = usage.Open(usage.Options{Ledger: p.ledger, Keep: config.Usage.Keep.Std(), Log: t.Logger()})
 	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
 	if p.issuer, err = openIssuer(ctx, dir, config, p); err != nil {
 		p.close()
@@ -141,6 +146,13 @@ func (p *parts) close() {
 	ending, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	p.buffer.Close(ending) // has been closed before, with more time, where anything was sent
+	if p.usage != nil {
+		last, done := context.WithTimeout(context.Background(), 3*time.Second)
+		defer done()
+		if err := p.usage.Close(last); err != nil {
+			p.log.Warn("the last counts of usage are lost", "error", err)
+		}
+	}
 	p.fleet.Close()
 	p.stores.close(p.log)
 	if p.ledger != nil {
@@ -197,9 +209,14 @@ func (s *server) admin() (http.Handler, error) {
 			return nil, fmt.Errorf("admin.token: %w", err)
 		}
 	}
+	people, err := newPeople(s.config.Admin.OIDC, s.parts)
+	if err != nil {
+		return nil, err
+	}
 	return admin.New(admin.Options{
-		Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
-		Writes: s.parts.buffer.Operator(), Ledger: s.parts.ledger.Err,
+		OIDC: people, Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
+		Open: s.config.Admin.OpenHere(s.config.Listen.Admin), Registry: s.registry, Store: s.parts.ledger,
+		Writes: s.parts.buffer.Operator, Ledger: s.parts.ledger.Err,
 		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()

@@ -69,13 +69,20 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 		return nil, err
 	}
 	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1), keys: make(chan struct{}, 1)}
-	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry})
+	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry, Meter: parts.usage})
 	options := parts.options()
 	options.Served = s.served
 	options.Registry, options.Tried = s.layer, s.again
 	s.live = workspace.NewLive(dir, options, s.gateway, parts.log)
 	s.registry = newRegistry(parts, s.live)
-	if err := s.start(); err != nil {
+	err = s.start()
+	if err == nil {
+		if err = s.bootstrap(ctx, log); err != nil {
+			s.gatewayListener.Close()
+			s.adminListener.Close()
+		}
+	}
+	if err != nil {
 		s.gateway.Stop()
 		parts.close()
 		return nil, err
@@ -129,6 +136,8 @@ func (s *server) served(l *workspace.Loaded) {
 	names := slices.Collect(maps.Keys(l.Workspace.Systems))
 	s.parts.systemNames.Store(&names)
 	now := &l.Workspace.Config
+	s.parts.usage.SetKeep(now.Usage.Keep.Std())
+	s.parts.inUse.Store(int64(now.Usage.InUse))
 	var level slog.Level
 	if level.UnmarshalText([]byte(now.Telemetry.Level)) == nil {
 		s.parts.telemetry.SetLevel(level)

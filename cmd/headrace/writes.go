@@ -25,9 +25,6 @@ type operator struct {
 	out                io.Writer
 }
 
-// tokenVariable holds the admin token for commands.
-const tokenVariable = "HEADRACE_ADMIN_TOKEN"
-
 func writesCommand() *cobra.Command {
 	o := &operator{}
 	cmd := &cobra.Command{

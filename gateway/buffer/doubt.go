@@ -84,7 +84,7 @@ func (b *Buffer) decide(ctx context.Context, cl *claim) (ledger.Settlement, *out
 			return b.again(cl, "sent again under the same idempotency key"), nil
 		}
 	}
-	if !o.confirms || !set.system.CanConfirm(o.key) {
+	if !o.confirms || !set.system.CanConfirm(o.call) {
 		reason := "whether it was done is not known, and nothing can tell"
 		if o.class == byHeader {
 			reason = "the system has forgotten the idempotency key, and nothing else can tell whether it was done"

@@ -24,7 +24,8 @@ const (
 // operation is a write operation, compiled.
 type operation struct {
 	set       *Set
-	key       string // API/vMAJOR/operationId
+	key       string // API/vMAJOR/operationId, the same in a canary version
+	call      string // what the system layer calls it
 	system    string
 	api       *gateway.API
 	spec      *specs.Operation
@@ -53,7 +54,7 @@ func compile(s *Set, b *gateway.Binding) *operation {
 	before := b.Problems.Len()
 	g := &b.Operation.Governance
 	o := &operation{
-		set: s, key: b.API.Name + "/" + b.API.Major + "/" + b.Operation.ID, system: g.System, api: b.API, spec: b.Operation, consumers: b.Consumers,
+		set: s, call: b.API.Key(b.Operation), key: b.API.Name + "/" + b.API.Major + "/" + b.Operation.ID, system: g.System, api: b.API, spec: b.Operation, consumers: b.Consumers,
 		goesOn: g.OnFailure == "continue", coalesce: g.Coalesce == "latest", keys: "optional",
 	}
 	for _, text := range g.Lane {
@@ -70,16 +71,16 @@ func compile(s *Set, b *gateway.Binding) *operation {
 		}
 		o.sequence = &from
 	}
-	repeats := s.system.Recognition(o.key)
+	repeats := s.system.Recognition(o.call)
 	o.class, o.ttl = repeats.Class, repeats.TTL
 	if i := g.Idempotency; i != nil {
 		o.keys = i.Key
-		if o.class == byHeader && !s.system.SendsKey(o.key) {
+		if o.class == byHeader && !s.system.SendsKey(o.call) {
 			b.Problems.Add(g.At("idempotency").At("class"), "the system's dialect has no header for the key", "use natural-key, confirm or none")
 		}
 	}
 	o.confirms = g.Confirm != nil
-	o.timeout = s.system.Timeout(o.key)
+	o.timeout = s.system.Timeout(o.call)
 	if b.Problems.Len() > before {
 		return nil
 	}

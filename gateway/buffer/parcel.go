@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/specs"
@@ -86,6 +88,9 @@ func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *ke
 		if k, err = decodeRequest(c.Request); err != nil {
 			ok = false // found out again, and settled, by itself
 		}
+	}
+	if ok && strings.Contains(k.Operation, gateway.VariantMark) {
+		ok = false // another version's calls are not packed with it
 	}
 	if !ok {
 		b.carry(func() { b.send(ctx, g, c, k, asked) })

@@ -50,8 +50,8 @@ func (s *Set) Bind(b *gateway.Binding) gateway.Handler {
 // under way for as long as the batch.
 func (s *Set) CheckUse(ps *source.Problems) {
 	s.system.CheckUse(ps)
-	for key, o := range s.operations {
-		if call, _ := s.system.Batch(key); call != "" {
+	for _, o := range s.operations {
+		if call, _ := s.system.Batch(o.call); call != "" {
 			o.timeout = max(o.timeout, s.system.Timeout(call))
 		}
 	}

@@ -134,11 +134,13 @@ func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, 
 	if a.plan.Refused() || len(a.plan.Steps) == 0 {
 		return a.plan, nil
 	}
-	var faults *source.Error
-	if err := r.check(d); errors.As(err, &faults) {
-		a.plan.Problems = append(a.plan.Problems, faults.Problems...)
-	} else if err != nil {
-		return nil, err
+	for _, check := range []func(*ledger.Draft) error{r.tested, r.check} {
+		var faults *source.Error
+		if err := check(d); errors.As(err, &faults) {
+			a.plan.Problems = append(a.plan.Problems, faults.Problems...)
+		} else if err != nil {
+			return nil, err
+		}
 	}
 	return a.plan, nil
 }
@@ -298,6 +300,8 @@ type dates struct {
 type life struct {
 	status string
 	end    *Deprecation
+	shadow bool
+	canary *Canary
 }
 
 // lifecycle takes lifecycle.yaml out of a version's files.
@@ -321,7 +325,10 @@ func (a *applying) lifecycle(files map[string][]byte, dir string, ps *source.Pro
 	if ps.Len() > before {
 		return life{}, false
 	}
-	found := life{status: l.Status}
+	found := life{status: l.Status, shadow: l.Shadow}
+	if l.Canary != nil {
+		found.canary = &Canary{l.Canary.Share, l.Canary.Apps}
+	}
 	if l.Deprecate.Exists() {
 		found.end = &Deprecation{Since: d.Since.Time(), Successor: d.Successor, Link: d.Link}
 		if d.Sunset != nil {
@@ -339,11 +346,12 @@ func (a *applying) version(api, name string, files map[string][]byte, l life) er
 	have, err := versionOf(a.d, v.name())
 	known := err == nil
 	if l.status == Draft {
+		v.Shadow = l.shadow
 		return a.draft(v, have, files)
 	}
-	if !known || have.Status == Draft || have.Hash != hashOf(hashes(files)) {
+	if !known || have.Status == Draft || have.Hash != hashOf(hashes(files)) || !have.Canary.same(l.canary) && !have.withdrawn() {
 		s := Proposed{Action: "publish", Kind: KindVersion, Name: v.name()}
-		p, err := a.r.publish(a.d, a.by, Release{API: api, Version: name, Files: files, Exceptions: a.files.Exceptions, Origin: ByApply, Match: ledger.Any})
+		p, err := a.r.publish(a.d, a.by, Release{API: api, Version: name, Files: files, Exceptions: a.files.Exceptions, Canary: l.canary, Origin: ByApply, Match: ledger.Any})
 		s.Changes = p.Changes
 		if failed := a.step(s, err); failed != nil || err != nil {
 			return failed
@@ -370,7 +378,7 @@ func (a *applying) draft(v, have *Version, files map[string][]byte) error {
 	}
 	v.Status, v.From = Draft, From{ByApply}
 	v.take(a.d, files)
-	if have != nil && have.Hash == v.Hash {
+	if have != nil && have.Hash == v.Hash && have.Shadow == v.Shadow {
 		return nil
 	}
 	return a.step(s, putVersion(a.d, v, ledger.Any))
@@ -381,6 +389,9 @@ func (a *applying) move(name string, l life) error {
 	have, err := versionOf(a.d, name)
 	if err != nil {
 		return err
+	}
+	if have.trial() && l.canary != nil || have.withdrawn() {
+		return nil
 	}
 	if have.Status == l.status && (have.Deprecation.same(l.end) || l.status == Retired) {
 		return nil
@@ -529,17 +540,24 @@ func (a *applying) app(name string, app *gateway.App) error {
 		}
 		return a.put(KindCredential, c.name(), name, c, secret)
 	}
-	for _, k := range app.Keys {
-		c := Credential{App: name, Type: "key", Prefix: k.Prefix, From: from}
-		if k.Expires != nil {
-			at := k.Expires.Time().UTC()
+	secret := func(c Credential, hash string, expires *gateway.Date) error {
+		if expires != nil {
+			at := expires.Time().UTC()
 			c.Expires = &at
 		}
-		digest, err := digestOf(k.Hash)
+		digest, err := digestOf(hash)
 		if err != nil {
 			return a.step(Proposed{Action: "create", Kind: KindCredential, Name: c.name()}, err)
 		}
-		if err := credential(c, digest); err != nil {
+		return credential(c, digest)
+	}
+	for _, k := range app.Keys {
+		if err := secret(Credential{App: name, Type: "key", Prefix: k.Prefix, From: from}, k.Hash, k.Expires); err != nil {
+			return err
+		}
+	}
+	for _, o := range app.OAuth {
+		if err := secret(Credential{App: name, Type: "oauth", ID: o.ID, Scopes: o.Scopes, From: from}, o.Hash, o.Expires); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
 )
@@ -190,4 +191,22 @@ func TestApplyDrafts(t *testing.T) {
 	delete(r, "apis/orders/1.0.0/openapi.yaml")
 	delete(r, "apis/orders/1.0.0/lifecycle.yaml")
 	w.apply(r, "delete version orders/1.0.0")
+}
+
+// Clients of the token endpoint come in from files like keys.
+func TestApplyClients(t *testing.T) {
+	w := newWorld(t)
+	r := newRepo()
+	text := strings.Replace(consumersText, "organisation: acme, keys", `organisation: acme, oauth: [{id: hrc_1, hash: "sha256:`+strings.Repeat("2", 64)+`", scopes: [read], expires: 2099-12-31}], keys`, 1)
+	r.write("consumers.yaml", text)
+	w.apply(r, "create file systems/erp.yaml, publish version orders/1.0.0, create organisation acme, create product desk, create plan gold, "+
+		"create app shop, create credential abcdefgh, create credential hrc_1, create subscription shop.desk")
+	w.ok(w.live.Reload())
+	c := w.gateway.Table().Consumers.ByOAuthClient("hrc_1", time.Now())
+	if c == nil || c.App.Name != "shop" || len(c.Scopes) != 1 || c.Expires == nil {
+		t.Fatalf("%+v", c)
+	}
+	w.plan(r, "")
+	r.write("consumers.yaml", consumersText)
+	w.plan(r, "delete credential hrc_1")
 }

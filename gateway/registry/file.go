@@ -38,7 +38,12 @@ func checkPath(name string) error {
 
 // PutFile makes or changes a file.
 func (r *Registry) PutFile(ctx context.Context, by ledger.By, name string, content []byte, m ledger.Match) (int64, error) {
-	return r.change(ctx, by, func(d *ledger.Draft) error { return putFile(d, name, content, ByAPI, m) })
+	return r.change(ctx, by, func(d *ledger.Draft) error {
+		if err := putFile(d, name, content, ByAPI, m); err != nil {
+			return err
+		}
+		return r.testedAfter(d, name)
+	})
 }
 
 func putFile(d *ledger.Draft, name string, content []byte, origin Origin, m ledger.Match) error {
@@ -61,7 +66,20 @@ func putFile(d *ledger.Draft, name string, content []byte, origin Origin, m ledg
 
 // DeleteFile ends a file.
 func (r *Registry) DeleteFile(ctx context.Context, by ledger.By, name string, m ledger.Match) (int64, error) {
-	return r.change(ctx, by, func(d *ledger.Draft) error { return deleteFile(d, name, m) })
+	return r.change(ctx, by, func(d *ledger.Draft) error {
+		if err := deleteFile(d, name, m); err != nil {
+			return err
+		}
+		return r.testedAfter(d, name)
+	})
+}
+
+// testedAfter runs the tests after a mapping, or a test of one, has changed.
+func (r *Registry) testedAfter(d *ledger.Draft, name string) error {
+	if !strings.HasPrefix(name, workspace.MappingsDir+"/") {
+		return nil
+	}
+	return r.tested(d)
 }
 
 func deleteFile(d *ledger.Draft, name string, m ledger.Match) error {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/workspace"
@@ -24,8 +25,11 @@ type Options struct {
 	// directory included; the files alone are shown when it is nil.
 	Over func(files workspace.Hashed, use func(fs.FS) error) error
 	// Lint says what is wrong with the style of a document that is about to be
-	// published; nothing when it is nil.
-	Lint func(Place) []source.Problem
+	// published; nothing when it is nil. The error is for settings that make no sense.
+	Lint func(Place) ([]Finding, error)
+	// Test runs the tests of a workspace's mappings, and says which failed; none
+	// are run when it is nil.
+	Test func(fs.FS) []source.Problem
 	// Diff lists the changes from one version to the next. Without it, every
 	// change passes for a compatible one.
 	Diff func(before, after Place) ([]Change, error)
@@ -58,14 +62,48 @@ type Change struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// String gives the change as file:line:column: level: METHOD path: what changed [rule id]; reason.
+func (c Change) String() string {
+	where := c.Where
+	if where != "" {
+		where += ": "
+	}
+	text := fmt.Sprintf("%s: %s: %s%s [%s %s]", c.Position, c.Level, where, c.Text, c.Rule, c.ID)
+	if c.Reason != "" {
+		text += "; " + c.Reason
+	}
+	return text
+}
+
+// Finding is what lint says of a document.
+type Finding struct {
+	source.Problem
+	// Rule names what was looked for; Severity is error, which stops the version
+	// from being published, or warning.
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+}
+
+// Fatal is the severity of findings that stop a version.
+const Fatal = "error"
+
 // Breaking is the level of changes that need a new major version.
 const Breaking = "breaking"
 
-// Use is an app that uses something.
+// Use is an app that uses something. App is empty for callers whom nobody knows.
 type Use struct {
-	App       string `json:"app"`
-	Operation string `json:"operation,omitempty"`
-	Calls     int64  `json:"calls"`
+	App       string    `json:"app"`
+	Operation string    `json:"operation,omitempty"`
+	Calls     int64     `json:"calls"`
+	Last      time.Time `json:"last,omitzero"`
+}
+
+func (u Use) String() string {
+	who := "callers whom nobody knows use"
+	if u.App != "" {
+		who = fmt.Sprintf("the app %q uses", u.App)
+	}
+	return fmt.Sprintf("%s %s: %d calls, the last on %s", who, u.Operation, u.Calls, u.Last.UTC().Format(time.DateOnly))
 }
 
 // Key is an API key that was just made. Text is shown once and kept nowhere.
@@ -124,7 +162,10 @@ func (r *Refusal) Error() string {
 		text += "; " + r.Right
 	}
 	for _, c := range r.Changes {
-		text += fmt.Sprintf("\n%s: %s %s [%s]", c.Position, c.Where, c.Text, c.ID)
+		text += "\n" + c.String()
+	}
+	for _, u := range r.Uses {
+		text += "\n" + u.String()
 	}
 	return text
 }
@@ -191,6 +232,19 @@ func (r *Registry) check(d *ledger.Draft) error {
 		return err
 	}
 	return r.options.Check(t)
+}
+
+// tested runs the tests of the mappings as a draft leaves them.
+func (r *Registry) tested(d *ledger.Draft) error {
+	if r.options.Test == nil {
+		return nil
+	}
+	return r.over(d, nil, func(files fs.FS) error {
+		if failed := r.options.Test(files); len(failed) > 0 {
+			return &source.Error{Problems: failed}
+		}
+		return nil
+	})
 }
 
 // contents keeps contents that tables are built of each time. Documents are

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -18,6 +19,12 @@ type (
 		Hash    string `json:"hash"`
 		Expires string `json:"expires,omitempty"`
 	}
+	oauthFile struct {
+		ID      string   `json:"id"`
+		Hash    string   `json:"hash"`
+		Scopes  []string `json:"scopes,omitempty"`
+		Expires string   `json:"expires,omitempty"`
+	}
 	clientFile struct {
 		Issuer string `json:"issuer"`
 		ID     string `json:"id"`
@@ -33,6 +40,7 @@ type (
 		Keys         []keyFile         `json:"keys,omitempty"`
 		Clients      []clientFile      `json:"clients,omitempty"`
 		Certificates []certificateFile `json:"certificates,omitempty"`
+		OAuth        []oauthFile       `json:"oauth,omitempty"`
 	}
 	subscriptionFile struct {
 		App     string `json:"app"`
@@ -43,6 +51,8 @@ type (
 	lifecycleFile struct {
 		Status    string       `json:"status"`
 		Deprecate *Deprecation `json:"deprecate,omitempty"`
+		Shadow    bool         `json:"shadow,omitempty"`
+		Canary    *Canary      `json:"canary,omitempty"`
 	}
 )
 
@@ -68,7 +78,8 @@ func (r *Registry) render(c *ledger.Control, content func(string) ([]byte, error
 	return t, nil
 }
 
-// renderVersions shows the newest version of each major.
+// renderVersions shows the newest version of each major that all apps meet,
+// canaries beside it, and drafts that are tried on its traffic.
 func renderVersions(t *tree, c *ledger.Control) error {
 	list, err := items[Version](c, KindVersion)
 	if err != nil {
@@ -77,16 +88,24 @@ func renderVersions(t *tree, c *ledger.Control) error {
 	newest := map[string]*Version{}
 	for i := range list {
 		v := &list[i].Body
-		if v.Status == Draft {
+		if v.Status == Draft || v.Canary != nil {
 			continue
 		}
 		if last := newest[v.major()]; last == nil || v.number().compare(last.number()) > 0 {
 			newest[v.major()] = v
 		}
 	}
-	for _, v := range newest {
+	shown := slices.Collect(maps.Values(newest))
+	for i := range list {
+		v := &list[i].Body
+		main := newest[v.major()]
+		if main != nil && main.Status != Retired && (v.trial() || v.Status == Draft && v.Shadow) {
+			shown = append(shown, v)
+		}
+	}
+	for _, v := range shown {
 		v.render(t)
-		text, err := encode(lifecycleFile{v.Status, v.Deprecation})
+		text, err := encode(lifecycleFile{v.Status, v.Deprecation, v.Shadow && v.Status == Draft, v.Canary})
 		if err != nil {
 			return err
 		}
@@ -182,7 +201,7 @@ func appText(c *ledger.Control) func(*ledger.Entry) (any, error) {
 			err = found
 		}
 		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Disabled: i.Body.Disabled}
-		f.Keys, f.Clients, f.Certificates = rendered(slices.Clone(byApp[e.Name]), secrets, now)
+		f.addCredentials(slices.Clone(byApp[e.Name]), secrets, now)
 		return f, err
 	}
 }

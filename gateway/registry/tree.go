@@ -33,6 +33,28 @@ func newTree(content func(hash string) ([]byte, error)) *tree {
 	return &tree{files: map[string]file{}, folders: map[string][]string{".": nil}, content: content}
 }
 
+// Memory makes a file system of contents by their paths. A *Refusal says which
+// path makes no sense.
+func Memory(files map[string][]byte) (fs.FS, error) {
+	t := newTree(nil)
+	for name, content := range files {
+		if !fs.ValidPath(name) || name == "." {
+			return nil, refuse(Invalid, "a path below the workspace, with slashes", "%q is not a path of a file", name)
+		}
+		if content == nil {
+			content = []byte{}
+		}
+		t.write(name, content)
+	}
+	t.finish()
+	for name := range files {
+		if _, folder := t.folders[name]; folder {
+			return nil, refuse(Invalid, "", "%q is a file and a folder", name)
+		}
+	}
+	return t, nil
+}
+
 // add adds a file by its hash, and the folders above it.
 func (t *tree) add(name string, f file) {
 	t.files[name] = f

@@ -38,6 +38,11 @@ type Version struct {
 	Retired   *time.Time `json:"retired,omitempty" yaml:"retired"`
 	// Deprecation is nil while the version is not deprecated.
 	Deprecation *Deprecation `json:"deprecation,omitempty" yaml:"deprecation"`
+	// Shadow tells that a draft is tried on the traffic of the version that is served.
+	Shadow bool `json:"shadow,omitempty" yaml:"shadow"`
+	// Canary says which apps meet the version; nil for all of them. A retired
+	// version that has one was withdrawn before all others met it.
+	Canary *Canary `json:"canary,omitempty" yaml:"canary"`
 	// Exceptions are breaking changes that were let through.
 	Exceptions []Exception `json:"exceptions,omitempty" yaml:"exceptions"`
 	From       `yaml:",inline"`
@@ -51,6 +56,33 @@ type Deprecation struct {
 	Successor string `json:"successor,omitempty" yaml:"successor"`
 	Link      string `json:"link,omitempty" yaml:"link"`
 }
+
+// Canary says which apps meet a version before all others do: a part of them in
+// percent, chosen by their names, and those that are named.
+type Canary struct {
+	Share int      `json:"share" yaml:"share"`
+	Apps  []string `json:"apps,omitempty" yaml:"apps"`
+}
+
+func (c *Canary) same(o *Canary) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	return c.Share == o.Share && slices.Equal(c.Apps, o.Apps)
+}
+
+func (c *Canary) check() error {
+	if c != nil && (c.Share < 0 || c.Share > 100 || c.Share == 0 && len(c.Apps) == 0) {
+		return refuse(Invalid, "a share between 1 and 100 percent, or apps", "the canary is met by nobody, or by more than all")
+	}
+	return nil
+}
+
+// trial tells that only some apps meet the version.
+func (v *Version) trial() bool { return v.Canary != nil && v.Status != Draft && v.Status != Retired }
+
+// withdrawn tells that the version ended before all others met it.
+func (v *Version) withdrawn() bool { return v.Canary != nil && v.Status == Retired }
 
 // Exception is a breaking change that was let through, and why.
 type Exception struct {
@@ -99,6 +131,13 @@ func parseNumber(text string) (number, bool) {
 	return n, true
 }
 
+// CompareVersions orders semantic versions as slices.SortFunc needs it.
+func CompareVersions(a, b string) int {
+	x, _ := parseNumber(a)
+	y, _ := parseNumber(b)
+	return x.compare(y)
+}
+
 func (n number) compare(o number) int { return slices.Compare(n[:], o[:]) }
 
 // major is NAME/vMAJOR.
@@ -113,6 +152,9 @@ type Release struct {
 	// Exceptions are reasons for breaking changes that are let through, by the
 	// change's ID.
 	Exceptions map[string]string
+	// Canary has some apps meet the version before the others. To publish the same
+	// version again without it promotes it to all.
+	Canary *Canary
 	// Origin is ByAPI or ByApply.
 	Origin Origin
 	// Match is what has to be there.
@@ -125,6 +167,8 @@ type Publication struct {
 	// Changes are those against the version before it in the same major; nil
 	// when there is none.
 	Changes []Change `json:"changes"`
+	// Findings are what lint says, though it stops nothing.
+	Findings []Finding `json:"findings,omitempty"`
 }
 
 // SaveDraft keeps a version that is being worked on. It is compiled by nobody.
@@ -138,9 +182,17 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
 			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
 		}
+		if old, err := versionOf(d, v.name()); err == nil {
+			v.Shadow = old.Shadow
+		}
 		v.take(d, files)
 		if err := putVersion(d, v, m); err != nil {
 			return err
+		}
+		if v.Shadow {
+			if err := r.check(d); err != nil {
+				return err
+			}
 		}
 		var err error
 		done, err = d.Get(KindVersion, v.name())
@@ -150,6 +202,83 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 		return Item[Version]{}, err
 	}
 	return item[Version](&done)
+}
+
+// Shadow has a draft tried on the traffic of the version that is served of its
+// major, or ends that.
+func (r *Registry) Shadow(ctx context.Context, by ledger.By, api, version string, on bool, m ledger.Match) (Item[Version], error) {
+	var done Publication
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		v, err := versionOf(d, api+"/"+version)
+		if err != nil {
+			return err
+		}
+		if v.Status != Draft {
+			return refuse(State, "try a draft", "%s is %s", v.name(), v.Status)
+		}
+		if on {
+			main, err := v.main(d)
+			if err != nil {
+				return err
+			}
+			if main == nil || main.Status == Retired {
+				return refuse(State, "publish a version of it first", "no version of %s is served, whose traffic it could be tried on", v.major())
+			}
+		}
+		v.Shadow = on
+		if err := putVersion(d, v, m); err != nil {
+			return err
+		}
+		done, err = published(d, v.name(), judgement{})
+		return err
+	})
+	return done.Item, err
+}
+
+// main is the version of v's major that all apps meet, or met last; nil when
+// there is none.
+func (v *Version) main(d *ledger.Draft) (*Version, error) {
+	var last *Version
+	for _, e := range d.List(KindVersion, v.API) {
+		i, err := item[Version](&e)
+		if err != nil {
+			return nil, err
+		}
+		o := &i.Body
+		if o.Status == Draft || o.Canary != nil || o.major() != v.major() {
+			continue
+		}
+		if last == nil || o.number().compare(last.number()) > 0 {
+			last = o
+		}
+	}
+	return last, nil
+}
+
+// Withdraw ends a canary version: its apps go back to the version that all
+// others meet. A reason is needed.
+func (r *Registry) Withdraw(ctx context.Context, by ledger.By, api, version string, m ledger.Match) (Item[Version], error) {
+	name := api + "/" + version
+	if by.Reason == "" {
+		return Item[Version]{}, refuse(NoReason, "say why", "%s would be withdrawn", name)
+	}
+	var done Publication
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		v, err := versionOf(d, name)
+		if err != nil {
+			return err
+		}
+		if !v.trial() {
+			return refuse(State, "deprecate it, and retire it", "%s is no canary", name)
+		}
+		v.Status, v.Retired = Retired, &d.Now
+		if err := putVersion(d, v, m); err != nil {
+			return err
+		}
+		done, err = published(d, name, judgement{})
+		return err
+	})
+	return done.Item, err
 }
 
 // DeleteDraft ends a draft.
@@ -274,19 +403,43 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 	default:
 		return Publication{}, refuse(NotFound, "hand its files in", "there is no draft %s", v.name())
 	}
+	if err := release.Canary.check(); err != nil {
+		return Publication{}, err
+	}
 	if known && old.Status != Draft {
-		if old.Hash != v.Hash {
+		switch {
+		case old.Hash != v.Hash:
 			return Publication{}, refuse(Immutable, "publish it as another version", "%s is %s, and its content is another one", v.name(), old.Status)
+		case old.withdrawn():
+			return Publication{}, refuse(State, "publish it as a later version", "%s has been withdrawn", v.name())
+		case old.Canary == nil && release.Canary != nil:
+			return Publication{}, refuse(State, "publish a later version to some", "all apps meet %s already", v.name())
+		case !old.Canary.same(release.Canary):
+			old.Canary = release.Canary
+			if err := putVersion(d, old, release.Match); err != nil {
+				return Publication{}, err
+			}
 		}
-		return published(d, v.name(), nil)
+		return published(d, v.name(), judgement{})
+	}
+	if known && old.Shadow { // it is shown as a draft no more
+		old.Shadow = false
+		if err := putVersion(d, old, release.Match); err != nil {
+			return Publication{}, err
+		}
+		release.Match = ledger.Any
 	}
 	before, err := v.predecessor(d)
 	if err != nil {
 		return Publication{}, err
 	}
-	changes, err := r.examine(d, by, v, before, release.Exceptions)
+	if release.Canary != nil && before == nil {
+		return Publication{}, refuse(State, "publish it without canary", "there is no version of %s that the other apps could meet", v.major())
+	}
+	v.Canary = release.Canary
+	j, err := r.examine(d, by, v, before, release.Exceptions)
 	if err != nil {
-		return Publication{Changes: changes}, err
+		return Publication{Changes: j.changes, Findings: j.findings}, err
 	}
 	if before != nil && before.Status == Deprecated { // what replaces it ends with it
 		v.Status, v.Deprecation = Deprecated, before.Deprecation
@@ -294,16 +447,16 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 	if err := putVersion(d, v, release.Match); err != nil {
 		return Publication{}, err
 	}
-	return published(d, v.name(), changes)
+	return published(d, v.name(), j)
 }
 
-func published(d *ledger.Draft, name string, changes []Change) (Publication, error) {
+func published(d *ledger.Draft, name string, j judgement) (Publication, error) {
 	e, err := d.Get(KindVersion, name)
 	if err != nil {
 		return Publication{}, err
 	}
 	i, err := item[Version](&e)
-	return Publication{i, changes}, err
+	return Publication{i, j.changes, j.findings}, err
 }
 
 // predecessor is the version that v takes the place of; nil for the first of
@@ -316,8 +469,11 @@ func (v *Version) predecessor(d *ledger.Draft) (*Version, error) {
 			return nil, err
 		}
 		o := &i.Body
-		if o.Status == Draft || o.major() != v.major() {
+		if o.Status == Draft || o.major() != v.major() || o.withdrawn() {
 			continue
+		}
+		if o.trial() {
+			return nil, refuse(State, "promote it by publishing it without canary, or withdraw it", "%s is a canary", o.name())
 		}
 		if last == nil || o.number().compare(last.number()) > 0 {
 			last = o
@@ -334,8 +490,14 @@ func (v *Version) predecessor(d *ledger.Draft) (*Version, error) {
 	return last, nil
 }
 
-// examine loads, lints and compares a version that is about to be published.
-func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, exceptions map[string]string) (changes []Change, err error) {
+// judgement is what is said of a version that is about to be published.
+type judgement struct {
+	changes  []Change
+	findings []Finding
+}
+
+// examine loads, lints, tests and compares a version that is about to be published.
+func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, exceptions map[string]string) (j judgement, err error) {
 	also := []*Version{v}
 	if before != nil {
 		also = append(also, before)
@@ -351,21 +513,40 @@ func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, ex
 			return err
 		}
 		place := Place{files, v.dir()}
-		if r.options.Lint != nil {
-			if found := r.options.Lint(place); len(found) > 0 {
-				return &source.Error{Problems: found}
-			}
+		if err := r.lint(place, &j); err != nil {
+			return err
 		}
 		if before == nil || r.options.Diff == nil {
 			return nil
 		}
-		changes, err = r.options.Diff(Place{files, before.dir()}, place)
-		if err != nil {
+		if j.changes, err = r.options.Diff(Place{files, before.dir()}, place); err != nil {
 			return err
 		}
-		return v.except(d, by, before, changes, exceptions)
+		return v.except(d, by, before, j.changes, exceptions)
 	})
-	return changes, err
+	if err != nil {
+		return j, err
+	}
+	return j, r.tested(d)
+}
+
+// lint notes what is found; findings that are fatal are the error.
+func (r *Registry) lint(at Place, j *judgement) error {
+	if r.options.Lint == nil {
+		return nil
+	}
+	found, err := r.options.Lint(at)
+	if err != nil {
+		return err
+	}
+	j.findings = found
+	var ps source.Problems
+	for _, f := range found {
+		if f.Severity == Fatal {
+			ps.Append(f.Problem)
+		}
+	}
+	return ps.Err()
 }
 
 // except notes the breaking changes that are let through, and refuses others.
@@ -397,6 +578,11 @@ func (r *Registry) over(d *ledger.Draft, also []*Version, use func(fs.FS) error)
 	if err != nil {
 		return err
 	}
+	return r.show(t, use)
+}
+
+// show gives the files of a tree, those of the directory included.
+func (r *Registry) show(t *tree, use func(fs.FS) error) error {
 	if r.options.Over == nil {
 		return use(t)
 	}
@@ -471,7 +657,7 @@ func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) e
 	if err != nil || len(uses) == 0 {
 		return err
 	}
-	refusal := refuse(InUse, "ask them, or override with a reason", "%s is in use, by %d apps and operations", v.name(), len(uses))
+	refusal := refuse(InUse, "ask them, or override with a reason", "%s is in use", v.name())
 	refusal.Uses = uses
 	return refusal
 }
@@ -490,7 +676,7 @@ func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, 
 		if err := putVersion(d, v, m); err != nil {
 			return err
 		}
-		done, err = published(d, v.name(), nil)
+		done, err = published(d, v.name(), judgement{})
 		return err
 	})
 	return done.Item, err
@@ -505,12 +691,18 @@ func served(d *ledger.Draft, name string) (*Version, error) {
 	if v.Status == Draft {
 		return nil, refuse(State, "publish it first", "%s is a draft", name)
 	}
+	if v.withdrawn() {
+		return nil, refuse(State, "", "%s has been withdrawn", name)
+	}
 	for _, e := range d.List(KindVersion, v.API) {
 		i, err := item[Version](&e)
 		if err != nil {
 			return nil, err
 		}
-		if o := &i.Body; o.Status != Draft && o.major() == v.major() && o.number().compare(v.number()) > 0 {
+		if i.Body.trial() && i.Body.major() == v.major() {
+			return nil, refuse(State, "promote it by publishing it without canary, or withdraw it", "%s is a canary", i.Body.name())
+		}
+		if o := &i.Body; o.Status != Draft && !o.withdrawn() && o.major() == v.major() && o.number().compare(v.number()) > 0 {
 			return nil, refuse(State, "name "+o.Version, "%s has been replaced by %s", name, o.Version)
 		}
 	}
@@ -530,4 +722,55 @@ func (r *Registry) Export(ctx context.Context, api, version string) (map[string]
 		}
 	}
 	return files, nil
+}
+
+// Changes lists what differs from one version to another one. The one before it
+// is taken when from is empty; its name is returned.
+func (r *Registry) Changes(ctx context.Context, api, from, to string) (string, []Change, error) {
+	now, err := Get[Version](ctx, r, KindVersion, api+"/"+to)
+	if err != nil {
+		return "", nil, err
+	}
+	c, err := r.ledger.Control(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	if from == "" {
+		if from, err = before(c, &now.Body); err != nil {
+			return "", nil, err
+		}
+	}
+	was, err := Get[Version](ctx, r, KindVersion, api+"/"+from)
+	if err != nil {
+		return "", nil, err
+	}
+	t, err := r.render(c, nil, &was.Body, &now.Body)
+	if err != nil || r.options.Diff == nil {
+		return from, nil, err
+	}
+	var changes []Change
+	err = r.show(t, func(files fs.FS) (err error) {
+		changes, err = r.options.Diff(Place{files, was.Body.dir()}, Place{files, now.Body.dir()})
+		return err
+	})
+	return from, changes, err
+}
+
+// before names the version that came before another one, of any major.
+func before(c *ledger.Control, v *Version) (string, error) {
+	list, err := items[Version](c, KindVersion)
+	if err != nil {
+		return "", err
+	}
+	var last *Version
+	for i := range list {
+		o := &list[i].Body
+		if o.API == v.API && o.Status != Draft && o.number().compare(v.number()) < 0 && (last == nil || o.number().compare(last.number()) > 0) {
+			last = o
+		}
+	}
+	if last == nil {
+		return "", refuse(NotFound, "say which one to compare with", "there is no version before %s", v.name())
+	}
+	return last.Version, nil
 }

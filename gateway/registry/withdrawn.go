@@ -57,6 +57,8 @@ func (c *Credential) withdraw(w *gateway.Withdrawn, secret []byte) {
 		if len(secret) == sha256.Size {
 			w.Keys[[sha256.Size]byte(secret)] = true
 		}
+	case "oauth":
+		w.OAuth[c.ID] = true
 	case "client":
 		w.Clients[gateway.ClientIdentity{Issuer: c.Issuer, ID: c.ID}] = true
 	case "certificate":

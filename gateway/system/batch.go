@@ -51,8 +51,8 @@ func (b *builder) batch(bind *gateway.Binding, o *operation, settings *specs.Bat
 // Batch tells how requests of an operation are packed: the key of the operation
 // that makes the call, and how many it takes at most; zero where each goes alone.
 func (s *Set) Batch(key string) (call string, size int) {
-	o := s.operations[key]
-	if o == nil || o.batch == nil || s.operations[o.batch.key] == nil {
+	o := s.find(key)
+	if o == nil || o.batch == nil || s.find(o.batch.key) == nil {
 		return "", 0
 	}
 	return o.batch.key, o.batch.size
@@ -61,11 +61,11 @@ func (s *Set) Batch(key string) (call string, size int) {
 // PricedBySize tells whether the call that takes requests of an operation costs
 // the more the more of them it takes.
 func (s *Set) PricedBySize(key string) bool {
-	o := s.operations[key]
+	o := s.find(key)
 	if o == nil || o.batch == nil {
 		return false
 	}
-	call := s.operations[o.batch.key]
+	call := s.find(o.batch.key)
 	return call != nil && (len(call.prices.asked) > 0 || call.prices.counts)
 }
 
@@ -90,11 +90,11 @@ func (s *Set) PerApp(system string) bool {
 // of it, judged as if the request had been sent alone; or, where there is no
 // such answer, what became of the call. A Response is in memory.
 func (s *Set) SendBatch(ctx context.Context, carrier Request, requests []*Request) []*Result {
-	o := s.operations[requests[0].Operation]
+	o := s.find(requests[0].Operation)
 	if _, size := s.Batch(requests[0].Operation); size == 0 {
 		return repeated(&Result{Outcome: Refused, unsent: true, alone: true}, len(requests))
 	}
-	call := s.operations[o.batch.key]
+	call := s.find(o.batch.key)
 	g, err := o.system.credential.get(ctx, o.system)
 	if err != nil {
 		return repeated(notAdmitted(gateway.AsError(err)), len(requests))

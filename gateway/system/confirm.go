@@ -74,15 +74,15 @@ func (c *confirmation) request(r *Request) (*Request, error) {
 
 // CanConfirm tells whether the operation names a read that Confirm asks.
 func (s *Set) CanConfirm(key string) bool {
-	o := s.operations[key]
-	return o != nil && o.confirm != nil && s.operations[o.confirm.key] != nil
+	o := s.find(key)
+	return o != nil && o.confirm != nil && s.find(o.confirm.key) != nil
 }
 
 // Confirm asks the system whether a request arrived whose answer was lost. The
 // answer counts only where known is true: 404 and 410 of the read say no. The
 // result is that of the read; its response is in memory.
 func (s *Set) Confirm(ctx context.Context, r *Request) (arrived, known bool, result *Result) {
-	o := s.operations[r.Operation]
+	o := s.find(r.Operation)
 	if !s.CanConfirm(r.Operation) {
 		return false, false, unsent(Refused, &gateway.Error{Problem: gateway.NotFound, Detail: "nothing tells whether the request arrived"})
 	}

@@ -39,7 +39,7 @@ type operation struct {
 }
 
 func operationKey(api *gateway.API, spec *specs.Operation) string {
-	return api.Name + "/" + api.Major + "/" + spec.ID
+	return api.Key(spec)
 }
 
 // operation compiles an operation's call; nil after a problem.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -139,13 +140,25 @@ func (s *Set) unwatch() {
 	}
 }
 
+// find finds an operation by its key. What a canary version accepted is
+// answered by it as long as it is there, and then by the version that is served.
+func (s *Set) find(key string) *operation {
+	if o := s.operations[key]; o != nil {
+		return o
+	}
+	if plain, _, ok := strings.Cut(key, gateway.VariantMark); ok {
+		return s.operations[plain]
+	}
+	return nil
+}
+
 // Operation tells whether an operation answers, by its key API/vMAJOR/operationId.
-func (s *Set) Operation(key string) bool { return s.operations[key] != nil }
+func (s *Set) Operation(key string) bool { return s.find(key) != nil }
 
 // Timeout is how long a call of an operation may take, by its key; zero when
 // there is no such operation.
 func (s *Set) Timeout(key string) time.Duration {
-	if o := s.operations[key]; o != nil {
+	if o := s.find(key); o != nil {
 		return o.timeout
 	}
 	return 0
@@ -183,7 +196,7 @@ func (s *Set) Request(x *gateway.Exchange) (*Request, error) {
 // Send sends a request that was kept. ctx bounds the wait for the budget; a
 // request that changes something is not cancelled once it has left.
 func (s *Set) Send(ctx context.Context, r *Request) *Result {
-	o := s.operations[r.Operation]
+	o := s.find(r.Operation)
 	if o == nil {
 		return unsent(Refused, &gateway.Error{Problem: gateway.NotFound, Detail: fmt.Sprintf("there is no operation %q any more", r.Operation)})
 	}
@@ -225,7 +238,7 @@ func (s *Set) Status(ctx context.Context) []Status {
 // SendsKey tells whether the calls of an operation carry Request.IdempotencyKey
 // under the header that the operation names.
 func (s *Set) SendsKey(key string) bool {
-	o := s.operations[key]
+	o := s.find(key)
 	if o == nil {
 		return false
 	}

@@ -54,6 +54,8 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	apis := b.apis()
 	b.table.APIs = apis
 	b.table.Consumers = gateway.NewConsumers(&w.Consumers, apis, ps, w.unread...)
+	b.chooseCanaries()
+	b.addCandidates()
 	b.checkPlans()
 	b.checkSubjects()
 	b.checkProducts()
@@ -61,7 +63,8 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	b.table.Close = systems.Close
 	for _, api := range apis {
 		b.reserve(api)
-		b.addOperations(api, systems)
+		canary := b.addCanary(api, systems) // first: what both have is the served version's in the end
+		b.addOperations(api, canary, systems)
 	}
 	for _, own := range o.Own {
 		b.addOwn(own)
@@ -77,16 +80,21 @@ type builder struct {
 	options   Options
 	problems  *source.Problems
 	table     *gateway.Table
+	canaries  map[*gateway.API]*gateway.API // by the version that is served beside it
 }
 
 // apis names the versions that are served: one a major.
 func (b *builder) apis() []*gateway.API {
 	var apis []*gateway.API
+	var canaries []*gateway.API
 	byMajor := map[string]*gateway.API{}
 	byBase := map[string]*gateway.API{}
 	for _, d := range b.workspace.Documents {
 		if d.Governance.Status == "draft" {
 			continue
+		}
+		if d.Governance.Shadow {
+			b.problems.Add(d.Governance.Node.At("shadow"), "only a draft can be tried on live traffic", "set status: draft, or remove shadow")
 		}
 		api := &gateway.API{Name: d.Name, Version: d.Version, Document: d, Base: d.Governance.Base, Revision: b.workspace.Answers}
 		api.Major = "v" + versionPattern.FindStringSubmatch(d.Version)[1]
@@ -94,6 +102,10 @@ func (b *builder) apis() []*gateway.API {
 			api.Base = "/" + api.Name + "/" + api.Major
 		}
 		at := d.Governance.Node
+		if d.Governance.Canary != nil {
+			canaries = append(canaries, api)
+			continue
+		}
 		if other := byMajor[api.Name+api.Major]; other != nil {
 			b.problems.Add(at, fmt.Sprintf("%s %s and %s are both published", api.Name, other.Version, api.Version),
 				"one minor version is served for each major; set status: draft on the other, or remove it")
@@ -112,6 +124,7 @@ func (b *builder) apis() []*gateway.API {
 		}
 		apis = append(apis, api)
 	}
+	b.pair(canaries, byMajor)
 	return apis
 }
 
@@ -134,6 +147,9 @@ func (b *builder) checkProducts() {
 	for _, p := range b.table.Consumers.Products {
 		for _, api := range b.table.APIs {
 			d := api.Document
+			if api.Canary != nil {
+				continue // it is its major version's product
+			}
 			if name := api.Name + "/" + api.Major; d.Governance.Status != "retired" && len(d.Operations) > 0 &&
 				slices.Contains(p.APIs, name) && !slices.ContainsFunc(d.Operations, asks) {
 				b.problems.Add(p.Node.At("apis"), fmt.Sprintf("nothing in %s asks for a subscription: every known app may call it, and plans do not count", name),
@@ -189,7 +205,7 @@ func (b *builder) checkSubjects() {
 	}
 }
 
-func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
+func (b *builder) addOperations(api *gateway.API, canary *canary, systems gateway.Layer) {
 	d := api.Document
 	compile := gateway.Compile
 	proved := b.workspace.compiled.proved(b.table.Consumers, api)
@@ -215,15 +231,9 @@ func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 			b.checkPolicies(spec.Governance.Policies, gateway.LevelAPI)
 		}
 		b.checkTLS(spec)
-		op := &gateway.Operation{API: api, Spec: spec, Route: api.Base + spec.Path, Class: specs.Normal, Wait: DefaultWait}
-		if c := spec.Governance.Class; c != nil {
-			op.Class = *c
-		}
-		if wait := spec.Governance.Wait; wait != nil {
-			op.Wait = wait.Std()
-		}
+		op := b.operation(api, spec)
 		op.Handler = compile(&gateway.Binding{
-			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems,
+			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems, Identified: canary.beside(api, spec),
 		}, b.options.Kinds, layer)
 		if spec.Pattern == "" {
 			continue
@@ -234,6 +244,17 @@ func (b *builder) addOperations(api *gateway.API, systems gateway.Layer) {
 		}
 		b.table.Operations = append(b.table.Operations, op)
 	}
+}
+
+func (b *builder) operation(api *gateway.API, spec *specs.Operation) *gateway.Operation {
+	op := &gateway.Operation{API: api, Spec: spec, Route: api.Base + spec.Path, Class: specs.Normal, Wait: DefaultWait}
+	if c := spec.Governance.Class; c != nil {
+		op.Class = *c
+	}
+	if wait := spec.Governance.Wait; wait != nil {
+		op.Wait = wait.Std()
+	}
+	return op
 }
 
 // retired answers for versions that are gone.

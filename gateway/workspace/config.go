@@ -4,10 +4,13 @@
 package workspace
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/specs/lint"
@@ -22,6 +25,7 @@ type Config struct {
 	TLS       *TLS          `yaml:"tls" doc:"Certificates of the gateway's listener; plain HTTP when absent."`
 	Limits    Limits        `yaml:"limits" doc:"Bounds on what a caller may send and how slowly."`
 	Writes    Writes        `yaml:"writes" doc:"What the write buffer holds, and for how long."`
+	Usage     Usage         `yaml:"usage" doc:"What is known of who uses what."`
 	Stores    Stores        `yaml:"stores" doc:"Where counts are kept, and what holds among several replicas."`
 	Admin     Admin         `yaml:"admin" doc:"The admin API."`
 	Lint      lint.Settings `yaml:"lint" doc:"What headrace lint and publishing say of API documents."`
@@ -66,9 +70,17 @@ type Stores struct {
 	ColdStart string          `yaml:"cold_start" enum:"free,occupied" default:"free" doc:"What an empty Redis means when nobody remembers what was used: nothing was used (free), or everything (occupied), until the limits' own windows have passed."`
 }
 
+// Usage says how long it is known who used what.
+type Usage struct {
+	Keep  source.Duration `yaml:"keep" default:"400d" doc:"How long the calls of a day are known by version, operation, field and app; 0s for ever."`
+	InUse source.Duration `yaml:"in_use" default:"30d" min:"1d" doc:"A version that was called within this time is in use: it is retired only with an override and a reason."`
+}
+
 // Admin is the admin API's access.
 type Admin struct {
-	Token source.Secret `yaml:"token" doc:"Bearer token for the admin API. Required when it listens on more than loopback."`
+	Token source.Secret `yaml:"token" doc:"A bearer token for the admin API, in the role admin."`
+	OIDC  *OIDC         `yaml:"oidc" doc:"People's identities at an issuer such as Keycloak, Entra or Okta; none when absent."`
+	Open  bool          `yaml:"open" default:"true" doc:"Whether callers on loopback may act without a token, as long as there is neither token nor oidc nor an operator. Never on other addresses."`
 }
 
 // OAuth is the gateway's own token endpoint.
@@ -82,6 +94,48 @@ type OAuth struct {
 	Secret    source.Secret   `yaml:"secret" doc:"What encrypts the private keys in the ledger: 64 hexadecimal digits (openssl rand -hex 32). When absent, a file oauth.key beside the ledger's is made; several replicas need the same secret."`
 	Node      source.Node     `yaml:",node"`
 }
+
+// OIDC is an issuer whose tokens the admin API takes.
+type OIDC struct {
+	Issuer    string            `yaml:"issuer" check:"required" doc:"The token's iss, character by character; an https address, http on this machine alone."`
+	Audience  source.Strings    `yaml:"audience" check:"required" doc:"Values of aud, one of which the token must have."`
+	JWKSURL   string            `yaml:"jwks_url" doc:"Address of the issuer's key set; found by the issuer's discovery document when absent."`
+	NameClaim string            `yaml:"name_claim" default:"sub" doc:"Claim that names the operator in the audit."`
+	RoleClaim string            `yaml:"role_claim" default:"roles" doc:"Claim with the roles, a list or words with spaces."`
+	Roles     map[string]string `yaml:"roles" check:"required" doc:"The role of each value of role_claim: viewer, operator, architect, partner-manager or admin. Who has none of them may do nothing; who has several has the rights of each."`
+	Node      source.Node       `yaml:",node"`
+}
+
+// operatorRoles are what values of role_claim may stand for.
+var operatorRoles = []string{"viewer", "operator", "architect", "partner-manager", "admin"}
+
+func (o *OIDC) check(ps *source.Problems) {
+	for key, address := range map[string]string{"issuer": o.Issuer, "jwks_url": o.JWKSURL} {
+		u, err := url.Parse(address)
+		if address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(net.JoinHostPort(u.Hostname(), "0")))) {
+			ps.Add(o.Node.At(key), "is not an https address", "for example https://login.example.com/realms/staff")
+		}
+	}
+	if len(o.Roles) == 0 && o.Node.At("roles").Exists() {
+		ps.Add(o.Node.At("roles"), "nobody would have a role", "VALUE: ROLE")
+	}
+	for value, role := range o.Roles {
+		if !slices.Contains(operatorRoles, role) {
+			ps.Add(o.Node.At("roles", value), fmt.Sprintf("there is no role %q", role), cmp.Or(source.DidYouMean(role, operatorRoles), strings.Join(operatorRoles, ", ")))
+		}
+	}
+}
+
+// plain tells two settings apart.
+func (o *OIDC) plain() string {
+	if o == nil {
+		return ""
+	}
+	return fmt.Sprint(o.Issuer, o.Audience, o.JWKSURL, o.NameClaim, o.RoleClaim, o.Roles)
+}
+
+// OpenHere tells whether a listener on an address may be open at all.
+func (a *Admin) OpenHere(address string) bool { return a.Open && loopback(address) }
 
 // Telemetry sets the log.
 type Telemetry struct {
@@ -152,6 +206,8 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("stores.replicas", c.Stores.Replicas, now.Stores.Replicas)
 	differ("stores.cold_start", c.Stores.ColdStart, now.Stores.ColdStart)
 	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
+	differ("admin.oidc", c.Admin.OIDC.plain(), now.Admin.OIDC.plain())
+	differ("admin.open", c.Admin.Open, now.Admin.Open)
 	differ("shutdown", c.Shutdown, now.Shutdown)
 	differ("oauth", c.OAuth.plain(), now.OAuth.plain())
 	return keys
@@ -176,11 +232,16 @@ func (c *Config) check(ps *source.Problems) {
 	}
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
+	if open := c.Node.At("admin", "open"); open.Exists() && c.Admin.Open && !loopback(c.Listen.Admin) {
+		ps.Add(open, "the admin API cannot be open to the network", "listen.admin on 127.0.0.1, or leave it out")
+	}
+	if c.Admin.OIDC != nil {
+		c.Admin.OIDC.check(ps)
+	}
 	if c.Admin.Token.IsZero() {
-		if !loopback(c.Listen.Admin) {
-			ps.Add(c.Node.At("listen", "admin"), "the admin API would be open to the network without a token", "listen on 127.0.0.1, or set admin.token to ${env:NAME}")
-		}
-	} else if _, err := c.Admin.Token.Resolve(); err != nil {
+		return
+	}
+	if _, err := c.Admin.Token.Resolve(); err != nil {
 		ps.Add(c.Node.At("admin", "token"), err.Error(), "")
 	}
 }

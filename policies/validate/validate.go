@@ -72,6 +72,8 @@ func (p *policy) handle(x *gateway.Exchange, next gateway.Handler) (*gateway.Res
 }
 
 func (p *policy) checkRequest(x *gateway.Exchange) error {
+	opts := p.options
+	opts.Seen = &x.Record.Seen
 	var body []byte
 	if p.readsBody {
 		var err error
@@ -79,7 +81,7 @@ func (p *policy) checkRequest(x *gateway.Exchange) error {
 			return err
 		}
 	}
-	if fault := p.operation.CheckRequest(x.Request, x.Params, body, p.options); fault != nil {
+	if fault := p.operation.CheckRequest(x.Request, x.Params, body, opts); fault != nil {
 		return p.fault(x, problemOf(fault.Status), fault.Detail, fault.Violations)
 	}
 	if !p.offers.meet(x.Request.Header["Accept"]) {

@@ -121,10 +121,17 @@ func (s *Schema) Free() bool { return s.free }
 // bounded by a number of steps proportional to the text; a text that needs
 // more, because alternatives of the schema nest too deeply, is a violation.
 func (s *Schema) Check(json []byte, dir Direction) ([]Violation, *SyntaxError) {
+	return s.checkText(json, dir, nil, nil)
+}
+
+func (s *Schema) checkText(json []byte, dir Direction, f *Fields, seen *Seen) ([]Violation, *SyntaxError) {
 	w := s.shared.walker(dir)
 	defer w.release()
 	if err := w.scan(json); err != nil {
 		return nil, err
+	}
+	if f != nil {
+		w.see(f.root, 0, seen)
 	}
 	if len(w.repeated) > 0 {
 		for _, key := range w.repeated {

@@ -66,15 +66,24 @@ func (p *properties) index() {
 
 // find is nil for a name that is not in the list.
 func (p *properties) find(w *walker, key *token) *property {
-	if p.slots == nil {
-		return nil
-	}
-	for slot := key.size & p.mask; p.slots[slot] != 0; slot = (slot + 1) & p.mask {
-		if prop := &p.list[p.slots[slot]-1]; prop.hash == key.size && prop.name == string(w.tape.text(key, &w.buf)) {
-			return prop
-		}
+	if i := p.position(w, key); i >= 0 {
+		return &p.list[i]
 	}
 	return nil
+}
+
+// position is -1 for a name that is not in the list.
+func (p *properties) position(w *walker, key *token) int {
+	if p.slots == nil {
+		return -1
+	}
+	for slot := key.size & p.mask; p.slots[slot] != 0; slot = (slot + 1) & p.mask {
+		i := int(p.slots[slot]) - 1
+		if prop := &p.list[i]; prop.hash == key.size && prop.name == string(w.tape.text(key, &w.buf)) {
+			return i
+		}
+	}
+	return -1
 }
 
 func (w *walker) checkObject(r *objectRules, at uint32, marks *marks) bool {

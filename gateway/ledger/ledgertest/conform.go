@@ -80,6 +80,8 @@ var laws = []struct {
 	{"the audit chain holds", auditChain},
 	{"changes of the control plane come one after the other", controlSerialised},
 	{"contents are kept once", blobs},
+	{"usage is added up by day", usageAdds},
+	{"replicas add usage at the same time", usageRace},
 	{"who watches the control plane is told", controlWatched},
 	{"replicas say what they serve", replicas},
 	{"the last use is kept", lastUsed},

@@ -164,6 +164,11 @@ func controlAudited(w *world) {
 		w.ok(err)
 		w.same(fmt.Sprint(f), len(found), 1)
 	}
+	for kind, n := range map[string]int{"key": 4, "ke": 0, "key/k": 0} {
+		found, err := w.db.Audits(w.ctx, ledger.AuditFilter{Kind: kind})
+		w.ok(err)
+		w.same(kind, len(found), n)
+	}
 	found, err := w.db.Audits(w.ctx, ledger.AuditFilter{Since: w.in(time.Second)})
 	w.ok(err)
 	w.same("since", len(found), 0)
