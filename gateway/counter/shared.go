@@ -368,7 +368,7 @@ var luaFiles embed.FS
 
 // luaScripts are what Redis runs. Each is one round trip and atomic.
 type luaScripts struct {
-	admit, settle, beat, rejoin, leave, usage, suspend, correct, replicas *redis.Script
+	admit, settle, ask, beat, rejoin, leave, usage, suspend, correct, replicas *redis.Script
 }
 
 func newLua() luaScripts {
@@ -382,7 +382,7 @@ func newLua() luaScripts {
 	common := text("common")
 	script := func(name string) *redis.Script { return redis.NewScript(inline(common + text(name))) }
 	return luaScripts{
-		admit: script("admit"), settle: script("settle"), beat: script("beat"), rejoin: script("rejoin"),
+		admit: script("admit"), settle: script("settle"), ask: script("ask"), beat: script("beat"), rejoin: script("rejoin"),
 		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"), replicas: script("replicas"),
 	}
 }

@@ -54,6 +54,7 @@ type system struct {
 	// beatHeard when the last one was sent that was answered.
 	beatSent, beatHeard time.Time
 	failures            int
+	warned              bool // the log has been told why Redis is out of reach
 
 	suspension suspension
 
@@ -287,7 +288,13 @@ func (y *system) step() {
 	hold := y.failures > 1 && patience
 	y.mu.Unlock()
 	if mode != budget.ModeShared && !fresh {
-		if hold || y.ask() != nil {
+		if hold {
+			return
+		}
+		if err := y.ask(); err != nil {
+			y.mu.Lock()
+			y.warn(err)
+			y.mu.Unlock()
 			return
 		}
 	}
@@ -305,10 +312,19 @@ func (y *system) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(y.store.ctx, y.store.options.Deadline)
 }
 
+// ask finds out whether Redis answers and takes writes, without beating.
 func (y *system) ask() error {
 	ctx, cancel := y.context()
 	defer cancel()
-	return y.store.client.HExists(ctx, y.keys[0], "s").Err()
+	return y.store.scripts.ask.Run(ctx, y.store.client, y.keys).Err()
+}
+
+// warn logs once why the counts are out of reach, until they are back. y.mu is held.
+func (y *system) warn(err error) {
+	if !y.warned {
+		y.warned = true
+		y.store.options.Log.Warn("the counts of a system's limits are out of reach", "system", y.name, "error", err.Error())
+	}
 }
 
 // beat sends one beat, and tells whether to send another at once.
@@ -338,8 +354,9 @@ func (y *system) beat() (more bool) {
 	heard := time.Now()
 	y.mu.Lock()
 	if err != nil || heard.Sub(sent) > o.Deadline { // one that is late tells little of the clock
-		if y.failures++; y.failures == 1 && err != nil {
-			o.Log.Warn("the counts of a system's limits are out of reach", "system", y.name, "error", err.Error())
+		y.failures++
+		if err != nil {
+			y.warn(err)
 		}
 		if refusedByServer(err) {
 			y.beatSent = before
@@ -390,7 +407,7 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 	if most := y.store.options.Replicas; most > 0 && b.Replicas > most && y.replicas <= most {
 		y.store.options.Log.Warn("more replicas share a system's counts than may run", "system", y.name, "replicas", b.Replicas, "most", most)
 	}
-	y.epoch, y.beatHeard, y.failures = b.Epoch, sent, 0
+	y.epoch, y.beatHeard, y.failures, y.warned = b.Epoch, sent, 0, false
 	y.share, y.heir, y.replicas, y.peers = b.Share, b.Heir, b.Replicas, b.Peers
 	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
 	y.fenced = time.Time{}
@@ -543,7 +560,7 @@ func refusedByServer(err error) bool {
 	}
 	word, _, _ := strings.Cut(e.Error(), " ")
 	switch word {
-	case "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH", "WRONGPASS", "MISCONF", "BUSY", "TRYAGAIN", "NOSCRIPT", "MOVED", "NOREPLICAS":
+	case "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH", "WRONGPASS", "MISCONF", "BUSY", "TRYAGAIN", "NOSCRIPT", "MOVED", "NOREPLICAS", "OOM":
 		return true
 	}
 	return false
