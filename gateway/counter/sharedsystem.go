@@ -44,6 +44,7 @@ type system struct {
 	generation int
 	clock      reference
 	share      float64
+	kept       float64
 	heir       bool // alone, it has the pools of a single place
 	replicas   int
 	lease      time.Duration // the longest of all replicas
@@ -151,6 +152,8 @@ func (y *system) standing() budget.Standing {
 	y.look(now)
 	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member, Suspension: y.standsSuspended(now)}
 	switch y.mode {
+	case budget.ModeShared:
+		s.Kept = y.kept
 	case budget.ModeAlone:
 		s.Until = y.expires()
 	case budget.ModeUncertain:
@@ -408,6 +411,7 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 		y.store.options.Log.Warn("more replicas share a system's counts than may run", "system", y.name, "replicas", b.Replicas, "most", most)
 	}
 	y.epoch, y.beatHeard, y.failures, y.warned = b.Epoch, sent, 0, false
+	y.keep(b.Kept)
 	y.share, y.heir, y.replicas, y.peers = b.Share, b.Heir, b.Replicas, b.Peers
 	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
 	y.fenced = time.Time{}
@@ -444,6 +448,17 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 		y.signal()
 		go y.wake()
 	}
+}
+
+// keep takes note of the part of the system's limits that is left free for others. y.mu is held.
+func (y *system) keep(part float64) {
+	switch log := y.store.options.Log; {
+	case part > y.kept:
+		log.Warn("a part of a system's limits is left free for replicas that are missing", "system", y.name, "part", part)
+	case part == 0 && y.kept > 0:
+		log.Info("no part of a system's limits is left free any more", "system", y.name)
+	}
+	y.kept = part
 }
 
 // reset goes by what Redis' clock says now, or has it put right.

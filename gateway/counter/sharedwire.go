@@ -172,6 +172,7 @@ type beatAnswer struct {
 	Fenced    bool    `json:"fenced"`
 	Lifts     float64 `json:"lifts"` // in how long the fence lifts at the latest
 	Share     float64 `json:"share"`
+	Kept      float64 `json:"kept"`
 	Heir      bool    `json:"heir"`
 	Replicas  int     `json:"replicas"`
 	Lease     float64 `json:"lease"`

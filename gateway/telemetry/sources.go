@@ -39,6 +39,8 @@ type StoreUse struct {
 	Replicas int
 	// Share is the part of each limit that the replica goes by when it is alone.
 	Share float64
+	// Kept is the part that is left free for replicas that are missing.
+	Kept float64
 }
 
 // StoreModes are the modes of stores, as the label says them.
@@ -131,6 +133,7 @@ func watchStores(meter metric.Meter, s Sources) error {
 	mode := m.gauge("headrace.store.mode", "", "1 for the mode that a store of counts is in, 0 for the others.")
 	replicas := m.gauge("headrace.store.replicas", "{replica}", "Replicas that count together, as last known.")
 	share := m.level("headrace.store.share", "", "Part of each limit that this replica goes by when it is alone.")
+	kept := m.level("headrace.store.kept", "", "Part of each limit that is left free for replicas that are missing.")
 	return m.register(func(o metric.Observer) {
 		for _, store := range s.Stores() {
 			at := []attribute.KeyValue{attribute.String("store", store.Store), attribute.String("system", store.System)}
@@ -139,6 +142,7 @@ func watchStores(meter metric.Meter, s Sources) error {
 			}
 			o.ObserveInt64(replicas, int64(store.Replicas), metric.WithAttributes(at...))
 			o.ObserveFloat64(share, store.Share, metric.WithAttributes(at...))
+			o.ObserveFloat64(kept, store.Kept, metric.WithAttributes(at...))
 		}
 	})
 }

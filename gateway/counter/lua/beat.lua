@@ -211,7 +211,7 @@ if s.suspended > 0 then
 end
 save()
 return {OK, now, raw, cjson.encode({
-  epoch = s.epoch, share = offer, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
+  epoch = s.epoch, share = offer, kept = s.sig, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
   lifts = s.fence > 0 and math.max(0, s.fence + missing + 2 * beat - now) or nil,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
   trial = s.suspended > 0 and s.suspended <= now, mine = mine,
