@@ -6,7 +6,9 @@ package counter
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -147,4 +149,80 @@ func TestSharedSweepKeepsLimits(t *testing.T) {
 	two(c, r)
 	c.progress(600)
 	c.verdict()
+}
+
+// What is known of the settlements of a replica goes with it, whether it says
+// goodbye or not.
+func TestSharedSettlementsOfThoseWhoLeft(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	pool := &budget.Pool{Name: "concurrency", Capacity: 10_000}
+	serve := func(name string) *Shared {
+		s := open(t, clientOf(r.Address), patient(name))
+		a := callOf(pool)
+		if !toldOf(t, s, a).Granted {
+			t.Fatal("a call is not admitted")
+		}
+		mustSettle(t, s, a)
+		return s
+	}
+	stays, leaves, dies := serve("stays"), serve("leaves"), serve("dies")
+	if n := fields(t, r, "q:"); n != 3 {
+		t.Fatalf("%d replicas have settled, want 3", n)
+	}
+	if err := leaves.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := fields(t, r, "q:"); n != 2 {
+		t.Errorf("the settlements of %d replicas are known when one has left, want 2", n)
+	}
+	(&replica{Shared: dies, stop: func() {}}).die()
+	skip(t, r, 2*time.Hour, stays)
+	soon(t, "the dead one is forgotten", func() bool { return fields(t, r, "q:") == 1 })
+}
+
+// Two processes with one name are told of, and the one that leaves does not take the
+// other's place away.
+func TestSharedNameTwice(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	var said said
+	o := patient("one")
+	o.Log = slog.New(slog.NewJSONHandler(&said, nil))
+	first := open(t, clientOf(r.Address), o)
+	warm(first, "erp")
+	soon(t, "it has joined", func() bool { return first.Standing("erp").Share == 1 })
+	second := open(t, clientOf(r.Address), patient("one"))
+	warm(second, "erp")
+	soon(t, "the first says that its name is taken", func() bool { return said.has("another process has the name of this replica") })
+
+	client := clientOf(r.Address)
+	defer client.Close()
+	// leave says goodbye for the first until that comes after a beat of the second.
+	gone := func() bool {
+		left, err := first.scripts.leave.Run(t.Context(), client, systemKeys("erp"), "one", "1", first.number()).Int()
+		return err == nil && left == 0
+	}
+	soon(t, "it cannot leave for the other", gone)
+	if all, err := Replicas(t.Context(), client, "erp"); err != nil || len(all) != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// said keeps what is logged.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) has(part string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.text.String(), part)
 }

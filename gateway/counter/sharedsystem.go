@@ -45,6 +45,7 @@ type system struct {
 	clock      reference
 	share      float64
 	kept       float64
+	taken      bool
 	heir       bool // alone, it has the pools of a single place
 	replicas   int
 	lease      time.Duration // the longest of all replicas
@@ -411,6 +412,10 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 		y.store.options.Log.Warn("more replicas share a system's counts than may run", "system", y.name, "replicas", b.Replicas, "most", most)
 	}
 	y.epoch, y.beatHeard, y.failures, y.warned = b.Epoch, sent, 0, false
+	if b.Taken && !y.taken {
+		y.store.options.Log.Error("another process has the name of this replica: limits hold only as long as Redis is there; see stores.replica", "system", y.name, "replica", y.store.options.Replica)
+	}
+	y.taken = y.taken || b.Taken
 	y.keep(b.Kept)
 	y.share, y.heir, y.replicas, y.peers = b.Share, b.Heir, b.Replicas, b.Peers
 	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
@@ -618,7 +623,7 @@ func (y *system) leave() error {
 	defer cancel()
 	for y.flush(ctx) {
 	}
-	return y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1").Err()
+	return y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1", y.store.number()).Err()
 }
 
 func (y *system) usage(ctx context.Context) ([]budget.Usage, error) {
