@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/counter/redistest"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
 
 // fields counts what Redis keeps of a system under names that begin with a prefix.
@@ -186,7 +186,7 @@ func TestSharedSettlementsOfThoseWhoLeft(t *testing.T) {
 func TestSharedNameTwice(t *testing.T) {
 	t.Parallel()
 	r := redistest.Run(t)
-	var said said
+	var said gatewaytest.Log
 	o := patient("one")
 	o.Log = slog.New(slog.NewJSONHandler(&said, nil))
 	first := open(t, clientOf(r.Address), o)
@@ -194,35 +194,19 @@ func TestSharedNameTwice(t *testing.T) {
 	soon(t, "it has joined", func() bool { return first.Standing("erp").Share == 1 })
 	second := open(t, clientOf(r.Address), patient("one"))
 	warm(second, "erp")
-	soon(t, "the first says that its name is taken", func() bool { return said.has("another process has the name of this replica") })
+	soon(t, "the first says that its name is taken", func() bool { return strings.Contains(said.String(), "another process has the name of this replica") })
 
 	client := clientOf(r.Address)
 	defer client.Close()
-	// leave says goodbye for the first until that comes after a beat of the second.
-	gone := func() bool {
-		left, err := first.scripts.leave.Run(t.Context(), client, systemKeys("erp"), "one", "1", first.number()).Int()
-		return err == nil && left == 0
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
 	}
-	soon(t, "it cannot leave for the other", gone)
+	soon(t, "the second is there", func() bool { all, err := Replicas(t.Context(), client, "erp"); return err == nil && len(all) == 1 })
+	left, err := first.scripts.leave.Run(t.Context(), client, systemKeys("erp"), "one", "1", first.number()).Int()
+	if err != nil || left != 0 {
+		t.Errorf("the first can say goodbye for the second: %d, %v", left, err)
+	}
 	if all, err := Replicas(t.Context(), client, "erp"); err != nil || len(all) != 1 {
 		t.Errorf("%+v, %v", all, err)
 	}
-}
-
-// said keeps what is logged.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) has(part string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Contains(s.text.String(), part)
 }
