@@ -126,6 +126,8 @@ type StoreStatus struct {
 	Replicas int    `json:"replicas"`
 	// Share is the part of each limit that this replica goes by when it is alone.
 	Share float64 `json:"share"`
+	// Kept is the part that is left free for replicas that are missing.
+	Kept float64 `json:"kept,omitempty"`
 	// Since is when the mode began.
 	Since time.Time `json:"since"`
 	// Cause is why an uncertain store admits nothing: not reached, fenced, lost or

@@ -229,6 +229,13 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	expect(t, serve(t, options), "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["the breaker of erp is open: no replica calls it for another 12s","the breaker of wms is half-open: one replica tries whether it works again"],"stores":[{"store":"budget","system":"erp","mode":"shared","replicas":2,"share":0,"since":"0001-01-01T00:00:00Z","breaker":"open"},{"store":"budget","system":"wms","mode":"shared","replicas":2,"share":0,"since":"0001-01-01T00:00:00Z","breaker":"half-open"}]}`)
+	options.Stores = func() []StoreStatus {
+		return []StoreStatus{
+			{Store: "budget", System: "erp", Mode: "shared", Replicas: 3, Share: 0.5, Kept: 1. / 3, Limited: true},
+			{Store: "budget", System: "unlimited", Mode: "shared", Replicas: 3, Share: 0.5, Kept: 0.25},
+		}
+	}
+	expect(t, serve(t, options), "/readyz", 200, `{"ready":true,"reasons":[],"warnings":["0.333 of each limit of erp is left free for replicas that are missing; headrace replicas says which"],"stores":["*","*"]}`)
 
 	s.reload = refusedReload()
 	s.draining = true

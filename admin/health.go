@@ -48,6 +48,8 @@ func (a *admin) readiness(reads bool) readiness {
 	now, idle := time.Now(), useless(r.Stores)
 	for _, s := range r.Stores {
 		switch {
+		case !s.Lost() && s.Kept > 0 && s.Limited:
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%.3g of each limit of %s is left free for replicas that are missing; headrace replicas says which", s.Kept, s.System))
 		case !s.Lost():
 		case idle && s.Limited:
 			r.Reasons = append(r.Reasons, s.trouble(now))

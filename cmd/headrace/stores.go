@@ -129,7 +129,7 @@ func (p *parts) storeStatus() []admin.StoreStatus {
 	var all []admin.StoreStatus
 	for _, s := range p.standings() {
 		status := admin.StoreStatus{
-			Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Since: s.Since,
+			Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Kept: s.Kept, Since: s.Since,
 			Cause: string(s.Cause), Until: s.Until, Limited: s.limited, Joined: s.Joined,
 		}
 		if breaker := breakerOf(s.Suspension); breaker != "closed" {
@@ -144,7 +144,7 @@ func (p *parts) storeStatus() []admin.StoreStatus {
 func (p *parts) storeUse() []telemetry.StoreUse {
 	var all []telemetry.StoreUse
 	for _, s := range p.standings() {
-		all = append(all, telemetry.StoreUse{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Unsettled: s.Unsettled})
+		all = append(all, telemetry.StoreUse{Store: s.store, System: s.system, Mode: s.Mode, Replicas: s.Replicas, Share: s.Share, Unsettled: s.Unsettled, Kept: s.Kept})
 	}
 	return all
 }

@@ -668,3 +668,24 @@ func TestConcurrencyUnderRace(t *testing.T) {
 		}
 	}
 }
+
+func TestLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		window := capacity("window", 5, time.Second)
+		advisory := capacity("advisory", 5, 0)
+		advisory.Enforcement = "advisory"
+		for name, want := range map[string]bool{"places": true, "window": false, "advisory": false, "bucket": false} {
+			limits := map[string]Limit{"places": capacity("places", 5, 0), "window": window, "advisory": advisory, "bucket": bucket("bucket", 5, Rate{Units: 1, Per: time.Second})}
+			b := New(Options{System: "erp", Limits: []Limit{limits[name]}, Grace: 4 * time.Second})
+			ticket := admit(t, b, Call{Timeout: 10 * time.Second})
+			if got := ticket.AtOnce(); got != want {
+				t.Errorf("%s counts calls under way: %t", name, got)
+			}
+			time.Sleep(11 * time.Second)
+			if left := ticket.Left(); left != time.Second {
+				t.Errorf("%s: %s left of a lease of 14s after 11s, want 1s", name, left)
+			}
+			ticket.Settle(Result{})
+		}
+	})
+}

@@ -108,7 +108,8 @@
 //
 // A call whose answer never came may still be on its way. It occupies its units
 // until its timeout plus a grace, its lease, has run out, and the hold after
-// that. The same happens by itself when nobody settles a call at all.
+// that. The same happens by itself when nobody settles a call at all. So a call must
+// have ended by then where a limit counts calls at once (Ticket.AtOnce, Ticket.Left).
 //
 // # Classes
 //

@@ -52,6 +52,9 @@ type Standing struct {
 	Replicas int
 	// Share is the part of each pool that this replica goes by when it is alone.
 	Share float64
+	// Kept is the part of each pool that is left free for replicas that are missing, or
+	// are gone and may have sent what is not known.
+	Kept float64
 	// Since is when the mode began.
 	Since time.Time
 	// Cause is why nothing is admitted in the mode uncertain; empty in the others.

@@ -56,6 +56,23 @@ func (t *Ticket) Waited() time.Duration { return t.waited }
 // Trial tells that the call tries whether a system that was suspended works again.
 func (t *Ticket) Trial() bool { return t.admission.Trial }
 
+// Left is how much longer the call may be under way. Then half of the grace is
+// left until its units are no longer counted as under way, for the system to notice.
+func (t *Ticket) Left() time.Duration {
+	return t.admission.Lease - t.budget.grace/2 - (t.budget.now() - t.admitted)
+}
+
+// AtOnce tells that a limit counts the call for as long as it is under way, and for
+// nothing else: more calls would be under way than it allows if this one outlasted Left.
+func (t *Ticket) AtOnce() bool {
+	for i := range t.admission.Asks {
+		if p := t.admission.Asks[i].Pool; p.Hold == 0 && p.Interval == 0 && p.Calendar == nil && p.Capacity > 0 && !p.Free {
+			return true
+		}
+	}
+	return false
+}
+
 // Settle gives the units back, as the result demands. Only the first call has
 // an effect. A ticket that is never settled counts as an unknown result.
 func (t *Ticket) Settle(r Result) {

@@ -233,6 +233,9 @@ func (s *Shared) Close() error {
 
 var errClosed = errors.New("counter: the store is closed")
 
+// number is the process's, as scripts write it.
+func (s *Shared) number() string { return strconv.FormatFloat(s.by, 'f', 0, 64) }
+
 // newEpoch names a state that does not exist yet.
 func (s *Shared) newEpoch() string {
 	var b [12]byte
@@ -334,7 +337,7 @@ func (s *Shared) listen(y *system) {
 	s.pubsub = s.client.Subscribe(s.ctx, y.keys[0])
 	messages := s.pubsub.Channel()
 	s.work.Go(func() {
-		own := strconv.FormatFloat(s.by, 'f', 0, 64)
+		own := s.number()
 		for m := range messages {
 			if m.Payload == own {
 				continue // its lines have been woken, or have taken what was freed
@@ -368,7 +371,7 @@ var luaFiles embed.FS
 
 // luaScripts are what Redis runs. Each is one round trip and atomic.
 type luaScripts struct {
-	admit, settle, beat, rejoin, leave, usage, suspend, correct, replicas *redis.Script
+	admit, settle, ask, beat, rejoin, leave, usage, suspend, correct, replicas *redis.Script
 }
 
 func newLua() luaScripts {
@@ -382,7 +385,7 @@ func newLua() luaScripts {
 	common := text("common")
 	script := func(name string) *redis.Script { return redis.NewScript(inline(common + text(name))) }
 	return luaScripts{
-		admit: script("admit"), settle: script("settle"), beat: script("beat"), rejoin: script("rejoin"),
+		admit: script("admit"), settle: script("settle"), ask: script("ask"), beat: script("beat"), rejoin: script("rejoin"),
 		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"), replicas: script("replicas"),
 	}
 }

@@ -293,3 +293,40 @@ func TestSharedSinglePlace(t *testing.T) {
 		}
 	})
 }
+
+// A server that answers and takes no writes is no server: replicas stay alone, and
+// do not begin to be alone again and again, which would make none of their share
+// free for as long.
+func TestSharedServerThatTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	for name, setting := range map[string][3]string{
+		"full":                {"maxmemory", "1", "0"},
+		"without its replica": {"min-replicas-to-write", "1", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := redistest.Run(t, "--maxmemory-policy", "noeviction")
+			one, two := siblings(t, r, time.Minute)
+			client := clientOf(r.Address)
+			if err := client.ConfigSet(t.Context(), setting[0], setting[1]).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []*Shared{one, two} {
+				awaitMode(t, s, budget.ModeAlone)
+			}
+			since := one.Standing("erp").Since
+			for range 60 {
+				time.Sleep(50 * time.Millisecond)
+				if now := one.Standing("erp"); now.Mode != budget.ModeAlone || !now.Since.Equal(since) {
+					t.Fatalf("%s since %s, after alone since %s", now.Mode, now.Since, since)
+				}
+			}
+			if err := client.ConfigSet(t.Context(), setting[0], setting[2]).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []*Shared{one, two} {
+				awaitMode(t, s, budget.ModeShared)
+			}
+		})
+	}
+}

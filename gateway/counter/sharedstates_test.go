@@ -118,6 +118,7 @@ func TestSharedForget(t *testing.T) {
 	if n := fill(t, one, pool); n != 5 {
 		t.Errorf("%d calls were admitted beside a missing replica", n)
 	}
+	soon(t, "it is known how much is left free", func() bool { return one.Standing("erp").Kept == 0.5 })
 	if err := Forget(t.Context(), client, "erp", "three"); !errors.Is(err, ErrNoReplica) {
 		t.Errorf("one that nobody knows: %v", err)
 	}
@@ -129,7 +130,7 @@ func TestSharedForget(t *testing.T) {
 		t.Errorf("%d calls were admitted before what it may have sent was over", n)
 	}
 	skip(t, r, 10*time.Minute, one)
-	soon(t, "it is there again", func() bool { return one.Standing("erp").Share == 1 })
+	soon(t, "it is there again", func() bool { s := one.Standing("erp"); return s.Share == 1 && s.Kept == 0 })
 	if n := fill(t, one, pool); n != 10 {
 		t.Errorf("%d calls were admitted when the other one was forgotten", n)
 	}

@@ -2,12 +2,14 @@ package counter
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/headrace/headrace/gateway/budget"
 	"github.com/headrace/headrace/gateway/counter/redistest"
+	"github.com/headrace/headrace/gateway/gatewaytest"
 )
 
 // fields counts what Redis keeps of a system under names that begin with a prefix.
@@ -143,4 +145,64 @@ func TestSharedSweepKeepsLimits(t *testing.T) {
 	two(c, r, 100)
 	c.progress(600)
 	c.verdict()
+}
+
+// What is known of the settlements of a replica goes with it, whether it says
+// goodbye or not.
+func TestSharedSettlementsOfThoseWhoLeft(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	pool := &budget.Pool{Name: "concurrency", Capacity: 10_000}
+	serve := func(name string) *Shared {
+		s := open(t, clientOf(r.Address), patient(name))
+		a := callOf(pool)
+		if !toldOf(t, s, a).Granted {
+			t.Fatal("a call is not admitted")
+		}
+		mustSettle(t, s, a)
+		return s
+	}
+	stays, leaves, dies := serve("stays"), serve("leaves"), serve("dies")
+	if n := fields(t, r, "q:"); n != 3 {
+		t.Fatalf("%d replicas have settled, want 3", n)
+	}
+	if err := leaves.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := fields(t, r, "q:"); n != 2 {
+		t.Errorf("the settlements of %d replicas are known when one has left, want 2", n)
+	}
+	(&replica{Shared: dies, stop: func() {}}).die()
+	skip(t, r, 2*time.Hour, stays)
+	soon(t, "the dead one is forgotten", func() bool { return fields(t, r, "q:") == 1 })
+}
+
+// Two processes with one name are told of, and the one that leaves does not take the
+// other's place away.
+func TestSharedNameTwice(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	var said gatewaytest.Log
+	o := patient("one")
+	o.Log = slog.New(slog.NewJSONHandler(&said, nil))
+	first := open(t, clientOf(r.Address), o)
+	warm(first, "erp")
+	soon(t, "it has joined", func() bool { return first.Standing("erp").Share == 1 })
+	second := open(t, clientOf(r.Address), patient("one"))
+	warm(second, "erp")
+	soon(t, "the first says that its name is taken", func() bool { return strings.Contains(said.String(), "another process has the name of this replica") })
+
+	client := clientOf(r.Address)
+	defer client.Close()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the second is there", func() bool { all, err := Replicas(t.Context(), client, "erp"); return err == nil && len(all) == 1 })
+	left, err := first.scripts.leave.Run(t.Context(), client, systemKeys("erp"), "one", "1", first.number()).Int()
+	if err != nil || left != 0 {
+		t.Errorf("the first can say goodbye for the second: %d, %v", left, err)
+	}
+	if all, err := Replicas(t.Context(), client, "erp"); err != nil || len(all) != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +43,8 @@ type system struct {
 	generation int
 	clock      reference
 	share      float64
+	kept       float64
+	taken      bool
 	heir       bool // alone, it has the pools of a single place
 	replicas   int
 	lease      time.Duration // the longest of all replicas
@@ -54,6 +55,7 @@ type system struct {
 	// beatHeard when the last one was sent that was answered.
 	beatSent, beatHeard time.Time
 	failures            int
+	warned              bool // the log has been told why Redis is out of reach
 
 	suspension suspension
 
@@ -152,6 +154,8 @@ func (y *system) standing() budget.Standing {
 	y.look(now)
 	s := budget.Standing{Mode: y.mode, Replicas: max(1, y.replicas), Share: y.share, Since: y.since, Joined: y.member, Suspension: y.standsSuspended(now), Unsettled: y.unsettled}
 	switch y.mode {
+	case budget.ModeShared:
+		s.Kept = y.kept
 	case budget.ModeAlone:
 		s.Until = y.expires()
 	case budget.ModeUncertain:
@@ -289,7 +293,13 @@ func (y *system) step() {
 	hold := y.failures > 1 && patience
 	y.mu.Unlock()
 	if mode != budget.ModeShared && !fresh {
-		if hold || y.ask() != nil {
+		if hold {
+			return
+		}
+		if err := y.ask(); err != nil {
+			y.mu.Lock()
+			y.warn(err)
+			y.mu.Unlock()
 			return
 		}
 	}
@@ -309,10 +319,19 @@ func (y *system) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), y.store.options.Deadline)
 }
 
+// ask finds out whether Redis answers and takes writes, without beating.
 func (y *system) ask() error {
 	ctx, cancel := y.context()
 	defer cancel()
-	return y.store.client.HExists(ctx, y.keys[0], "s").Err()
+	return y.store.scripts.ask.Run(ctx, y.store.client, y.keys).Err()
+}
+
+// warn logs once why the counts are out of reach, until they are back. y.mu is held.
+func (y *system) warn(err error) {
+	if !y.warned {
+		y.warned = true
+		y.store.options.Log.Warn("the counts of a system's limits are out of reach", "system", y.name, "error", err.Error())
+	}
 }
 
 // beat sends one beat, and tells whether to send another at once.
@@ -342,8 +361,9 @@ func (y *system) beat() (more bool) {
 	heard := time.Now()
 	y.mu.Lock()
 	if err != nil || heard.Sub(sent) > o.Deadline { // one that is late tells little of the clock
-		if y.failures++; y.failures == 1 && err != nil {
-			o.Log.Warn("the counts of a system's limits are out of reach", "system", y.name, "error", err.Error())
+		y.failures++
+		if err != nil {
+			y.warn(err)
 		}
 		if refusedByServer(err) {
 			y.beatSent = before
@@ -394,7 +414,12 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 	if most := y.store.options.Replicas; most > 0 && b.Replicas > most && y.replicas <= most {
 		y.store.options.Log.Warn("more replicas share a system's counts than may run", "system", y.name, "replicas", b.Replicas, "most", most)
 	}
-	y.epoch, y.beatHeard, y.failures = b.Epoch, sent, 0
+	y.epoch, y.beatHeard, y.failures, y.warned = b.Epoch, sent, 0, false
+	if b.Taken && !y.taken {
+		y.store.options.Log.Error("another process has the name of this replica: limits hold only as long as Redis is there; see stores.replica", "system", y.name, "replica", y.store.options.Replica)
+	}
+	y.taken = y.taken || b.Taken
+	y.keep(b.Kept)
 	y.share, y.heir, y.replicas, y.peers = b.Share, b.Heir, b.Replicas, b.Peers
 	y.lease = max(y.lease, time.Duration(b.Lease)*time.Microsecond)
 	y.fenced = time.Time{}
@@ -431,6 +456,17 @@ func (y *system) heard(b beatAnswer, sent time.Time) {
 		y.signal()
 		go y.wake()
 	}
+}
+
+// keep takes note of the part of the system's limits that is left free for others. y.mu is held.
+func (y *system) keep(part float64) {
+	switch log := y.store.options.Log; {
+	case part > y.kept:
+		log.Warn("a part of a system's limits is left free for replicas that are missing", "system", y.name, "part", part)
+	case part == 0 && y.kept > 0:
+		log.Info("no part of a system's limits is left free any more", "system", y.name)
+	}
+	y.kept = part
 }
 
 // reset goes by what Redis' clock says now, or has it put right.
@@ -547,7 +583,7 @@ func refusedByServer(err error) bool {
 	}
 	word, _, _ := strings.Cut(e.Error(), " ")
 	switch word {
-	case "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH", "WRONGPASS", "MISCONF", "BUSY", "TRYAGAIN", "NOSCRIPT", "MOVED", "NOREPLICAS":
+	case "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH", "WRONGPASS", "MISCONF", "BUSY", "TRYAGAIN", "NOSCRIPT", "MOVED", "NOREPLICAS", "OOM":
 		return true
 	}
 	return false
@@ -596,7 +632,7 @@ func (y *system) leave() error {
 	defer cancel()
 	for y.flush(ctx) {
 	}
-	err := y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1", strconv.FormatFloat(y.store.by, 'f', 0, 64)).Err()
+	err := y.store.scripts.leave.Run(ctx, y.store.client, y.keys, y.store.options.Replica, "1", y.store.number()).Err()
 	if !there {
 		return nil
 	}

@@ -172,6 +172,8 @@ type beatAnswer struct {
 	Fenced    bool    `json:"fenced"`
 	Lifts     float64 `json:"lifts"` // in how long the fence lifts at the latest
 	Share     float64 `json:"share"`
+	Kept      float64 `json:"kept"`
+	Taken     bool    `json:"taken"` // another process has this replica's name
 	Heir      bool    `json:"heir"`
 	Replicas  int     `json:"replicas"`
 	Lease     float64 `json:"lease"`

@@ -77,12 +77,12 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 	if r.Response != nil && r.Response.Body != nil {
 		f.result, f.body = r, r.Response.Body
 		r.Response.Body = f
-		f.until = time.Now().Add(longestAnswer)
+		f.until = time.Now().Add(f.longest())
 		if f.task.safe {
 			f.follow = context.AfterFunc(ctx, func() { f.cancel(context.Canceled) })
 		}
 		f.streaming.Store(true)
-		f.timer.Reset(f.task.timeout)
+		f.timer.Reset(min(f.task.timeout, time.Until(f.until)))
 		return r
 	}
 	f.end(r)
@@ -92,6 +92,15 @@ func (f *flight) run(ctx context.Context, s step, g *grant, out *outgoing) (r *R
 // longestAnswer is how long an answer may be passed on, however steadily it is
 // read: a slow caller must not hold the system's budget for ever.
 const longestAnswer = 15 * time.Minute
+
+// longest is how long the answer may be passed on. Where a limit counts calls that
+// are under way, it ends before the budget takes the call for gone.
+func (f *flight) longest() time.Duration {
+	if f.ticket.AtOnce() {
+		return min(longestAnswer, max(0, f.ticket.Left()))
+	}
+	return longestAnswer
+}
 
 // send makes the HTTP call. It goes on when the caller leaves: the system does,
 // too, and its answer tells when the place there is free again.

@@ -23,7 +23,7 @@ type Settings struct {
 	Dialect           string                 `yaml:"dialect" enum:"rest,jsonrpc" default:"rest" doc:"How the system speaks."`
 	URL               string                 `yaml:"url" check:"required" doc:"Where the system is: http or https, host, and the path that all its calls begin with."`
 	Credentials       Credentials            `yaml:"credentials" doc:"How the gateway proves to the system who it is."`
-	Timeout           source.Duration        `yaml:"timeout" default:"30s" min:"1ms" doc:"Longest time that the system may take for one call, unless the operation says otherwise; also the longest pause within its answer."`
+	Timeout           source.Duration        `yaml:"timeout" default:"30s" min:"1ms" doc:"Longest time that the system may take for one call, unless the operation says otherwise; also the longest pause within its answer. An answer that is passed on as it arrives may take 15m, but where a limit counts calls at once only 5s longer than this."`
 	Connections       Connections            `yaml:"connections" doc:"Connections to the system."`
 	Breaker           Breaker                `yaml:"breaker" doc:"When the gateway leaves the system alone for a while."`
 	Limits            []budget.Limit         `yaml:"limits" doc:"The system's own limits; every call passes all of them."`

@@ -128,15 +128,29 @@ func (t *task) try(ctx context.Context, s step) *Result {
 		r.Wait = time.Since(asked)
 		return r
 	}
-	if t.request.Admitted != nil && !t.request.Admitted() {
+	if r := t.tooLate(ticket); r != nil {
 		ticket.Settle(budget.Result{Unsent: true})
 		sys.breaker.unused(ticket.Trial())
-		return unsent(Abandoned, &gateway.Error{Problem: gateway.CallerLeft, System: sys.name})
+		return r
 	}
 	f := &flight{task: t, ticket: ticket, size: out.size()}
 	r := f.run(ctx, s, g, out)
 	r.Wait = ticket.Waited()
 	return r
+}
+
+// tooLate tells why an admitted call is not sent all the same; nil when it is.
+func (t *task) tooLate(ticket *budget.Ticket) *Result {
+	if t.request.Admitted != nil && !t.request.Admitted() {
+		return unsent(Abandoned, &gateway.Error{Problem: gateway.CallerLeft, System: t.system.name})
+	}
+	if ticket.Left() > 0 {
+		return nil
+	}
+	// The process stood still, and its place may be somebody else's by now.
+	return unsent(Overload, &gateway.Error{
+		Problem: gateway.Saturated, System: t.system.name, RetryAfter: spread(time.Second), Detail: "the gateway took too long to send what it had room for",
+	})
 }
 
 // authorise gives the task's grant, or that of the system's credential.

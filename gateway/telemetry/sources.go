@@ -41,6 +41,8 @@ type StoreUse struct {
 	Share float64
 	// Unsettled is the number of calls whose settlement failed for good.
 	Unsettled int64
+	// Kept is the part that is left free for replicas that are missing.
+	Kept float64
 }
 
 // StoreModes are the modes of stores, as the label says them.
@@ -134,6 +136,7 @@ func watchStores(meter metric.Meter, s Sources) error {
 	replicas := m.gauge("headrace.store.replicas", "{replica}", "Replicas that count together, as last known.")
 	share := m.level("headrace.store.share", "", "Part of each limit that this replica goes by when it is alone.")
 	unsettled := m.counted("headrace.store.unsettled", "{call}", "Calls whose settlement the store could not carry out; their leases free what they hold.")
+	kept := m.level("headrace.store.kept", "", "Part of each limit that is left free for replicas that are missing.")
 	return m.register(func(o metric.Observer) {
 		for _, store := range s.Stores() {
 			at := []attribute.KeyValue{attribute.String("store", store.Store), attribute.String("system", store.System)}
@@ -143,6 +146,7 @@ func watchStores(meter metric.Meter, s Sources) error {
 			o.ObserveInt64(replicas, int64(store.Replicas), metric.WithAttributes(at...))
 			o.ObserveFloat64(share, store.Share, metric.WithAttributes(at...))
 			o.ObserveInt64(unsettled, store.Unsettled, metric.WithAttributes(at...))
+			o.ObserveFloat64(kept, store.Kept, metric.WithAttributes(at...))
 		}
 	})
 }

@@ -57,6 +57,7 @@ if s.id == id and not began and now > bound then return {LATE, now, raw, '{}'} e
 -- what it sent then is not known: its share stays free until that is over.
 local r = registry[name]
 local started = now - age
+local taken = r ~= nil and r.by ~= by and ack > 0
 if r and r.by ~= by then
   if started >= r.beat + missing then
     registry[name .. '#' .. string.format('%.0f', r.by)] = {by = r.by, beat = r.beat, share = r.share, ran = started - r.beat, heir = r.heir, stop = math.min(now, started)}
@@ -210,7 +211,7 @@ if s.suspended > 0 then
 end
 save()
 return {OK, now, raw, cjson.encode({
-  epoch = s.epoch, share = offer, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
+  epoch = s.epoch, share = offer, taken = taken, kept = s.sig, heir = r.heir or false, replicas = s.count, fenced = s.fence > 0, began = began,
   lifts = s.fence > 0 and math.max(0, s.fence + missing + 2 * beat - now) or nil,
   lease = math.max(s.lease, s.lease_next), suspended = math.max(0, s.suspended - now),
   trial = s.suspended > 0 and s.suspended <= now, mine = mine,

@@ -9,6 +9,7 @@
 --   f:KEY:i units under way whose lease ends in slice i
 --   h:KEY:i units that stay occupied until the end of slice i
 --   d:KEY   demand: calls in line at this pool, a packed table by replica and class
+--   q:BY    the number of the last settlement of a replica
 --   t       the trial after a suspension: who has it, and until when
 --   w       how far the sweep has come
 --   k       use last known before a loss, by pool, a packed table
@@ -490,6 +491,9 @@ local function absent(registry, s, a, now)
   return math.min(1, sum)
 end
 
+-- forget_number forgets which settlements of a replica were carried out: it sends none any more.
+local function forget_number(r) redis.call('HDEL', KEYS[1], 'q:' .. string.format('%.0f', r.by)) end
+
 -- recount looks at the registry again, and notes when that is due next.
 local function recount(registry, s, now)
   local sum, next, any, count = 0, math.huge, false, 0
@@ -501,6 +505,7 @@ local function recount(registry, s, now)
       next = math.min(next, missing)
     elseif now >= stop + s.lease + s.longest then
       registry[name] = nil
+      forget_number(r)
       if not r.stop then s.left = now end
     else
       any = true
