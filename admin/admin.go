@@ -1,6 +1,6 @@
 // Package admin is the operators' side: health, metrics, the admin API and a
-// page that shows the state of the gateway. Only what is below /admin/v1/writes
-// changes anything.
+// page that shows the state of the gateway. The routes of the admin API stand in
+// one table (routes.go), with who may call each; openapi.yaml describes them.
 package admin
 
 import (
@@ -12,6 +12,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -20,17 +22,27 @@ type Options struct {
 	Version string
 	// Started is when the process started.
 	Started time.Time
-	// Token is what callers of /admin/v1 must send as a bearer token; the page
-	// also takes it as the password of HTTP Basic, for browsers. When it is
-	// empty both are open, and the listener must be on loopback only.
+	// Token is one that callers of /admin/v1 may send as a bearer token, in the
+	// role admin; the page also takes tokens as the password of HTTP Basic, for
+	// browsers. Empty when there is none.
 	Token string
+	// OIDC checks tokens of another issuer; nil when there is none.
+	OIDC OIDC
+	// Open lets callers act without a token as long as there is neither Token nor
+	// OIDC nor an operator. The listener must be on loopback only.
+	Open bool
+	// Registry is the control plane, with its operators; nil when there is none.
+	Registry *registry.Registry
+	// Store is the ledger below the registry, with the audit and the replicas.
+	Store *ledger.DB
 	// Metrics answers /metrics; nil means that there are none.
 	Metrics http.Handler
 	Tables  Tables
 	// Systems gives the state of all systems, sorted by name; nil stands for none.
 	Systems func() []SystemStatus
-	// Writes answers below /admin/v1/writes; nil means that there is no buffer.
-	Writes http.Handler
+	// Writes answers below /admin/v1/writes, for somebody; nil means that there
+	// is no buffer.
+	Writes func(ledger.By) http.Handler
 	// Stores tells how the stores of counts stand; nil stands for none.
 	Stores func() []StoreStatus
 	// Ledger is nil while writes are taken, and else why they are not; nil
@@ -161,13 +173,26 @@ func (s StoreStatus) trouble(now time.Time) string {
 
 // admin is the application: the options, and what is made of them once.
 type admin struct {
-	options Options
-	token   digest
-	page    page
+	options  Options
+	token    digest
+	guard    gateway.Guard
+	page     page
+	contract *contract
 }
 
 // New makes the application.
 func New(o Options) http.Handler {
+	return newAdmin(o).handler()
+}
+
+func (a *admin) handler() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = a.refuse
+	a.mount(e)
+	return e
+}
+
+func newAdmin(o Options) *admin {
 	if o.Systems == nil {
 		o.Systems = func() []SystemStatus { return nil }
 	}
@@ -186,10 +211,7 @@ func New(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &admin{options: o, token: newDigest(o.Token), page: newPage()}
+	a := &admin{options: o, token: newDigest(o.Token), page: newPage(), contract: newContract()}
 	a.options.Token = ""
-	e := echo.New()
-	e.HTTPErrorHandler = a.refuse
-	a.routes(e)
-	return e
+	return a
 }

@@ -5,15 +5,8 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/headrace/headrace/gateway"
 )
-
-// items is the shape of every list.
-type items[T any] struct {
-	Items []T `json:"items"`
-}
 
 // api is a major version of an API as it is served.
 type api struct {
@@ -51,6 +44,6 @@ func apiList(t *gateway.Table) []api {
 	return list
 }
 
-func (a *admin) apis(c echo.Context) error {
-	return c.JSON(http.StatusOK, items[api]{apiList(a.options.Tables.Table())})
+func (a *admin) apis(c *call) error {
+	return c.JSON(http.StatusOK, items[api]{Items: apiList(a.options.Tables.Table())})
 }

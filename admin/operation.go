@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs"
 )
@@ -67,6 +65,6 @@ func policyNames(policies specs.Policies) []string {
 }
 
 // operations lists the operations, of one API with ?api=NAME.
-func (a *admin) operations(c echo.Context) error {
-	return c.JSON(http.StatusOK, items[operation]{operationList(a.options.Tables.Table(), c.QueryParam("api"))})
+func (a *admin) operations(c *call) error {
+	return c.JSON(http.StatusOK, items[operation]{Items: operationList(a.options.Tables.Table(), c.QueryParam("api"))})
 }

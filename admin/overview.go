@@ -93,6 +93,11 @@ type overviewData struct {
 
 // overview is the page for people.
 func (a *admin) overview(c echo.Context) error {
+	if who, err := a.person(c); err != nil {
+		return err
+	} else if !may(who.roles, looking()) {
+		return forbidden(who, looking())
+	}
 	var b bytes.Buffer
 	err := a.page.template.Execute(&b, overviewData{
 		Status:   a.statusNow(),

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -17,7 +15,7 @@ type problemList struct {
 	Items    []source.Problem `json:"items"`
 }
 
-func (a *admin) problems(c echo.Context) error {
+func (a *admin) problems(c *call) error {
 	r := a.options.Reload()
 	if len(r.Problems) == 0 {
 		return c.JSON(http.StatusOK, problemList{Items: []source.Problem{}})

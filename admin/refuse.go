@@ -6,10 +6,14 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // refuse answers every error with a problem document (RFC 9457).
@@ -31,7 +35,7 @@ func (a *admin) refuse(err error, c echo.Context) {
 func asError(err error, c echo.Context) *gateway.Error {
 	var he *echo.HTTPError
 	if !errors.As(err, &he) {
-		return gateway.AsError(err)
+		return refusal(err)
 	}
 	switch he.Code {
 	case http.StatusNotFound:
@@ -75,4 +79,52 @@ func (a *admin) protect(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Cache-Control", "no-store")
 		return next(c)
 	}
+}
+
+// refusal puts the errors of the control plane into the words of the gateway.
+func refusal(err error) *gateway.Error {
+	if r, ok := errors.AsType[*registry.Refusal](err); ok {
+		return refused(r)
+	}
+	if e, ok := errors.AsType[*source.Error](err); ok {
+		return &gateway.Error{Problem: gateway.InvalidChange, Detail: count(len(e.Problems), "problem"), Problems: e.Problems}
+	}
+	switch {
+	case errors.Is(err, ledger.ErrConflict):
+		return &gateway.Error{Problem: gateway.Changed, Detail: plain(err)}
+	case errors.Is(err, ledger.ErrNotFound):
+		return &gateway.Error{Problem: gateway.NoSuchThing, Detail: plain(err)}
+	case errors.Is(err, ledger.ErrInvalid):
+		return &gateway.Error{Problem: gateway.InvalidChange, Detail: plain(err)}
+	case errors.Is(err, ledger.ErrFailing), errors.Is(err, ledger.ErrClosed):
+		return &gateway.Error{Problem: gateway.LedgerUnavailable, Cause: err}
+	}
+	return gateway.AsError(err)
+}
+
+// plain is the text of an error without the name of the package.
+func plain(err error) string { return strings.ReplaceAll(err.Error(), "ledger: ", "") }
+
+// refused tells why the registry does not make a change.
+func refused(r *registry.Refusal) *gateway.Error {
+	problem, ok := map[registry.Why]gateway.Problem{
+		registry.NotFound: gateway.NoSuchThing, registry.Exists: gateway.Exists, registry.Immutable: gateway.Immutable,
+		registry.Breaks: gateway.Breaking, registry.InUse: gateway.InUse, registry.State: gateway.WrongState,
+		registry.Invalid: gateway.InvalidChange, registry.NoReason: gateway.ReasonMissing, registry.ReadOnly: gateway.StandsInFiles,
+		registry.TooMany: gateway.TooMany, registry.Different: gateway.Changed,
+	}[r.Why]
+	if !ok {
+		return &gateway.Error{Problem: gateway.Internal, Cause: r}
+	}
+	e := &gateway.Error{Problem: problem, Detail: plain(errors.New(r.Wrong))}
+	if r.Right != "" {
+		e.Detail += "; " + r.Right
+	}
+	if len(r.Changes) > 0 {
+		e.Changes = r.Changes
+	}
+	if len(r.Uses) > 0 {
+		e.Uses = r.Uses
+	}
+	return e
 }

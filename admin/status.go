@@ -3,8 +3,6 @@ package admin
 import (
 	"net/http"
 	"time"
-
-	"github.com/labstack/echo/v4"
 )
 
 // status is the state of the process as a whole.
@@ -55,6 +53,6 @@ func (a *admin) statusNow() status {
 	return s
 }
 
-func (a *admin) status(c echo.Context) error {
+func (a *admin) status(c *call) error {
 	return c.JSON(http.StatusOK, a.statusNow())
 }

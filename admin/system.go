@@ -2,8 +2,6 @@ package admin
 
 import (
 	"net/http"
-
-	"github.com/labstack/echo/v4"
 )
 
 // systemList is never nil, nor are the pools in it.
@@ -17,6 +15,6 @@ func (a *admin) systemList() []SystemStatus {
 	return list
 }
 
-func (a *admin) systems(c echo.Context) error {
-	return c.JSON(http.StatusOK, items[SystemStatus]{a.systemList()})
+func (a *admin) systems(c *call) error {
+	return c.JSON(http.StatusOK, items[SystemStatus]{Items: a.systemList()})
 }

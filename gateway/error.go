@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // Problem is a sort of refusal. Its name is stable: it is the end of the
@@ -35,16 +36,28 @@ var (
 	AddressRefused     = Problem{"address-refused", 403, "Calls from this address are not accepted"}
 	NotFound           = Problem{"not-found", 404, "There is no such operation"}
 	NoSuchWrite        = Problem{"no-such-write", 404, "The app has no such write"}
+	NoSuchThing        = Problem{"no-such-thing", 404, "There is no such thing"}
 	MethodNotAllowed   = Problem{"method-not-allowed", 405, "The operation does not exist with this method"}
 	NotAcceptable      = Problem{"not-acceptable", 406, "The answer is not available in this form"}
 	Conflict           = Problem{"conflict", 409, "The system's state does not allow this"}
+	Exists             = Problem{"exists", 409, "There is one of this name"}
+	Immutable          = Problem{"immutable", 409, "A published version does not change"}
+	Breaking           = Problem{"breaking-change", 409, "The change breaks callers and needs a new major version"}
+	InUse              = Problem{"in-use", 409, "Somebody depends on it"}
+	WrongState         = Problem{"wrong-state", 409, "It is not in a state in which this can be done"}
+	StandsInFiles      = Problem{"stands-in-files", 409, "It stands in files and is changed there"}
+	TooMany            = Problem{"too-many", 409, "There are as many as there may be"}
 	Gone               = Problem{"gone", 410, "This version of the API has been retired"}
+	Changed            = Problem{"changed-meanwhile", 412, "It is not as the caller has seen it"}
 	BodyTooLarge       = Problem{"body-too-large", 413, "The request body is too large"}
 	URLTooLong         = Problem{"url-too-long", 414, "The request's URL is too long"}
 	UnsupportedMedia   = Problem{"unsupported-media-type", 415, "The request body is of a type that is not accepted"}
 	InvalidBody        = Problem{"invalid-body", 422, "The request body does not keep to the API's contract"}
+	InvalidChange      = Problem{"invalid-change", 422, "What was handed in cannot be served"}
+	ReasonMissing      = Problem{"reason-missing", 422, "This needs a reason"}
 	KeyReused          = Problem{"idempotency-key-reused", 422, "The Idempotency-Key belongs to another request"}
 	SystemRefused      = Problem{"system-refused", 422, "The system refused the request"}
+	MatchMissing       = Problem{"match-missing", 428, "The request must say what it has seen"}
 	Throttled          = Problem{"throttled", 429, "The app calls too fast"}
 	QuotaExceeded      = Problem{"quota-exceeded", 429, "The app's quota is used up"}
 	TooManyCalls       = Problem{"too-many-concurrent-calls", 429, "The app has too many calls under way"}
@@ -76,6 +89,11 @@ type Error struct {
 	System, Pool string
 	// SystemCode is the system's own code for a refusal.
 	SystemCode string
+	// Problems are the faults of a configuration that was handed in.
+	Problems []source.Problem
+	// Changes and Uses are lists with a JSON form: the changes that break
+	// callers, and who would be hit; nil where there are none.
+	Changes, Uses any
 	// Challenge is the WWW-Authenticate header of a 401 or 403; Allow the methods of a 405.
 	Challenge, Allow string
 	Cause            error
@@ -120,6 +138,9 @@ type document struct {
 	SystemCode string            `json:"systemCode,omitempty"`
 	RetryAfter int               `json:"retryAfter,omitempty"`
 	Violations []specs.Violation `json:"violations,omitempty"`
+	Problems   []source.Problem  `json:"problems,omitempty"`
+	Changes    any               `json:"changes,omitempty"`
+	Uses       any               `json:"uses,omitempty"`
 }
 
 // Response makes the answer of a refusal: the only place that does.
@@ -127,6 +148,7 @@ func (e *Error) Response(requestID string) *Response {
 	d := document{
 		Type: TypeBase + e.Problem.Name, Title: e.Problem.Title, Status: e.Problem.Status, Detail: e.Detail,
 		RequestID: requestID, System: e.System, Pool: e.Pool, SystemCode: e.SystemCode, Violations: e.Violations,
+		Problems: e.Problems, Changes: e.Changes, Uses: e.Uses,
 	}
 	h := http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}}
 	if e.RetryAfter > 0 {

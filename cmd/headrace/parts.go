@@ -178,9 +178,14 @@ func (s *server) admin() (http.Handler, error) {
 			return nil, fmt.Errorf("admin.token: %w", err)
 		}
 	}
+	people, err := newPeople(s.config.Admin.OIDC, s.parts)
+	if err != nil {
+		return nil, err
+	}
 	return admin.New(admin.Options{
-		Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
-		Writes: s.parts.buffer.Operator(), Ledger: s.parts.ledger.Err,
+		OIDC: people, Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
+		Open: s.config.Admin.OpenHere(s.config.Listen.Admin), Registry: s.registry, Store: s.parts.ledger,
+		Writes: s.parts.buffer.Operator, Ledger: s.parts.ledger.Err,
 		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()

@@ -74,7 +74,14 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 	options.Registry, options.Tried = s.layer, s.again
 	s.live = workspace.NewLive(dir, options, s.gateway, parts.log)
 	s.registry = newRegistry(parts, s.live)
-	if err := s.start(); err != nil {
+	err = s.start()
+	if err == nil {
+		if err = s.bootstrap(ctx, log); err != nil {
+			s.gatewayListener.Close()
+			s.adminListener.Close()
+		}
+	}
+	if err != nil {
 		s.gateway.Stop()
 		parts.close()
 		return nil, err

@@ -18,9 +18,10 @@ import (
 	"github.com/headrace/headrace/specs"
 )
 
-// Operator is the operators' side of the buffer, below /admin/v1/writes. It
-// does not ask who calls: that is the business of what it is mounted in.
-func (b *Buffer) Operator() http.Handler {
+// Operator is the operators' side of the buffer, below /admin/v1/writes. by is
+// who calls, which is the business of what it is mounted in; where it is zero,
+// actions say so themselves.
+func (b *Buffer) Operator(by ledger.By) http.Handler {
 	mux := http.NewServeMux()
 	const root = "/admin/v1/writes"
 	handle := func(pattern string, f func(*http.Request) (any, error)) {
@@ -30,7 +31,7 @@ func (b *Buffer) Operator() http.Handler {
 			reply(w, value, err)
 		})
 	}
-	o := operator{b}
+	o := operator{b, by}
 	handle("GET ", o.list)
 	handle("GET /{id}", o.show)
 	handle("GET /{id}/explain", o.explain)
@@ -72,7 +73,10 @@ func reply(w http.ResponseWriter, value any, err error) {
 	w.Write(resp.Bytes)
 }
 
-type operator struct{ buffer *Buffer }
+type operator struct {
+	buffer *Buffer
+	by     ledger.By
+}
 
 // fullView is a write as operators see it.
 type fullView struct {
@@ -308,7 +312,7 @@ type action struct {
 const longestAction = 16 << 20
 
 // takeAction reads an action. Who acts and why are kept with what is done.
-func takeAction(r *http.Request) (*action, ledger.By, error) {
+func (o operator) takeAction(r *http.Request) (*action, ledger.By, error) {
 	if media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(media), "application/json") {
 		return nil, ledger.By{}, &gateway.Error{Problem: gateway.UnsupportedMedia, Detail: "an action is application/json"}
 	}
@@ -324,16 +328,18 @@ func takeAction(r *http.Request) (*action, ledger.By, error) {
 			return nil, ledger.By{}, &gateway.Error{Problem: gateway.BadRequest, Detail: "the body is not an action: " + err.Error()}
 		}
 	}
-	if a.Actor == "" {
+	by := o.by
+	by.Actor, by.Reason = cmp.Or(by.Actor, a.Actor), cmp.Or(by.Reason, a.Reason)
+	if by.Actor == "" {
 		return nil, ledger.By{}, &gateway.Error{Problem: gateway.BadRequest, Detail: "actor is missing: who does it is kept with what is done"}
 	}
-	return a, ledger.By{Actor: a.Actor, Reason: a.Reason}, nil
+	return a, by, nil
 }
 
 // act makes the handler of something that is done to one write. The answer is the write.
 func (o operator) act(do func(context.Context, string, ledger.By) error) func(*http.Request) (any, error) {
 	return func(r *http.Request) (any, error) {
-		_, by, err := takeAction(r)
+		_, by, err := o.takeAction(r)
 		if err != nil {
 			return nil, err
 		}
@@ -352,7 +358,7 @@ func (o operator) after(r *http.Request, err error) (any, error) {
 }
 
 func (o operator) resolve(r *http.Request) (any, error) {
-	a, by, err := takeAction(r)
+	a, by, err := o.takeAction(r)
 	if err != nil {
 		return nil, err
 	}
@@ -368,7 +374,7 @@ func (o operator) resolve(r *http.Request) (any, error) {
 // edit sends a changed body in the place of a write that is held or dead. It
 // is checked against the contract as it is now.
 func (o operator) edit(r *http.Request) (any, error) {
-	a, by, err := takeAction(r)
+	a, by, err := o.takeAction(r)
 	if err != nil {
 		return nil, err
 	}
@@ -476,7 +482,7 @@ const (
 // low unless told otherwise: they must not push aside what is new.
 func (o operator) group(step func(context.Context, ledger.Group, specs.Class, int, ledger.By) (int, error)) func(*http.Request) (any, error) {
 	return func(r *http.Request) (any, error) {
-		a, by, err := takeAction(r)
+		a, by, err := o.takeAction(r)
 		if err != nil {
 			return nil, err
 		}
@@ -522,7 +528,7 @@ func (o operator) pauses(r *http.Request) (any, error) {
 // pause stops the writes of a system or of one of its keys, or lets them go on.
 func (o operator) pause(do func(ctx context.Context, system, lane string, by ledger.By) error) func(*http.Request) (any, error) {
 	return func(r *http.Request) (any, error) {
-		a, by, err := takeAction(r)
+		a, by, err := o.takeAction(r)
 		if err != nil {
 			return nil, err
 		}

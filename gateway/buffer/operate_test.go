@@ -7,12 +7,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/headrace/headrace/gateway/ledger"
 )
 
 // operate calls the operators' side.
 func (w *world) operate(method, path, body string, headers ...string) reply {
 	w.t.Helper()
-	server := httptest.NewServer(w.buffer.Operator())
+	server := httptest.NewServer(w.buffer.Operator(ledger.By{}))
 	defer server.Close()
 	r, err := http.NewRequest(method, server.URL+"/admin/v1/writes"+path, strings.NewReader(body))
 	if err != nil {

@@ -208,6 +208,8 @@ func (w *work) shorten(before int64) error {
 // AuditFilter chooses audit rows; empty fields choose all.
 type AuditFilter struct {
 	Actor, Action, Target string
+	// Kind chooses what was done to things of the control plane of this kind.
+	Kind string
 	// Since is the first moment, Until the one after the last.
 	Since, Until time.Time
 	// Before is the number from which earlier rows are listed; from the newest when 0.
@@ -232,8 +234,8 @@ func (db *DB) Audits(ctx context.Context, f AuditFilter) ([]*Audit, error) {
 			return err
 		}, "SELECT "+auditColumns+` FROM audit WHERE (CAST(?1 AS bigint) = 0 OR number < ?1) AND (CAST(?2 AS text) = '' OR actor = ?2)
 AND (CAST(?3 AS text) = '' OR action = ?3) AND (CAST(?4 AS text) = '' OR target = ?4)
-AND at >= ?5 AND (CAST(?6 AS bigint) = 0 OR at < ?6) ORDER BY number DESC LIMIT ?7`,
-			f.Before, f.Actor, f.Action, f.Target, micro(f.Since), micro(f.Until), int64(f.Limit))
+AND at >= ?5 AND (CAST(?6 AS bigint) = 0 OR at < ?6) AND (CAST(?8 AS text) = '' OR (target >= ?9 AND target < ?10)) ORDER BY number DESC LIMIT ?7`,
+			f.Before, f.Actor, f.Action, f.Target, micro(f.Since), micro(f.Until), int64(f.Limit), f.Kind, f.Kind+"/", f.Kind+"0")
 	})
 	return list, err
 }

@@ -538,17 +538,24 @@ func (a *applying) app(name string, app *gateway.App) error {
 		}
 		return a.put(KindCredential, c.name(), name, c, secret)
 	}
-	for _, k := range app.Keys {
-		c := Credential{App: name, Type: "key", Prefix: k.Prefix, From: from}
-		if k.Expires != nil {
-			at := k.Expires.Time().UTC()
+	secret := func(c Credential, hash string, expires *gateway.Date) error {
+		if expires != nil {
+			at := expires.Time().UTC()
 			c.Expires = &at
 		}
-		digest, err := digestOf(k.Hash)
+		digest, err := digestOf(hash)
 		if err != nil {
 			return a.step(Proposed{Action: "create", Kind: KindCredential, Name: c.name()}, err)
 		}
-		if err := credential(c, digest); err != nil {
+		return credential(c, digest)
+	}
+	for _, k := range app.Keys {
+		if err := secret(Credential{App: name, Type: "key", Prefix: k.Prefix, From: from}, k.Hash, k.Expires); err != nil {
+			return err
+		}
+	}
+	for _, o := range app.OAuth {
+		if err := secret(Credential{App: name, Type: "oauth", ID: o.ID, Scopes: o.Scopes, From: from}, o.Hash, o.Expires); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package registry
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"regexp"
@@ -14,17 +16,20 @@ import (
 	"github.com/headrace/headrace/specs/source"
 )
 
-// Credential is how an app proves itself: an API key, the name that an issuer's
-// tokens have for it, or a client certificate. The hash of a key is its entry's secret.
+// Credential is how an app proves itself: an API key, a client of the gateway's
+// own token endpoint (oauth), the name that an issuer's tokens have for it, or a
+// client certificate. The hash of a key, or of a client's secret, is its entry's secret.
 type Credential struct {
 	App   string `json:"app" yaml:"app" check:"required" doc:"The app that it proves."`
-	Type  string `json:"type" yaml:"type" check:"required" enum:"key,client,certificate" doc:"What it is."`
+	Type  string `json:"type" yaml:"type" check:"required" enum:"key,oauth,client,certificate" doc:"What it is."`
 	Label string `json:"label,omitempty" yaml:"label" doc:"What people call it."`
 	// Prefix is a key's public part, the eight characters after hr_.
 	Prefix string `json:"prefix,omitempty" yaml:"prefix" doc:"Public part of a key."`
 	// Issuer and ID are a client's: the token's iss, and the claim that names the app.
-	Issuer string `json:"issuer,omitempty" yaml:"issuer" doc:"Issuer of a client's tokens."`
-	ID     string `json:"id,omitempty" yaml:"id" doc:"How the issuer's tokens call the client."`
+	// Those of an oauth client have no issuer, and Scopes that its tokens may have.
+	Issuer string         `json:"issuer,omitempty" yaml:"issuer" doc:"Issuer of a client's tokens."`
+	ID     string         `json:"id,omitempty" yaml:"id" doc:"The client_id, or how the issuer's tokens call the client."`
+	Scopes source.Strings `json:"scopes,omitempty" yaml:"scopes" doc:"Scopes of an oauth client."`
 	// Thumbprint or Subject are a certificate's.
 	Thumbprint string     `json:"thumbprint,omitempty" yaml:"thumbprint" doc:"sha256: and the hexadecimal SHA-256 of a certificate."`
 	Subject    string     `json:"subject,omitempty" yaml:"subject" doc:"Subject of a certificate as in RFC 2253."`
@@ -38,12 +43,15 @@ func (c *Credential) parent() string { return c.App }
 func (c *Credential) check(_ string, n source.Node, ps *source.Problems) {
 	one := func(key, value string, wanted bool) {
 		if (value != "") != wanted {
-			ps.Add(n.At(key), fmt.Sprintf("%s and the type %s do not go together", key, c.Type), "a key has a prefix, a client an issuer and an id, a certificate a thumbprint or a subject")
+			ps.Add(n.At(key), fmt.Sprintf("%s and the type %s do not go together", key, c.Type), "a key has a prefix, an oauth client an id, a client an issuer and an id, a certificate a thumbprint or a subject")
 		}
 	}
 	one("prefix", c.Prefix, c.Type == "key")
 	one("issuer", c.Issuer, c.Type == "client")
-	one("id", c.ID, c.Type == "client")
+	one("id", c.ID, c.Type == "client" || c.Type == "oauth")
+	if len(c.Scopes) > 0 && c.Type != "oauth" {
+		one("scopes", c.Scopes[0], false)
+	}
 	if c.Type != "certificate" {
 		one("thumbprint", c.Thumbprint, false)
 		one("subject", c.Subject, false)
@@ -57,7 +65,8 @@ func (c *Credential) Live(now time.Time) bool {
 	return c.Revoked == nil && (c.Expires == nil || now.Before(*c.Expires))
 }
 
-// mostKeys is how many live keys an app may have: the old one and its successor.
+// mostKeys is how many live keys an app may have, and how many clients of the
+// token endpoint: the old one and its successor.
 const mostKeys = 2
 
 // NewKey makes an API key for an app. Its text is returned this once. expires
@@ -82,7 +91,7 @@ func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, over
 		case err != nil:
 			return err
 		case c.Type != "key":
-			return refuse(Invalid, "", "%q is a %s", old, c.Type)
+			return refuse(Invalid, "", "%q is of the type %s", old, c.Type)
 		case !c.Live(d.Now):
 			return refuse(State, "make a new key", "the key %q is no longer valid", old)
 		}
@@ -107,7 +116,7 @@ func (r *Registry) newKey(ctx context.Context, by ledger.By, app, label string, 
 		if err := first(d); err != nil {
 			return err
 		}
-		if err := room(d, app); err != nil {
+		if err := room(d, app, "key"); err != nil {
 			return err
 		}
 		key := r.options.NewKey()
@@ -126,20 +135,58 @@ func (r *Registry) newKey(ctx context.Context, by ledger.By, app, label string, 
 	return made, text, nil
 }
 
-// room refuses a third live key.
-func room(d *ledger.Draft, app string) error {
+// NewClient makes a client of the gateway's own token endpoint for an app. Its
+// secret is returned this once. expires may be nil. An app has two live ones at most.
+func (r *Registry) NewClient(ctx context.Context, by ledger.By, app, label string, scopes []string, expires *time.Time) (Item[Credential], string, error) {
+	id, secret := clientStart+strings.ToLower(rand.Text())[:clientIDLength], secretStart+rand.Text()+rand.Text()
+	digest := sha256.Sum256([]byte(secret))
+	c := &Credential{App: app, Type: "oauth", Label: label, ID: id, Scopes: scopes, Expires: expires}
+	var done ledger.Entry
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		if _, err := d.Get(KindApp, app); err != nil {
+			return err
+		}
+		if expires != nil && !expires.After(d.Now) {
+			return refuse(Invalid, "a time to come", "the client would have expired on %s", expires.UTC().Format(time.RFC3339))
+		}
+		if err := room(d, app, "oauth"); err != nil {
+			return err
+		}
+		if err := putCredential(d, id, c, digest[:], ledger.Absent); err != nil {
+			return err
+		}
+		var err error
+		done, err = d.Get(KindCredential, id)
+		return err
+	})
+	if err != nil {
+		return Item[Credential]{}, "", err
+	}
+	made, err := item[Credential](&done)
+	return made, secret, err
+}
+
+// The form of a client and its secret, as headrace key --client makes them.
+const (
+	clientStart    = "hrc_"
+	secretStart    = "hrs_"
+	clientIDLength = 18
+)
+
+// room refuses a third live key, or client of the token endpoint.
+func room(d *ledger.Draft, app, sort string) error {
 	live := 0
 	for _, e := range d.List(KindCredential, app) {
 		i, err := item[Credential](&e)
 		if err != nil {
 			return err
 		}
-		if i.Body.Type == "key" && i.Body.Live(d.Now) {
+		if i.Body.Type == sort && i.Body.Live(d.Now) {
 			live++
 		}
 	}
 	if live >= mostKeys {
-		return refuse(TooMany, "revoke one of them", "the app %q has %d live keys", app, live)
+		return refuse(TooMany, "revoke one of them", "the app %q has %d live %s", app, live, map[string]string{"key": "keys", "oauth": "clients"}[sort])
 	}
 	return nil
 }
@@ -151,8 +198,8 @@ func (r *Registry) AddCredential(ctx context.Context, by ledger.By, text []byte)
 	if err != nil {
 		return "", 0, err
 	}
-	if c.Type == "key" {
-		return "", 0, refuse(Invalid, "let one be made", "a key is not handed in")
+	if c.Type == "key" || c.Type == "oauth" {
+		return "", 0, refuse(Invalid, "let one be made", "a credential of the type %s is not handed in", c.Type)
 	}
 	name := c.name()
 	revision, err := r.change(ctx, by, func(d *ledger.Draft) error {
@@ -174,6 +221,8 @@ func (c *Credential) name() string {
 	switch c.Type {
 	case "key":
 		return c.Prefix
+	case "oauth":
+		return c.ID
 	case "client":
 		return "client-" + ledger.HashOf([]byte(c.Issuer + "\x00" + c.ID))[:16]
 	}
@@ -226,29 +275,37 @@ func digestOf(hash string) ([]byte, error) {
 	return hex.DecodeString(hash[len("sha256:"):])
 }
 
-// rendered is what a table is built of an app's credentials. Those that are
-// revoked are left out, and of the keys all but two: an expired one stays as
-// long as there is room, so that its user is told what is wrong.
-func rendered(list []Item[Credential], secrets map[string][]byte, now time.Time) (keys []keyFile, clients []clientFile, certificates []certificateFile) {
+// addCredentials adds what a table is built of an app's credentials. Those that are
+// revoked are left out, and of the keys and the clients of the token endpoint all
+// but two each: an expired one stays as long as there is room, so that its user is
+// told what is wrong.
+func (f *appFile) addCredentials(list []Item[Credential], secrets map[string][]byte, now time.Time) {
 	slices.SortStableFunc(list, func(a, b Item[Credential]) int {
 		return cmp.Or(rankOf(&b.Body, now)-rankOf(&a.Body, now), b.Created.Compare(a.Created))
 	})
 	for _, i := range list {
 		switch c := &i.Body; {
 		case c.Revoked != nil:
-		case c.Type == "key" && len(keys) < mostKeys:
-			k := keyFile{Prefix: c.Prefix, Hash: "sha256:" + hex.EncodeToString(secrets[i.Name])}
-			if c.Expires != nil {
-				k.Expires = c.Expires.UTC().Format(time.RFC3339Nano)
-			}
-			keys = append(keys, k)
+		case c.Type == "key" && len(f.Keys) < mostKeys:
+			f.Keys = append(f.Keys, keyFile{c.Prefix, hashText(secrets[i.Name]), c.end()})
+		case c.Type == "oauth" && len(f.OAuth) < mostKeys:
+			f.OAuth = append(f.OAuth, oauthFile{c.ID, hashText(secrets[i.Name]), c.Scopes, c.end()})
 		case c.Type == "client":
-			clients = append(clients, clientFile{c.Issuer, c.ID})
+			f.Clients = append(f.Clients, clientFile{c.Issuer, c.ID})
 		case c.Type == "certificate":
-			certificates = append(certificates, certificateFile{c.Thumbprint, c.Subject})
+			f.Certificates = append(f.Certificates, certificateFile{c.Thumbprint, c.Subject})
 		}
 	}
-	return keys, clients, certificates
+}
+
+func hashText(digest []byte) string { return "sha256:" + hex.EncodeToString(digest) }
+
+// end is when the credential expires, as files have it; empty when it does not.
+func (c *Credential) end() string {
+	if c.Expires == nil {
+		return ""
+	}
+	return c.Expires.UTC().Format(time.RFC3339Nano)
 }
 
 func rankOf(c *Credential, now time.Time) int {

@@ -19,6 +19,12 @@ type (
 		Hash    string `json:"hash"`
 		Expires string `json:"expires,omitempty"`
 	}
+	oauthFile struct {
+		ID      string   `json:"id"`
+		Hash    string   `json:"hash"`
+		Scopes  []string `json:"scopes,omitempty"`
+		Expires string   `json:"expires,omitempty"`
+	}
 	clientFile struct {
 		Issuer string `json:"issuer"`
 		ID     string `json:"id"`
@@ -34,6 +40,7 @@ type (
 		Keys         []keyFile         `json:"keys,omitempty"`
 		Clients      []clientFile      `json:"clients,omitempty"`
 		Certificates []certificateFile `json:"certificates,omitempty"`
+		OAuth        []oauthFile       `json:"oauth,omitempty"`
 	}
 	subscriptionFile struct {
 		App     string `json:"app"`
@@ -194,7 +201,7 @@ func appText(c *ledger.Control) func(*ledger.Entry) (any, error) {
 			err = found
 		}
 		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Disabled: i.Body.Disabled}
-		f.Keys, f.Clients, f.Certificates = rendered(slices.Clone(byApp[e.Name]), secrets, now)
+		f.addCredentials(slices.Clone(byApp[e.Name]), secrets, now)
 		return f, err
 	}
 }

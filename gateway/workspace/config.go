@@ -4,10 +4,13 @@
 package workspace
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/specs/lint"
@@ -74,8 +77,52 @@ type Usage struct {
 
 // Admin is the admin API's access.
 type Admin struct {
-	Token source.Secret `yaml:"token" doc:"Bearer token for the admin API. Required when it listens on more than loopback."`
+	Token source.Secret `yaml:"token" doc:"A bearer token for the admin API, in the role admin."`
+	OIDC  *OIDC         `yaml:"oidc" doc:"People's identities at an issuer such as Keycloak, Entra or Okta; none when absent."`
+	Open  bool          `yaml:"open" default:"true" doc:"Whether callers on loopback may act without a token, as long as there is neither token nor oidc nor an operator. Never on other addresses."`
 }
+
+// OIDC is an issuer whose tokens the admin API takes.
+type OIDC struct {
+	Issuer    string            `yaml:"issuer" check:"required" doc:"The token's iss, character by character; an https address, http on this machine alone."`
+	Audience  source.Strings    `yaml:"audience" check:"required" doc:"Values of aud, one of which the token must have."`
+	JWKSURL   string            `yaml:"jwks_url" doc:"Address of the issuer's key set; found by the issuer's discovery document when absent."`
+	NameClaim string            `yaml:"name_claim" default:"sub" doc:"Claim that names the operator in the audit."`
+	RoleClaim string            `yaml:"role_claim" default:"roles" doc:"Claim with the roles, a list or words with spaces."`
+	Roles     map[string]string `yaml:"roles" check:"required" doc:"The role of each value of role_claim: viewer, operator, architect, partner-manager or admin. Who has none of them may do nothing; who has several has the rights of each."`
+	Node      source.Node       `yaml:",node"`
+}
+
+// operatorRoles are what values of role_claim may stand for.
+var operatorRoles = []string{"viewer", "operator", "architect", "partner-manager", "admin"}
+
+func (o *OIDC) check(ps *source.Problems) {
+	for key, address := range map[string]string{"issuer": o.Issuer, "jwks_url": o.JWKSURL} {
+		u, err := url.Parse(address)
+		if address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(net.JoinHostPort(u.Hostname(), "0")))) {
+			ps.Add(o.Node.At(key), "is not an https address", "for example https://login.example.com/realms/staff")
+		}
+	}
+	if len(o.Roles) == 0 && o.Node.At("roles").Exists() {
+		ps.Add(o.Node.At("roles"), "nobody would have a role", "VALUE: ROLE")
+	}
+	for value, role := range o.Roles {
+		if !slices.Contains(operatorRoles, role) {
+			ps.Add(o.Node.At("roles", value), fmt.Sprintf("there is no role %q", role), cmp.Or(source.DidYouMean(role, operatorRoles), strings.Join(operatorRoles, ", ")))
+		}
+	}
+}
+
+// plain tells two settings apart.
+func (o *OIDC) plain() string {
+	if o == nil {
+		return ""
+	}
+	return fmt.Sprint(o.Issuer, o.Audience, o.JWKSURL, o.NameClaim, o.RoleClaim, o.Roles)
+}
+
+// OpenHere tells whether a listener on an address may be open at all.
+func (a *Admin) OpenHere(address string) bool { return a.Open && loopback(address) }
 
 // Telemetry sets the log.
 type Telemetry struct {
@@ -146,6 +193,8 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("stores.replicas", c.Stores.Replicas, now.Stores.Replicas)
 	differ("stores.cold_start", c.Stores.ColdStart, now.Stores.ColdStart)
 	differ("admin.token", c.Admin.Token.String(), now.Admin.Token.String())
+	differ("admin.oidc", c.Admin.OIDC.plain(), now.Admin.OIDC.plain())
+	differ("admin.open", c.Admin.Open, now.Admin.Open)
 	differ("shutdown", c.Shutdown, now.Shutdown)
 	return keys
 }
@@ -166,11 +215,16 @@ func (c *Config) check(ps *source.Problems) {
 	c.Lint.Verify(ps)
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
+	if open := c.Node.At("admin", "open"); open.Exists() && c.Admin.Open && !loopback(c.Listen.Admin) {
+		ps.Add(open, "the admin API cannot be open to the network", "listen.admin on 127.0.0.1, or leave it out")
+	}
+	if c.Admin.OIDC != nil {
+		c.Admin.OIDC.check(ps)
+	}
 	if c.Admin.Token.IsZero() {
-		if !loopback(c.Listen.Admin) {
-			ps.Add(c.Node.At("listen", "admin"), "the admin API would be open to the network without a token", "listen on 127.0.0.1, or set admin.token to ${env:NAME}")
-		}
-	} else if _, err := c.Admin.Token.Resolve(); err != nil {
+		return
+	}
+	if _, err := c.Admin.Token.Resolve(); err != nil {
 		ps.Add(c.Node.At("admin", "token"), err.Error(), "")
 	}
 }
