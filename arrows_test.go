@@ -41,7 +41,7 @@ var siblings = map[string][]string{
 }
 
 // controlled is the control plane, which the admin API is the door to.
-var controlled = []string{"gateway/registry", "gateway/ledger"}
+var controlled = []string{"gateway/registry", "gateway/ledger", "gateway/usage"}
 
 // wrongArrow says why a package must not import another; it is empty when it
 // may. from is a folder of the module, to an import path. test is set for the

@@ -199,7 +199,7 @@ func TestDescription(t *testing.T) {
 }
 
 // later are paths that are described before they are served.
-func later() []string { return []string{"/apis/", "/files", "/plan", "/apply", "/usage"} }
+func later() []string { return []string{"/apis/", "/files", "/plan", "/apply"} }
 
 func TestDocumentIsServed(t *testing.T) {
 	d := newDesk(t, nil)

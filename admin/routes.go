@@ -77,6 +77,7 @@ func (a *admin) controlRoutes() []route {
 	subscription := "/subscriptions/{subscription}"
 	return slices.Concat(
 		[]route{{"GET", "/revisions", looking(), 0, a.revisions}},
+		a.usageRoutes(),
 		nounRoutes[registry.Organisation](a, registry.KindOrganisation, "organisations", partnering()),
 		nounRoutes[registry.Member](a, registry.KindMember, "members", partnering()),
 		nounRoutes[registry.App](a, registry.KindApp, "apps", partnering()),
