@@ -56,9 +56,6 @@ func (a *admin) routes() []route {
 	}
 	if a.options.Registry != nil {
 		list = append(list, a.controlRoutes()...)
-		list = append(list, a.versionRoutes()...)
-		list = append(list, a.applyRoutes()...)
-		list = append(list, a.usageRoutes()...)
 	}
 	return list
 }
@@ -82,6 +79,9 @@ func (a *admin) controlRoutes() []route {
 	subscription := "/subscriptions/{subscription}"
 	return slices.Concat(
 		[]route{{"GET", "/revisions", looking(), 0, a.revisions}},
+		a.versionRoutes(),
+		a.applyRoutes(),
+		a.usageRoutes(),
 		nounRoutes[registry.Organisation](a, registry.KindOrganisation, "organisations", partnering()),
 		nounRoutes[registry.Member](a, registry.KindMember, "members", partnering()),
 		nounRoutes[registry.App](a, registry.KindApp, "apps", partnering()),

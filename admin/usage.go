@@ -1,105 +1,155 @@
 package admin
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/gateway/usage"
 )
 
-// usageRoutes are those of who uses what.
+// usageRoutes tell who uses what, and move trials.
 func (a *admin) usageRoutes() []route {
+	version := "/apis/{api}/versions/{version}"
 	return []route{
 		{"GET", "/usage", looking(), 0, a.usage},
-		{"GET", "/apis/{api}/versions/{version}/usage", looking(), 0, a.versionUsage},
-		{"GET", "/apis/{api}/versions/{version}/shadow", looking(), 0, a.versionShadow},
+		{"GET", version + "/usage", looking(), 0, a.versionUsage},
+		{"GET", version + "/shadow", looking(), 0, a.shadowReport},
+		{"POST", version + "/shadow", designing(), 0, a.shadow},
+		{"POST", version + "/withdraw", designing(), 0, a.withdraw},
 	}
 }
 
-// used is an app's use of an operation, or of a field of its requests.
+// used is a row of usage.
 type used struct {
-	API       string `json:"api"`
-	Version   string `json:"version"`
-	Operation string `json:"operation"`
-	// Field is empty for the calls themselves, App for callers whom nobody knows.
-	Field string    `json:"field,omitempty"`
-	App   string    `json:"app"`
-	Calls int64     `json:"calls"`
-	Last  time.Time `json:"last"`
-	// ClientErrors were answered 4xx, ServerErrors 5xx.
-	ClientErrors int64 `json:"clientErrors"`
-	ServerErrors int64 `json:"serverErrors"`
+	API          string    `json:"api"`
+	Version      string    `json:"version"`
+	Operation    string    `json:"operation"`
+	App          string    `json:"app"`
+	Field        string    `json:"field,omitempty"`
+	Day          string    `json:"day,omitempty"`
+	Calls        int64     `json:"calls"`
+	ClientErrors int64     `json:"clientErrors"`
+	ServerErrors int64     `json:"serverErrors"`
+	TookMillis   int64     `json:"tookMillis"`
+	Last         time.Time `json:"last"`
 }
 
-// period reads from and to; what is absent is usual. Their form stands in openapi.yaml.
-func (k *call) period() (from, to time.Time) {
-	from, _ = time.Parse(time.RFC3339, k.QueryParam("from"))
-	to, _ = time.Parse(time.RFC3339, k.QueryParam("to"))
-	if to.IsZero() {
-		to = time.Now()
-	}
-	if from.IsZero() {
-		from = to.AddDate(0, 0, -usage.DefaultDays)
-	}
-	return from, to
+// mark is the row after which a list goes on.
+type mark struct {
+	ledger.UsageKey
+	Day time.Time
 }
 
-// afterSeparator stands between the parts of a row's key in after.
-const afterSeparator = " "
+func (a *admin) book() usage.Book { return usage.Book{Ledger: a.options.Store} }
 
-// usage lists rows in the order of their keys.
+// period reads the days that are asked for: from, or since, and to.
+func (k *call) period() usage.Period {
+	at := func(name string) time.Time {
+		t, _ := time.Parse(time.RFC3339, k.QueryParam(name)) // its form stands in openapi.yaml
+		return t
+	}
+	p := usage.Period{From: at("from"), To: at("to")}
+	if p.From.IsZero() {
+		p.From = at("since")
+	}
+	return p
+}
+
+// usage lists usage row by row.
 func (a *admin) usage(k *call) error {
-	s := k.span()
-	from, to := k.period()
+	s, p := k.span(), k.period()
 	f := ledger.UsageFilter{
 		API: k.QueryParam("api"), Version: k.QueryParam("version"), Operation: k.QueryParam("operation"), App: k.QueryParam("app"),
-		Fields: k.QueryParam("fields") == "true", From: from, To: to, Limit: s.limit + 1,
+		From: p.From, To: p.To, Daily: k.QueryParam("daily") == "true", Fields: k.QueryParam("fields") == "true", Limit: s.limit + 1,
 	}
 	if s.after != "" {
-		f.After = afterRow(s.after)
+		var at mark
+		text, err := base64.RawURLEncoding.DecodeString(s.after)
+		if err != nil || json.Unmarshal(text, &at) != nil {
+			return &gateway.Error{Problem: gateway.InvalidRequest, Detail: "after is not what an earlier page gave as next"}
+		}
+		f.After = &ledger.Usage{UsageKey: at.UsageKey, Day: at.Day}
 	}
-	rows, err := a.options.Store.Usages(k.Request().Context(), f)
+	list, err := a.options.Store.Usages(k.Request().Context(), f)
 	if err != nil {
 		return err
 	}
-	more := len(rows) > s.limit
-	if more {
-		rows = rows[:s.limit]
+	page := items[used]{Items: []used{}}
+	if len(list) > s.limit {
+		list = list[:s.limit]
+		last := list[len(list)-1]
+		text, err := json.Marshal(mark{last.UsageKey, last.Day})
+		if err != nil {
+			return err
+		}
+		page.Next = base64.RawURLEncoding.EncodeToString(text)
 	}
-	list := make([]used, 0, len(rows))
-	for _, u := range rows {
-		list = append(list, used{u.API, u.Version, u.Operation, u.Field, u.App, u.Calls, u.Last, u.Refused, u.Failed})
+	for _, u := range list {
+		row := used{u.API, u.Version, u.Operation, u.App, u.Field, "", u.Calls, u.Refused, u.Failed, u.Took.Milliseconds(), u.Last}
+		if !u.Day.IsZero() {
+			row.Day = u.Day.Format(time.DateOnly)
+		}
+		page.Items = append(page.Items, row)
 	}
-	return paged(k, list, more, func(u used) string {
-		return strings.Join([]string{u.API, u.Version, u.Operation, u.App, u.Field}, afterSeparator)
-	})
+	return k.JSON(http.StatusOK, page)
 }
 
-// afterRow reads what paged made of a row.
-func afterRow(text string) *ledger.Usage {
-	parts := append(strings.SplitN(text, afterSeparator, 5), "", "", "", "", "")
-	return &ledger.Usage{UsageKey: ledger.UsageKey{
-		Sort: ledger.Calls, API: parts[0], Version: parts[1], Operation: parts[2], App: parts[3], Field: parts[4],
-	}}
-}
-
+// versionUsage tells who uses a version, operation by operation and field by
+// field. The fields that nobody sends are known while it is served.
 func (a *admin) versionUsage(k *call) error {
-	from, to := k.period()
-	v, err := usage.Book{Ledger: a.options.Store}.Version(k.Request().Context(), k.Param("api"), k.Param("version"), k.QueryParam("app"), usage.Period{From: from, To: to})
+	api, version := k.Param("api"), k.Param("version")
+	v, err := a.book().Version(k.Request().Context(), api, version, k.QueryParam("app"), k.period())
 	if err != nil {
 		return err
 	}
+	v.Without(func(operation string) []string {
+		table := a.options.Tables.Table()
+		if table == nil {
+			return nil
+		}
+		for _, served := range table.APIs {
+			if served.Name == api && served.Version == version {
+				if op := served.Document.Operation(operation); op != nil {
+					return op.Fields()
+				}
+			}
+		}
+		return nil
+	})
 	return k.JSON(http.StatusOK, v)
 }
 
-// versionShadow tells what a candidate would have done to live traffic.
-func (a *admin) versionShadow(k *call) error {
-	from, to := k.period()
-	r, err := usage.Book{Ledger: a.options.Store}.Report(k.Request().Context(), k.Param("api"), k.Param("version"), usage.Period{From: from, To: to})
+// shadowReport tells what a candidate would have refused.
+func (a *admin) shadowReport(k *call) error {
+	r, err := a.book().Report(k.Request().Context(), k.Param("api"), k.Param("version"), k.period())
 	if err != nil {
 		return err
 	}
 	return k.JSON(http.StatusOK, r)
+}
+
+// shadow has a draft tried on live traffic, or ends that.
+func (a *admin) shadow(k *call) error {
+	var wanted struct {
+		On            bool   `json:"on"`
+		Reason, Actor string // read by call.by
+	}
+	if err := k.decode(&wanted); err != nil {
+		return err
+	}
+	return a.moved(k, func(m ledger.Match) (registry.Item[registry.Version], error) {
+		return a.options.Registry.Shadow(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), wanted.On, m)
+	})
+}
+
+// withdraw ends a canary.
+func (a *admin) withdraw(k *call) error {
+	return a.moved(k, func(m ledger.Match) (registry.Item[registry.Version], error) {
+		return a.options.Registry.Withdraw(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), m)
+	})
 }

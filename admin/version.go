@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/specs"
 )
@@ -25,8 +26,6 @@ func (a *admin) versionRoutes() []route {
 		{"POST", version + "/deprecate", designing(), 0, a.deprecateVersion},
 		{"POST", version + "/restore", designing(), 0, a.restoreVersion},
 		{"POST", version + "/retire", designing(), 0, a.retireVersion},
-		{"POST", version + "/withdraw", designing(), 0, a.withdrawVersion},
-		{"POST", version + "/shadow", designing(), 0, a.shadowVersion},
 		{"GET", version + "/files", looking(), 0, a.versionFiles},
 		{"GET", version + "/export", looking(), 0, a.exportVersion},
 		{"GET", version + "/changes", looking(), 0, a.versionChanges},
@@ -239,21 +238,15 @@ func (a *admin) deprecateVersion(k *call) error {
 	if body.Since != nil {
 		end.Since = *body.Since
 	}
-	m, err := k.match()
-	if err != nil {
-		return err
-	}
-	i, err := a.options.Registry.Deprecate(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), end, m)
-	return a.moved(k, i, err)
+	return a.moved(k, func(m ledger.Match) (registry.Item[registry.Version], error) {
+		return a.options.Registry.Deprecate(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), end, m)
+	})
 }
 
 func (a *admin) restoreVersion(k *call) error {
-	m, err := k.match()
-	if err != nil {
-		return err
-	}
-	i, err := a.options.Registry.Restore(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), m)
-	return a.moved(k, i, err)
+	return a.moved(k, func(m ledger.Match) (registry.Item[registry.Version], error) {
+		return a.options.Registry.Restore(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), m)
+	})
 }
 
 func (a *admin) retireVersion(k *call) error {
@@ -264,43 +257,18 @@ func (a *admin) retireVersion(k *call) error {
 	if err := k.decode(&body); err != nil {
 		return err
 	}
+	return a.moved(k, func(m ledger.Match) (registry.Item[registry.Version], error) {
+		return a.options.Registry.Retire(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), body.Override, m)
+	})
+}
+
+// moved moves a version on, and answers it.
+func (a *admin) moved(k *call, move func(ledger.Match) (registry.Item[registry.Version], error)) error {
 	m, err := k.match()
 	if err != nil {
 		return err
 	}
-	i, err := a.options.Registry.Retire(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), body.Override, m)
-	return a.moved(k, i, err)
-}
-
-// withdrawVersion ends a canary.
-func (a *admin) withdrawVersion(k *call) error {
-	m, err := k.match()
-	if err != nil {
-		return err
-	}
-	i, err := a.options.Registry.Withdraw(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), m)
-	return a.moved(k, i, err)
-}
-
-// shadowVersion has a draft tried on live traffic, or ends that.
-func (a *admin) shadowVersion(k *call) error {
-	var body struct {
-		On            bool
-		Reason, Actor string
-	}
-	if err := k.decode(&body); err != nil {
-		return err
-	}
-	m, err := k.match()
-	if err != nil {
-		return err
-	}
-	i, err := a.options.Registry.Shadow(k.Request().Context(), k.by(), k.Param("api"), k.Param("version"), body.On, m)
-	return a.moved(k, i, err)
-}
-
-// moved answers a version that has moved on, or why it has not.
-func (a *admin) moved(k *call, i registry.Item[registry.Version], err error) error {
+	i, err := move(m)
 	if err == nil {
 		return thing(k, http.StatusOK, i)
 	}

@@ -46,27 +46,34 @@ func (c *Canary) Picks(app *App) bool { return app != nil && c.picked[app.index]
 const VersionHeader = "X-Api-Version"
 
 // Divert makes what has to run once the caller is known: apps that the canary
-// picks go on with its operation, from the beginning of its own chain; names are
-// the parameters of its path, in order. main is the version of all others.
-func (c *Canary) Divert(main *API, op *Operation, names []string) Policy {
+// picks go on with op, whose chain begins behind StageIdentify. main is the version of all others, which
+// has identified the caller: credentials are taken out of a request when they
+// are looked at. A security scheme of main that was met is met in the canary
+// where that declares the same one.
+func (c *Canary) Divert(main *API, op *Operation) Policy {
+	var alike [][2]uint32
+	for _, here := range main.Document.Schemes {
+		for _, there := range op.Spec.Document.Schemes {
+			if here.Alike(there) {
+				alike = append(alike, [2]uint32{here.Bit, there.Bit})
+			}
+		}
+	}
 	return func(next Handler) Handler {
 		return func(x *Exchange) (*Response, error) {
 			if !c.Picks(x.App) {
 				x.SetHeader(VersionHeader, main.Version)
 				return next(x)
 			}
-			params := make(specs.Params, len(x.Params))
-			for i, p := range x.Params {
-				params[i] = p
-				if i < len(names) {
-					params[i].Name = names[i]
+			met := x.Identified
+			x.Identified = 0
+			for _, bits := range alike {
+				if met&bits[0] != 0 {
+					x.Identified |= bits[1]
 				}
 			}
-			// The schemes of another document are numbered in another way: its own
-			// policies find out once more who calls, and what the others have said
-			// does not count.
-			x.Operation, x.Class, x.Params = op, op.Class, params
-			x.Identified, x.Scopes, x.Subscription, x.headers = 0, nil, nil, nil
+			x.Operation, x.Class, x.headers = op, op.Class, nil
+			x.SetHeader(VersionHeader, op.API.Version)
 			return op.Handler(x)
 		}
 	}

@@ -97,6 +97,12 @@ type SecurityScheme struct {
 	Node source.Node
 }
 
+// Alike tells whether a scheme of another version is the same one: what meets
+// the one meets the other.
+func (s *SecurityScheme) Alike(o *SecurityScheme) bool {
+	return s.Name == o.Name && s.Type == o.Type && s.In == o.In && s.Param == o.Param && s.HTTPScheme == o.HTTPScheme
+}
+
 // Param is a path parameter of a request, percent-decoded.
 type Param struct {
 	Name, Value string

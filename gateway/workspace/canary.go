@@ -71,10 +71,7 @@ type canary struct {
 	operations map[string]*gateway.Operation
 }
 
-var (
-	pathParameter = regexp.MustCompile(`\{[^}]*\}`)
-	parameterName = regexp.MustCompile(`\{([^}|]*)`)
-)
+var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 
 // shapeOf is the same for operations that answer the same requests.
 func shapeOf(o *specs.Operation) string {
@@ -89,23 +86,30 @@ func (b *builder) addCanary(main *gateway.API, systems gateway.Layer) *canary {
 		return nil
 	}
 	c := &canary{api: api, operations: map[string]*gateway.Operation{}}
-	served := map[string]bool{}
+	served := map[string]*specs.Operation{}
 	for _, spec := range main.Document.Operations {
-		served[shapeOf(spec)] = true
+		served[shapeOf(spec)] = spec
 	}
 	b.checkPolicies(api.Document.Governance.Policies, gateway.LevelAPI)
 	for _, spec := range api.Document.Operations {
 		b.checkPolicies(spec.Governance.Policies, gateway.LevelAPI)
 		b.checkTLS(spec)
 		op := b.operation(api, spec)
-		binding := &gateway.Binding{API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems, Identified: api.Canary.Only(api.Version)}
-		op.Handler = gateway.Compile(binding, b.options.Kinds, systems)
+		binding := &gateway.Binding{API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems}
+		kinds := b.options.Kinds
+		if same := served[shapeOf(spec)]; same != nil {
+			b.checkAlike(same, spec)
+			kinds = slices.DeleteFunc(slices.Clone(kinds), func(k gateway.Kind) bool { return k.Stage == gateway.StageIdentify })
+		} else {
+			binding.Identified = api.Canary.Only(api.Version)
+		}
+		op.Handler = gateway.Compile(binding, kinds, systems)
 		if spec.Pattern == "" {
 			continue
 		}
 		b.table.Operations = append(b.table.Operations, op)
 		c.operations[shapeOf(spec)] = op
-		if served[shapeOf(spec)] {
+		if served[shapeOf(spec)] != nil {
 			continue
 		}
 		if err := b.table.Tree.Add(spec.Method, api.Base+spec.Pattern, op); err != nil {
@@ -113,6 +117,17 @@ func (b *builder) addCanary(main *gateway.API, systems gateway.Layer) *canary {
 		}
 	}
 	return c
+}
+
+// checkAlike finds what would lead a write astray that the canary has accepted
+// and the served version has to send after the canary's end.
+func (b *builder) checkAlike(served, canary *specs.Operation) {
+	switch {
+	case served.ID != canary.ID:
+		b.problems.Add(canary.Node, fmt.Sprintf("the operation is called %q in the version beside it", served.ID), "keep its operationId while it is a canary")
+	case served.Pattern != canary.Pattern:
+		b.problems.Add(canary.Node, fmt.Sprintf("the path is %s in the version beside it", served.Pattern), "keep the names of its parameters while it is a canary")
+	}
 }
 
 // beside makes what leads an operation's callers to the canary; nil when there
@@ -125,9 +140,5 @@ func (c *canary) beside(main *gateway.API, spec *specs.Operation) gateway.Policy
 	if op == nil {
 		return nil
 	}
-	var names []string
-	for _, m := range parameterName.FindAllStringSubmatch(op.Spec.Pattern, -1) {
-		names = append(names, m[1])
-	}
-	return c.api.Canary.Divert(main, op, names)
+	return c.api.Canary.Divert(main, op)
 }
