@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -36,7 +37,10 @@ func backupLite(ctx context.Context, from, to string) error {
 	if _, err := os.Stat(from); err != nil {
 		return err
 	}
-	part := to + ".part"
+	part, err := nameless(to)
+	if err != nil {
+		return err
+	}
 	defer os.Remove(part)
 	if err := vacuumInto(ctx, from, part); err != nil {
 		return err
@@ -55,6 +59,15 @@ func backupLite(ctx context.Context, from, to string) error {
 		return err
 	}
 	return syncFolder(to)
+}
+
+// nameless makes an empty file beside one, which only its owner may read.
+func nameless(path string) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
 }
 
 func vacuumInto(ctx context.Context, from, to string) error {
