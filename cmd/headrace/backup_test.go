@@ -109,6 +109,11 @@ func TestBackup(t *testing.T) {
 	}
 	close(erp.over)
 	wholeCopy(t, file)
+	for _, secret := range []string{file, filepath.Join(first.dir, ".headrace/headrace.db"), filepath.Join(first.dir, ".headrace/headrace.db-wal")} {
+		if info, err := os.Stat(secret); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s can be read by others: %v, %v", secret, info, err)
+		}
+	}
 
 	second := &bench{dir: t.TempDir(), log: &gatewaytest.Log{}}
 	for _, name := range []string{"headrace.yaml", "systems/erp.yaml", "apis/orders/1.0.0/openapi.yaml"} {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,7 @@ type parts struct {
 	own       jwt.Own        // the same, or what the workspace says of it; nil without a token endpoint
 	usage     *usage.Meter   // nil without a ledger
 	kinds     []gateway.Kind
+	state     string // the state directory; empty for commands that only look at files
 	started   time.Time
 	// served is the system layer of the current table; nil before the first.
 	served atomic.Pointer[system.Set]
@@ -93,7 +95,11 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 	}
 	p := assemble(stores, system.Options{Log: t.Logger(), Tracer: t.Tracer(), Observer: t})
 	p.telemetry = t
-	if p.ledger, err = openLedger(ctx, dir, config, t.Logger()); err != nil {
+	if p.state, err = workspace.StateDirectory(dir); err != nil {
+		p.close()
+		return nil, fmt.Errorf("the state directory: %w; set STATE_DIRECTORY, or an absolute path in stores.ledger", err)
+	}
+	if p.ledger, err = openLedger(ctx, p.state, config, t.Logger()); err != nil {
 		p.close()
 		return nil, err
 	}
@@ -102,7 +108,7 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		return nil, err
 	}
 	p.usage = usage.Open(usage.Options{Ledger: p.ledger, Keep: config.Usage.Keep.Std(), Log: t.Logger()})
-	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
+	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: p.bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
 	if p.issuer, err = openIssuer(ctx, dir, config, p); err != nil {
 		p.close()
 		return nil, err
@@ -116,11 +122,7 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 }
 
 // openLedger opens what keeps the writes.
-func openLedger(ctx context.Context, dir string, config *workspace.Config, log *slog.Logger) (*ledger.DB, error) {
-	state, err := workspace.StateDirectory(dir)
-	if err != nil {
-		return nil, fmt.Errorf("the state directory: %w; set STATE_DIRECTORY, or an absolute path in stores.ledger", err)
-	}
+func openLedger(ctx context.Context, state string, config *workspace.Config, log *slog.Logger) (*ledger.DB, error) {
 	url, err := config.Stores.Ledger.Resolve(state)
 	if err != nil {
 		return nil, fmt.Errorf("stores.ledger: %w", err)
@@ -133,12 +135,17 @@ func openLedger(ctx context.Context, dir string, config *workspace.Config, log *
 }
 
 // bufferSettings puts the workspace's words into the buffer's.
-func bufferSettings(c *workspace.Config) buffer.Settings {
+func (p *parts) bufferSettings(c *workspace.Config) buffer.Settings {
 	w := &c.Writes
+	archive := w.Archive
+	if archive != "" && !filepath.IsAbs(archive) {
+		archive = filepath.Join(p.state, archive)
+	}
 	return buffer.Settings{
 		Writes: int64(w.Most), Bytes: int64(w.Bytes), Share: float64(w.Share) / 100, KeyLifetime: w.Keys.Std(), Attempts: w.Attempts,
 		Expiry: w.Expiry.Std(), Gap: w.Gap.Std(),
 		Retention: ledger.Retention{Settled: w.Keep.Std(), Dead: w.KeepDead.Std(), Audit: w.KeepAudit.Std()},
+		Archive:   archive,
 	}
 }
 

@@ -129,7 +129,7 @@ func (s *server) changed() {
 func (s *server) served(l *workspace.Loaded) {
 	if set, ok := l.Systems.(layer); ok {
 		s.parts.served.Store(set.System())
-		s.parts.buffer.Configure(bufferSettings(&l.Workspace.Config))
+		s.parts.buffer.Configure(s.parts.bufferSettings(&l.Workspace.Config))
 		s.parts.buffer.Use(set.Set)
 	}
 	s.parts.consumers.Store(l.Table.Consumers)

@@ -505,3 +505,26 @@ func TestBatchOfOneClass(t *testing.T) {
 		t.Errorf("calls: %v", b.calls)
 	}
 }
+
+// A write that was claimed for a short request is claimed anew before it goes
+// with a longer one: after a crash the ledger has to know how long it may run.
+func TestLongerRequestsAreClaimedAnew(t *testing.T) {
+	b := newBulk(t, oneAtATime, nil)
+	at := b.fill(1)
+	b.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(strings.ReplaceAll(packed, "timeout: 20s", "timeout: 25s"))
+	b.load()
+	at["w2"] = b.post("/updates/w2", `{"value":1}`, "Prefer: respond-async").Header.Get("Location") // joins it
+	anew := func() bool {
+		return strings.Contains(b.operate("GET", "/"+strings.TrimPrefix(at["w1"], "/writes/"), "").body, "may take longer now")
+	}
+	for began := time.Now(); !anew() && time.Since(began) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
+	}
+	if !anew() {
+		t.Error("it is not claimed anew")
+	}
+	b.free()
+	for id, location := range at {
+		b.becomes(location, "delivered")
+		b.once(id)
+	}
+}

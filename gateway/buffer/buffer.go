@@ -30,6 +30,9 @@ type Settings struct {
 	Gap time.Duration
 	// Retention says how long settled writes are kept.
 	Retention ledger.Retention
+	// Archive is the folder that writes are kept in which retention deletes;
+	// none is kept when empty.
+	Archive string
 }
 
 // DefaultSettings hold where nothing is configured.
@@ -86,6 +89,8 @@ type Options struct {
 	Backoff, MaxBackoff time.Duration
 	// Look is how often the dispatchers look without being woken; 5 s when zero.
 	Look time.Duration
+	// Retain is how often what is old enough is deleted; 1 min when zero.
+	Retain time.Duration
 }
 
 // DefaultLease is how long a claim is valid without being renewed. A replica
@@ -135,6 +140,7 @@ func New(o Options) *Buffer {
 	set(&o.Backoff, time.Second)
 	set(&o.MaxBackoff, time.Minute)
 	set(&o.Look, 5*time.Second)
+	set(&o.Retain, time.Minute)
 	if o.Line == 0 {
 		o.Line = 16
 	}

@@ -142,21 +142,20 @@ func (b *Buffer) confirm(ctx context.Context, cl *claim, set *Set, k *kept) (led
 	return b.stillDoubtful(time.Now().Add(min(wait, b.options.MaxBackoff)+rand.N(b.options.Backoff)), "whether it was done could not be asked: "+reasonOf(res)), nil
 }
 
-// firstDoubt is when the first sending was claimed whose answer was lost; zero
-// when there is none.
+// firstDoubt is when the first sending was claimed whose answer was lost, or
+// may have been; zero when there is none.
 func (b *Buffer) firstDoubt(ctx context.Context, id string) (time.Time, error) {
 	r, err := b.ledger.Get(ctx, id)
 	if err != nil {
 		return time.Time{}, err
 	}
 	for _, step := range r.Timeline {
-		if step.State == ledger.Doubtful && !step.Started.IsZero() {
+		switch {
+		case step.State != ledger.Doubtful:
+		case step.Started.IsZero(): // held in a copy of the ledger: it may have been sent from the original
+			return r.Accepted, nil
+		default:
 			return step.Started, nil
-		}
-	}
-	for _, step := range r.Timeline {
-		if step.State == ledger.Doubtful { // found after a crash
-			return r.FirstSent, nil
 		}
 	}
 	return time.Time{}, nil

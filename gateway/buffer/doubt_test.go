@@ -2,10 +2,13 @@ package buffer_test
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/gateway/ledger"
 )
 
 // once lets the first call lose its answer and the others pass.
@@ -214,5 +217,37 @@ func TestLostLeaseIsNotSent(t *testing.T) {
 	defer w.erp.mu.Unlock()
 	if w.erp.seen != 1 {
 		t.Errorf("%d calls", w.erp.seen)
+	}
+}
+
+// What was held in a copy of the ledger may have been sent from the original
+// ever since: the system may have forgotten the key.
+func TestRestoreAfterSystemsKeyExpired(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.o.LineWait, w.o.MaxBackoff = 50*time.Millisecond, 50*time.Millisecond })
+	by := ledger.By{Actor: "test"}
+	if err := w.ledger.Pause(t.Context(), "erp", "", by); err != nil {
+		t.Fatal(err)
+	}
+	at := w.post("/forgetful-asked", `{"id":"1"}`, "Prefer: respond-async").Header.Get("Location")
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	if err := w.ledger.Backup(t.Context(), copied); err != nil {
+		t.Fatal(err)
+	}
+	resume := func() {
+		t.Helper()
+		if err := w.ledger.Resume(t.Context(), "erp", "", by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resume()
+	w.becomes(at, "delivered")
+	w.stop()
+	w.erp.forget()
+	time.Sleep(time.Second) // as it told that it would
+	w.path = copied
+	w.start()
+	resume()
+	if v := w.becomes(at, "delivered"); !v.Outcome.Confirmed || len(w.erp.effects()) != 1 {
+		t.Errorf("effects %v, %+v", w.erp.effects(), v)
 	}
 }

@@ -36,7 +36,7 @@ func (b *Buffer) maintain() {
 			recovered = now
 			b.recover()
 		}
-		if now := time.Now(); now.Sub(retained) > time.Minute {
+		if now := time.Now(); now.Sub(retained) > b.options.Retain {
 			retained = now
 			b.retain(ctx)
 		}
@@ -48,8 +48,13 @@ func (b *Buffer) maintain() {
 const maxSteps = 20
 
 func (b *Buffer) retain(ctx context.Context) {
+	settings := b.settings.Load()
+	kept := settings.Retention
+	if settings.Archive != "" {
+		kept.Archive = archive(settings.Archive).keep
+	}
 	for range maxSteps {
-		n, err := b.ledger.Retain(ctx, b.settings.Load().Retention)
+		n, err := b.ledger.Retain(ctx, kept)
 		if err != nil && b.ctx.Err() == nil {
 			b.log.Warn("old writes cannot be deleted", "error", err)
 		}

@@ -215,7 +215,7 @@ func (o operator) explain(r *http.Request) (any, error) {
 	}
 	s := o.buffer.standOf(e)
 	x.Place, x.ETA = s.place, s.estimate
-	x.Why = o.buffer.why(e)
+	x.Why = o.buffer.why(r.Context(), e)
 	batches, err := o.buffer.ledger.Batches(r.Context(), e.Record.ID)
 	if err != nil {
 		return nil, storeRefusal(err)
@@ -238,57 +238,6 @@ func togetherText(t ledger.Together) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
-}
-
-// why says in sentences what a write waits for.
-func (b *Buffer) why(e *ledger.Explanation) []string {
-	r := e.Record
-	why := []string{}
-	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
-	switch {
-	case r.Dead:
-		say("it needs a decision: %s", cmp.Or(r.Reason, r.Group))
-	case r.State.Final():
-		say("it is over: %s", r.State)
-	case r.State == ledger.Sending:
-		say("it is with %s, or next in the line of its budget", r.System)
-	case r.State == ledger.Doubtful:
-		say("its answer was lost; what became of it is found out after %s", utc(r.NotBefore).Format(time.RFC3339))
-	}
-	if r.State != ledger.Held || r.Dead {
-		return why
-	}
-	if e.SystemPaused {
-		say("the system %s is paused", r.System)
-	}
-	for _, a := range e.Before {
-		switch {
-		case a.Head == "paused":
-			say("the key %s is paused", a.Lane)
-		case a.Head != r.ID && a.Head != "":
-			say("%d of the key %s go first; at their head is %s, which is %s", a.Writes, a.Lane, a.Head, a.HeadState)
-		}
-	}
-	if r.Gap {
-		say("it waits for earlier numbers of its sequence")
-	}
-	if r.NotBefore.After(time.Now()) {
-		say("it is not sent before %s: %s", utc(r.NotBefore).Format(time.RFC3339), r.Reason)
-	}
-	g := b.gate(r.System)
-	g.mu.Lock()
-	shut, failures := g.shut, g.failures
-	g.mu.Unlock()
-	if failures > 0 {
-		say("%s did not take writes %d times in a row; the next tries at %s", r.System, failures, utc(shut).Format(time.RFC3339))
-	}
-	if r.Ready && e.Ahead > 0 {
-		say("%d ready writes are claimed before it", e.Ahead)
-	}
-	if len(why) == 0 {
-		say("nothing stands before it but the budget of %s", r.System)
-	}
-	return why
 }
 
 // action is the body of what an operator does.

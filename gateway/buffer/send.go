@@ -161,6 +161,10 @@ func (b *Buffer) spoken(cl *claim, o *operation, k *kept) (s ledger.Settlement, 
 	if why := o.revoked(cl.App, k.Subscribed); why != "" {
 		return cl.givenUp("revoked", why), true
 	}
+	if o.timeout-cl.Timeout >= time.Microsecond { // which the ledger counts in
+		// After a crash its request would count as over too early.
+		return cl.held(time.Time{}, "a request of it may take longer now than when it was claimed"), true
+	}
 	if cl.Open && o.class == byHeader && o.ttl > 0 {
 		return b.outlived(cl, o, now)
 	}

@@ -99,6 +99,13 @@ func (e *erp) read(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"count":%d}`, n)
 }
 
+// forget makes it know no idempotency key any more.
+func (e *erp) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.keys)
+}
+
 func (e *erp) effects() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -254,7 +261,7 @@ func (w *world) start() {
 		url = "sqlite:" + w.path
 	}
 	var err error
-	if w.ledger, err = ledger.Open(w.t.Context(), url, ledger.Options{Replica: w.replica, Lease: w.o.Lease, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if w.ledger, err = ledger.Open(w.t.Context(), url, ledger.Options{Replica: w.replica, Lease: w.o.Lease, Grace: w.o.Grace, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.o.Ledger = w.ledger

@@ -497,6 +497,7 @@ func (w *work) add(list []*appending) error {
 		}
 		a.receipt.Ready = a.ready
 		if !a.handed {
+			w.db.front.lower(a.w.System, a.seq) // a later number of another replica may have been claimed
 			w.stir(a.w.System)
 		}
 	}

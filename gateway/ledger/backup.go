@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -36,7 +37,10 @@ func backupLite(ctx context.Context, from, to string) error {
 	if _, err := os.Stat(from); err != nil {
 		return err
 	}
-	part := to + ".part"
+	part, err := nameless(to)
+	if err != nil {
+		return err
+	}
 	defer os.Remove(part)
 	if err := vacuumInto(ctx, from, part); err != nil {
 		return err
@@ -55,6 +59,15 @@ func backupLite(ctx context.Context, from, to string) error {
 		return err
 	}
 	return syncFolder(to)
+}
+
+// nameless makes an empty file beside one, which only its owner may read.
+func nameless(path string) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
 }
 
 func vacuumInto(ctx context.Context, from, to string) error {
@@ -87,8 +100,9 @@ func markCopy(ctx context.Context, path string) error {
 }
 
 // suspect makes doubtful what is held in a copy, when it is opened for the
-// first time: the ledger that it was taken from may have gone on and sent it.
-// Those that wait for missing numbers are left as they are.
+// first time: the ledger that it was taken from may have gone on and sent it,
+// until just now. Of none of its writes anything is asked or sent before such a
+// request is over. Those that wait for missing numbers are left as they are.
 func (db *DB) suspect(t tx) error {
 	var at []byte
 	copied, err := one(t, []any{&at}, "DELETE FROM meta WHERE name = 'copied' RETURNING value")
@@ -99,11 +113,22 @@ func (db *DB) suspect(t tx) error {
 	if len(at) > 0 {
 		reason = "the ledger was restored from a copy of " + string(at) + ", and it may have been sent since"
 	}
+	now := db.now()
 	err = t.do(`INSERT INTO timeline (seq, version, at, started, state, attempt, status, replica, actor, reason)
 SELECT seq, version + 1, CAST(?1 AS bigint), 0, 'doubtful', attempts, 0, CAST(?2 AS text), '', CAST(?3 AS text) FROM writes WHERE state = 'held' AND gap = 0`,
-		db.now(), db.options.Replica, reason)
+		now, db.options.Replica, reason)
 	if err != nil {
 		return err
 	}
-	return t.do("UPDATE writes SET state = 'doubtful', version = version + 1, ready = 0, not_before = 0, reason = ?1 WHERE state = 'held' AND gap = 0", reason)
+	over := now + db.options.Grace.Microseconds()
+	err = t.do(`UPDATE writes SET not_before = CAST(?1 AS bigint) + timeout WHERE state = 'doubtful' AND dead = 0 AND not_before < CAST(?1 AS bigint) + timeout`, over)
+	if err != nil {
+		return err
+	}
+	// Recover counts from the end of the lease where the process is known to have ended.
+	if err := t.do("UPDATE writes SET lease = CAST(?1 AS bigint) WHERE state = 'sending' AND lease < CAST(?1 AS bigint)", now); err != nil {
+		return err
+	}
+	return t.do(`UPDATE writes SET state = 'doubtful', version = version + 1, ready = 0, not_before = CAST(?1 AS bigint) + timeout, reason = ?2
+WHERE state = 'held' AND gap = 0`, over, reason)
 }

@@ -24,6 +24,9 @@ type Options struct {
 	// Lease is how long claims are valid by default: longer than any call
 	// takes. Two minutes when zero.
 	Lease time.Duration
+	// Grace is how much longer than its timeout a request counts as running that
+	// may have been sent of a write since the ledger was copied; 10 s when zero.
+	Grace time.Duration
 	// Log gets what no caller is told; slog.Default when nil.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil. On Postgres it is corrected by the
@@ -64,6 +67,9 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	}
 	if o.Lease == 0 {
 		o.Lease = 2 * time.Minute
+	}
+	if o.Grace == 0 {
+		o.Grace = 10 * time.Second
 	}
 	if o.Replica == "" {
 		o.Replica, _ = os.Hostname() // without a name all replicas without one are one

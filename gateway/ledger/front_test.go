@@ -74,3 +74,47 @@ func TestFrontOfAnotherReplica(t *testing.T) {
 		t.Fatalf("claimed %v, %v, without the one that another replica held again", list, err)
 	}
 }
+
+// What is appended with an earlier number than another replica's that was
+// claimed already is not passed over.
+func TestFrontOfAnEarlierNumber(t *testing.T) {
+	s, err := postgrestest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	ctx := t.Context()
+	db, err := Open(ctx, s.Database(t), Options{Replica: "one", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	add := func(lane string) Receipt {
+		t.Helper()
+		r, err := db.Append(ctx, &Write{System: "erp", Operation: "create", Class: specs.Normal, Lanes: []string{lane}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	add("a")
+	if list, err := db.Claim(ctx, "erp", Room{Max: 1}); err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	ahead := int64(1) << 40 // as if another replica had come much further
+	err = db.alone(ctx, func(*work) error {
+		db.front.of("erp").learn([len(specs.Classes)]int64{}, [len(specs.Classes)]int64{}, ahead)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := add("b")
+	var at int64
+	if err := db.alone(ctx, func(*work) error { at = db.front.of("erp").place[specs.Critical-specs.Normal]; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if at > b.Seq {
+		t.Errorf("claims begin at %d, after %d, which is ready", at, b.Seq)
+	}
+}

@@ -4,11 +4,22 @@ import "context"
 
 // Note keeps the last word about what this replica may have spent of a system's
 // budget; a nil error means that it is durable. It is not asked what it means.
+// Calls wait for it: when ctx ends it returns, and the note may be kept or not.
+// A later one is never replaced by it.
 func (db *DB) Note(ctx context.Context, system string, state []byte) error {
-	return db.alone(ctx, func(w *work) error {
-		return w.do(`INSERT INTO spending (replica, system, at, state) VALUES (?1, ?2, ?3, ?4)
+	kept := make(chan error, 1)
+	go func() {
+		kept <- db.alone(ctx, func(w *work) error {
+			return w.do(`INSERT INTO spending (replica, system, at, state) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (replica, system) DO UPDATE SET at = excluded.at, state = excluded.state`, db.spender(), system, w.now, state)
-	})
+		})
+	}()
+	select {
+	case err := <-kept:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Notes gives what Note kept for this replica, also before it was opened, by system.

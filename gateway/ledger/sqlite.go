@@ -49,12 +49,26 @@ func openLite(ctx context.Context, path string) (*lite, error) {
 		claim.Close()
 		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
 	}
+	if err := private(path); err != nil {
+		claim.Close()
+		return nil, err
+	}
 	e := &lite{path: path, claim: claim}
 	if err := e.reopen(ctx); err != nil {
 		claim.Close()
 		return nil, err
 	}
 	return e, nil
+}
+
+// private makes a file that is not there, which only its owner may read; so
+// SQLite makes the files beside it.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // dsn names the file for the driver. Pragmas are set for each connection.

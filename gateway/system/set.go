@@ -235,6 +235,25 @@ func (s *Set) Status(ctx context.Context) []Status {
 	return all
 }
 
+// Awaited are the pools of a system that calls stand in line for; none where
+// the budget's store cannot be read.
+func (s *Set) Awaited(ctx context.Context, system string) (pools []budget.PoolState) {
+	sys := s.systems[system]
+	if sys == nil {
+		return nil
+	}
+	snapshot, err := sys.budget.Snapshot(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, p := range snapshot.Pools {
+		if p.Waiting != ([len(specs.Classes)]int{}) {
+			pools = append(pools, p)
+		}
+	}
+	return pools
+}
+
 // SendsKey tells whether the calls of an operation carry Request.IdempotencyKey
 // under the header that the operation names.
 func (s *Set) SendsKey(key string) bool {

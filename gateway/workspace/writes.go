@@ -23,6 +23,7 @@ type Writes struct {
 	Gap       source.Duration `yaml:"gap" default:"1m" doc:"How long a sequence waits for a missing number."`
 	Keep      source.Duration `yaml:"keep" default:"30d" doc:"How long writes that are over are kept; 0s for ever."`
 	KeepDead  source.Duration `yaml:"keep_dead" default:"90d" doc:"How long those are kept that need a person and stop nothing; 0s for ever."`
+	Archive   string          `yaml:"archive" doc:"Folder in which writes are kept that are deleted because of their age, as headrace writes export prints them, in a file for each day; relative to the state directory, and of each replica its own. Nothing is kept without it."`
 	KeepAudit source.Duration `yaml:"keep_audit" default:"365d" doc:"How long it is known what operators did to writes, and who changed the registry; 0s for ever."`
 	Node      source.Node     `yaml:",node"`
 }

@@ -1219,9 +1219,10 @@ func backup(w *world) {
 	w.claim(2) // what is sending in the original is not so in the copy
 	w.ok(w.db.Close())
 	w.url = url
+	w.advance(time.Hour) // in which the original went on
 	w.db = w.open("one")
 	for {
-		n, err := w.db.Recover(w.ctx, 0, 0)
+		n, err := w.db.Recover(w.ctx, time.Second, 0)
 		w.ok(err)
 		if n == 0 {
 			break
@@ -1236,6 +1237,10 @@ func backup(w *world) {
 		}
 	}
 	w.claims() // nothing is sent before it is asked for
+	doubts, err := w.db.ClaimDoubtful(w.ctx, "erp", 50, time.Minute)
+	w.ok(err)
+	w.same("asked for while a request of the original may be running", len(doubts), 0)
+	w.advance(time.Minute) // longer than any
 	w.goesOn(l)
 }
 
