@@ -32,7 +32,7 @@ var owners = map[string][]string{
 
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
-	"gateway/buffer":          {"gateway/ledger", "gateway/system"},
+	"gateway/buffer":          {"gateway/budget", "gateway/ledger", "gateway/system"},
 	"gateway/registry":        {"gateway/ledger", "gateway/workspace"},
 	"gateway/usage":           {"gateway/ledger"},
 	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
