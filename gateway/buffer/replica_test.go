@@ -94,6 +94,7 @@ func TestReplicasKeepOrder(t *testing.T) {
 // A replica that is lost while it sends leaves a doubt that another one settles.
 func TestReplicaIsLost(t *testing.T) {
 	all := replicas(t, 2)
+	all[1].stop() // or it might be the one that sends
 	e := all[0].erp
 	release, reached := make(chan struct{}), make(chan struct{}, 9)
 	var first atomic.Bool
@@ -108,6 +109,7 @@ func TestReplicaIsLost(t *testing.T) {
 	<-reached
 	all[0].crash()
 	close(release)
+	all[1].start()
 	v := all[1].becomes(at, "delivered")
 	if !v.Outcome.Confirmed || len(e.effects()) != 1 {
 		t.Errorf("effects %v, %+v", e.effects(), v)

@@ -121,6 +121,7 @@ func TestStopWhileInLine(t *testing.T) {
 	second := w.post("/orders", `{"id":"2"}`, "Prefer: respond-async").Header.Get("Location")
 	w.becomes(second, "sending")
 	stopped := w.stopping(time.Minute)
+	w.eventually("the second has left the line", func() bool { return w.sending() == 1 })
 	answer <- 201
 	<-stopped
 	w.erp.behave(nil, nil)
