@@ -62,13 +62,31 @@ func (c *chaos) join(client redis.UniversalClient, o Options) *replica {
 		c.spoil(&s.scripts)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	load := &budgettest.Load{Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: c.latency, Callers: 8, Lost: c.lost, Judge: c.judge, Early: c.early}
+	load := &budgettest.Load{Tell: func(a *budget.Admission) string { return tell(s, o.Replica, a) }, Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: c.latency, Callers: 8, Lost: c.lost, Judge: c.judge, Early: c.early}
 	ended := make(chan struct{})
 	go func() { load.Run(ctx); close(ended) }()
 	r := &replica{Shared: s, load: load}
 	r.stop = sync.OnceFunc(func() { cancel(); <-ended })
 	c.Cleanup(func() { r.stop(); _ = s.Close() })
 	return r
+}
+
+// tell says how a replica admitted a call, in Redis' time where that counts it.
+func tell(s *Shared, name string, a *budget.Admission) string {
+	y := s.system(a.System)
+	if y == nil {
+		return name
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	f := y.flights[a.At]
+	switch {
+	case f == nil:
+		return name
+	case f.wasAlone && y.lone != nil:
+		return fmt.Sprintf("%s alone since %s, share %v, own %v, turned %s", name, y.since.Format("05.000000"), y.share, y.lone.own, y.lone.turned.Format("05.000000"))
+	}
+	return fmt.Sprintf("%s in %s from %s to %s, epoch %.4s", name, y.mode, time.UnixMicro(int64(f.admitted)).Format("05.000000"), time.UnixMicro(int64(f.ends)).Format("05.000000"), f.epoch)
 }
 
 // die ends a replica without a goodbye.
