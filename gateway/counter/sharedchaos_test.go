@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -240,6 +241,48 @@ func TestChaosSlowNetwork(t *testing.T) {
 	near.set(func() { near.delay = 40 * time.Millisecond })
 	far.set(func() { far.delay = 110 * time.Millisecond }) // now and then too late
 	c.progress(200)
+	c.verdict()
+}
+
+// slow is a replica that takes note of it much later that Redis answers again.
+type slow struct{}
+
+func (slow) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && cmd.Name() == "hexists" {
+			time.Sleep(500*time.Millisecond + rand.N(400*time.Millisecond))
+		}
+		return err
+	}
+}
+
+func (slow) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestChaosHearsLate(t *testing.T) {
+	c := newChaos(t)
+	r := redistest.Run(t)
+	near := startProxy(t, r.Address)
+	client := near.client()
+	client.AddHook(slow{})
+	one := c.join(client, c.options("one"))
+	c.join(clientOf(r.Address), c.options("two"))
+	awaitMode(t, one.Shared, budget.ModeShared)
+	for range 5 {
+		c.progress(100)
+		near.set(func() { near.stalled = true })
+		soon(t, "it has noticed", func() bool { return one.Standing("erp").Mode != budget.ModeShared })
+		near.set(func() { near.stalled, near.cut = false, true }) // what has lost an answer is out of step
+		near.set(func() { near.cut = false })
+		awaitMode(t, one.Shared, budget.ModeShared)
+	}
+	c.progress(100)
 	c.verdict()
 }
 
