@@ -221,7 +221,7 @@ func (y *system) settle(a *budget.Admission, s budget.Settlement) error {
 		own.At = f.loneAt
 		_ = y.lone.admitted.Settle(context.Background(), &own, mine)
 	}
-	if s.Outcome == budget.Unknown && !s.Overload {
+	if s.Outcome == budget.Unknown && !s.Overload && s.Actual == nil {
 		return nil
 	}
 	if len(y.queue) >= maxSettling {

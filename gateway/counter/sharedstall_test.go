@@ -276,3 +276,19 @@ func TestSharedPlacesOfLateEnds(t *testing.T) {
 		t.Errorf("%d calls are admitted where others have all", n)
 	}
 }
+
+// What a call whose end is not known may have cost more counts for all replicas.
+func TestSharedCountsWhatIsUnknown(t *testing.T) {
+	t.Parallel()
+	r := redistest.Run(t)
+	one, two, _ := stalled(t, r)
+	pool := &budget.Pool{Name: "concurrency", Capacity: 8000}
+	a := underWay(t, one, pool, 1)[0]
+	if err := one.Settle(t.Context(), a, budget.Settlement{Outcome: budget.Unknown, Actual: []budget.Units{3000}}); err != nil {
+		t.Fatal(err)
+	}
+	settledAll(t, one)
+	if u := used(t, two, pool.Name); u != 3000 {
+		t.Errorf("%v units are counted, want 3", u.Float())
+	}
+}
