@@ -3,9 +3,10 @@ package budget
 import "time"
 
 // Record takes an admission's units whatever is there already, and fills in
-// a.At. It serves stores that keep their counts elsewhere and want to know their
-// own part of them; the admission is settled as any other.
-func (m *Memory) Record(a *Admission) {
+// a.At. Its lease has begun so long ago. It serves stores that keep their counts
+// elsewhere and want to know their own part of them; the admission is settled as
+// any other.
+func (m *Memory) Record(a *Admission, ago time.Duration) {
 	s := m.system(a.System)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -13,9 +14,9 @@ func (m *Memory) Record(a *Admission) {
 	if len(s.pools) >= s.sweepAt {
 		s.sweep(now)
 	}
-	a.At = time.Duration(now)
+	a.At = time.Duration(now) - ago
 	for i := range a.Asks {
-		s.pool(&a.Asks[i], a, now).flying.add(now+int64(a.Lease), a.Asks[i].Units)
+		s.pool(&a.Asks[i], a, now).flying.add(int64(a.At+a.Lease), a.Asks[i].Units)
 	}
 }
 

@@ -50,7 +50,13 @@ import (
 //     replicas, and the hold) it only uses again what Redis surely counted for it
 //     when rule 3 came to hold: its calls under way and held, and those that ended
 //     without Redis hearing of it, because Redis counts them until their leases
-//     are over. One that was idle had nothing, and waits.
+//     are over. One that was idle had nothing, and waits. However late this replica
+//     hears of an admission, or of the end of a call, Redis surely counts the call
+//     for its lease from when it was asked for, and no longer: a replica that stood
+//     still for a while goes by that.
+//  6. What it admits alone is in nobody's count as long as it is not told. It beats
+//     no more from the moment at which it is alone until Redis has taken in all of
+//     it, because a beat ends the reserve of rule 3.
 //
 // Let A be the calls that occupy the pool at some time t, with those of lone
 // replicas. If the last admission to A by Redis came when a lone replica was

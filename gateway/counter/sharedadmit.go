@@ -152,11 +152,13 @@ func refusal(t told) (budget.Decision, error) {
 	return d, nil
 }
 
-// take notes an admission by Redis, unless the answer has become void meanwhile.
+// take notes an admission by Redis, unless the answer has become void meanwhile, or
+// the lease is over: however long this took, Redis counts the call no longer than for
+// its lease, which began when it was asked or later.
 func (y *system) take(a *budget.Admission, t told, generation int, sent time.Time) bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if y.generation != generation {
+	if y.generation != generation || time.Since(sent) >= a.Lease {
 		return false
 	}
 	if t.now > y.clock.most(time.Now())+jump { // units came back too early
@@ -167,16 +169,16 @@ func (y *system) take(a *budget.Admission, t told, generation int, sent time.Tim
 	if now := time.Now(); !sent.Before(y.suspension.told) {
 		y.learn(suspension{trial: a.Trial, mine: a.Trial}, now)
 	}
-	f := y.fly(a)
+	f := y.fly(a, sent)
 	f.epoch, f.admitted, f.ends = y.epoch, t.now, t.now+atLeast(a.Lease)
 	f.ended = t.rest[7:]
 	return true
 }
 
-// fly counts an admission as this replica's own.
-func (y *system) fly(a *budget.Admission) *flight {
-	y.shadow.Record(a)
-	f := &flight{asks: a.Asks, at: a.At, until: time.Now().Add(a.Lease)}
+// fly counts an admission as this replica's own, for its lease from when it was asked for.
+func (y *system) fly(a *budget.Admission, asked time.Time) *flight {
+	y.shadow.Record(a, time.Since(asked))
+	f := &flight{asks: a.Asks, at: a.At, until: asked.Add(a.Lease)}
 	y.lastID = max(y.lastID+1, a.At)
 	a.At = y.lastID
 	y.flights[a.At] = f
@@ -207,6 +209,9 @@ func (y *system) settle(a *budget.Admission, s budget.Settlement) error {
 		return nil
 	}
 	delete(y.flights, a.At)
+	if now := time.Now(); now.After(f.until) && s.Outcome == budget.Ended {
+		y.late(f, s, now)
+	}
 	own := *a
 	own.At = f.at
 	mine := s
@@ -216,7 +221,7 @@ func (y *system) settle(a *budget.Admission, s budget.Settlement) error {
 		own.At = f.loneAt
 		_ = y.lone.admitted.Settle(context.Background(), &own, mine)
 	}
-	if s.Outcome == budget.Unknown && !s.Overload {
+	if s.Outcome == budget.Unknown && !s.Overload && s.Actual == nil {
 		return nil
 	}
 	if len(y.queue) >= maxSettling {

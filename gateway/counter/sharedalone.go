@@ -30,7 +30,7 @@ type lone struct {
 func (y *system) goAlone(now time.Time) {
 	y.generation++
 	l := &lone{
-		since: now, turned: now.Add(y.lease + y.lease/100), own: y.own(now), ceilings: y.surely(),
+		since: now, turned: now.Add(y.lease + y.lease/100), own: y.own(), ceilings: y.surely(),
 		admitted: budget.NewMemory(), opened: map[string]bool{},
 	}
 	if y.lone != nil { // what it admitted in an earlier such time is still to be told
@@ -44,8 +44,10 @@ func (y *system) goAlone(now time.Time) {
 // own is what Redis surely still counts for this replica, by pool: its calls under
 // way and held, and those that ended without Redis hearing of it, at what they were
 // admitted with. What comes back within the next slice of time may have come back
-// already, because Redis' slices are shorter.
-func (y *system) own(now time.Time) map[string]budget.Units {
+// already, because Redis' slices are shorter. What ended after its lease is left out:
+// Redis has taken it for over meanwhile.
+func (y *system) own() map[string]budget.Units {
+	now := time.Now() // after this nothing of it is over
 	own := map[string]budget.Units{}
 	for _, h := range y.shadow.Holdings(y.name) {
 		p := y.pools[h.Key]
@@ -77,7 +79,46 @@ func (y *system) own(now time.Time) map[string]budget.Units {
 			}
 		}
 	}
+	for key, late := range y.overdue {
+		if now.Before(late.till) {
+			own[key] = max(0, own[key]-late.units)
+		}
+	}
 	return own
+}
+
+// overdue is what is held of a pool here of calls that ended after their lease, and till when.
+type overdue struct {
+	units budget.Units
+	till  time.Time
+}
+
+// late takes note of a call that ended after its lease.
+func (y *system) late(f *flight, s budget.Settlement, now time.Time) {
+	for i := range f.asks {
+		ask := &f.asks[i]
+		p, units, till := ask.Pool, ask.Units, now
+		if s.Actual != nil {
+			units = s.Actual[i]
+		}
+		if p.Calendar != nil {
+			till = now.Add(p.Calendar.Free(now, p.Hold).Sub(now) + time.Second)
+		} else if p.Hold > 0 {
+			till = now.Add(p.Hold + roughly(p.Hold))
+		}
+		o := y.overdue[ask.Key]
+		if !now.Before(o.till) {
+			o = overdue{}
+		}
+		y.overdue[ask.Key] = overdue{units: o.units + units, till: later(o.till, till)}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // roughly is a little more than the slice of time in which a hold or a lease is counted.
@@ -234,8 +275,8 @@ func (y *system) admitAlone(a *budget.Admission, now time.Time) budget.Decision 
 		own.Asks[i] = bucket.Asks[j]
 	}
 	a.Trial = y.shadow.Standing(y.name).Suspension.Trial
-	y.lone.admitted.Record(&own)
-	f := y.fly(a)
+	y.lone.admitted.Record(&own, time.Since(now))
+	f := y.fly(a, now)
 	f.wasAlone, f.loneAt, f.admitted = true, own.At, y.clock.least(now)
 	return d
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -62,13 +63,31 @@ func (c *chaos) join(client redis.UniversalClient, o Options) *replica {
 		c.spoil(&s.scripts)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	load := &budgettest.Load{Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: c.latency, Callers: 8, Lost: c.lost, Judge: c.judge, Early: c.early}
+	load := &budgettest.Load{Tell: func(a *budget.Admission) string { return tell(s, o.Replica, a) }, Store: s, System: "erp", Pools: c.pools, Lease: c.lease, Latency: c.latency, Callers: 8, Lost: c.lost, Judge: c.judge, Early: c.early}
 	ended := make(chan struct{})
 	go func() { load.Run(ctx); close(ended) }()
 	r := &replica{Shared: s, load: load}
 	r.stop = sync.OnceFunc(func() { cancel(); <-ended })
 	c.Cleanup(func() { r.stop(); _ = s.Close() })
 	return r
+}
+
+// tell says how a replica admitted a call, in Redis' time where that counts it.
+func tell(s *Shared, name string, a *budget.Admission) string {
+	y := s.system(a.System)
+	if y == nil {
+		return name
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	f := y.flights[a.At]
+	switch {
+	case f == nil:
+		return name
+	case f.wasAlone && y.lone != nil:
+		return fmt.Sprintf("%s alone since %s, share %v, own %v, turned %s", name, y.since.Format("05.000000"), y.share, y.lone.own, y.lone.turned.Format("05.000000"))
+	}
+	return fmt.Sprintf("%s in %s from %s to %s, epoch %.4s", name, y.mode, time.UnixMicro(int64(f.admitted)).Format("05.000000"), time.UnixMicro(int64(f.ends)).Format("05.000000"), f.epoch)
 }
 
 // die ends a replica without a goodbye.
@@ -222,6 +241,48 @@ func TestChaosSlowNetwork(t *testing.T) {
 	near.set(func() { near.delay = 40 * time.Millisecond })
 	far.set(func() { far.delay = 110 * time.Millisecond }) // now and then too late
 	c.progress(200)
+	c.verdict()
+}
+
+// slow is a replica that takes note of it much later that Redis answers again.
+type slow struct{}
+
+func (slow) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && cmd.Name() == "hexists" {
+			time.Sleep(500*time.Millisecond + rand.N(400*time.Millisecond))
+		}
+		return err
+	}
+}
+
+func (slow) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestChaosHearsLate(t *testing.T) {
+	c := newChaos(t)
+	r := redistest.Run(t)
+	near := startProxy(t, r.Address)
+	client := near.client()
+	client.AddHook(slow{})
+	one := c.join(client, c.options("one"))
+	c.join(clientOf(r.Address), c.options("two"))
+	awaitMode(t, one.Shared, budget.ModeShared)
+	for range 5 {
+		c.progress(100)
+		near.set(func() { near.stalled = true })
+		soon(t, "it has noticed", func() bool { return one.Standing("erp").Mode != budget.ModeShared })
+		near.set(func() { near.stalled, near.cut = false, true }) // what has lost an answer is out of step
+		near.set(func() { near.cut = false })
+		awaitMode(t, one.Shared, budget.ModeShared)
+	}
+	c.progress(100)
 	c.verdict()
 }
 

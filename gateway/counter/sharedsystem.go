@@ -63,6 +63,7 @@ type system struct {
 	lone *lone // not nil from being alone until what was admitted then is told
 
 	flights map[time.Duration]*flight
+	overdue map[string]overdue
 	lastID  time.Duration
 	pools   map[string]*budget.Pool
 	queue   []settling
@@ -135,7 +136,7 @@ func newSystem(s *Shared, name string) *system {
 		store: s, name: name, keys: systemKeys(name),
 		joined: make(chan struct{}), kick: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		shadow: budget.NewMemory(), mode: budget.ModeUncertain, since: time.Now(),
-		ceilings: map[string]budget.Units{}, flights: map[time.Duration]*flight{}, pools: map[string]*budget.Pool{}, wakes: map[int]func(){},
+		ceilings: map[string]budget.Units{}, flights: map[time.Duration]*flight{}, overdue: map[string]overdue{}, pools: map[string]*budget.Pool{}, wakes: map[int]func(){},
 	}
 }
 
@@ -289,7 +290,7 @@ func (y *system) step() {
 	now := time.Now()
 	y.look(now)
 	y.prune(now)
-	mode, lone, fresh, o := y.mode, y.lone != nil, y.epoch == "", &y.store.options
+	mode, lone, fresh, o := y.mode, y.lone, y.epoch == "", &y.store.options
 	patience := now.Before(y.beatSent.Add(2 * (2*o.Deadline + o.Missing)))
 	hold := y.failures > 1 && patience
 	y.mu.Unlock()
@@ -304,11 +305,11 @@ func (y *system) step() {
 			return
 		}
 	}
-	if lone && !y.rejoin("") {
-		return // a beat would end the reserve for what is not told yet
+	if lone != nil && !y.rejoin("") {
+		return
 	}
 	for range 3 { // strangers and late ones get it right with the second beat
-		if y.store.ctx.Err() != nil || !y.beat() {
+		if y.store.ctx.Err() != nil || !y.beat(lone) {
 			return
 		}
 	}
@@ -335,10 +336,17 @@ func (y *system) warn(err error) {
 	}
 }
 
-// beat sends one beat, and tells whether to send another at once.
-func (y *system) beat() (more bool) {
+// beat sends one beat, and tells whether to send another at once. It would end the
+// reserve for what is admitted alone and not told yet: so none is sent but for a time
+// alone that Redis is known to know nothing of, and will not count this beat for. The
+// replica may have come to be alone since the beats looked, if that took long.
+func (y *system) beat(unknown *lone) (more bool) {
 	o := &y.store.options
 	y.mu.Lock()
+	if y.lone != nil && y.lone != unknown {
+		y.mu.Unlock()
+		return false
+	}
 	sent := time.Now()
 	before, generation := y.beatSent, y.generation
 	y.beatSent = sent
@@ -498,6 +506,7 @@ func (y *system) rejoin(epoch string) bool {
 	y.mu.Lock()
 	y.set(budget.ModeUncertain) // what is told must not change
 	y.generation++
+	generation := y.generation
 	now := time.Now()
 	y.beatSent = now
 	if !whole {
@@ -531,7 +540,8 @@ func (y *system) rejoin(epoch string) bool {
 	late := time.Since(now) > o.Deadline // it tells little of the clock
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if err != nil || t.code != beatOK || late && whole {
+	// It may have come to be alone again before this was heard: then there is more to tell.
+	if err != nil || t.code != beatOK || late && whole || y.generation != generation {
 		y.failures++
 		defer y.wakeBeats()
 		if err == nil && t.code == beatLate && !late {
@@ -565,6 +575,11 @@ func (y *system) prune(now time.Time) {
 	for id, f := range y.flights {
 		if now.After(f.until.Add(time.Minute)) {
 			delete(y.flights, id)
+		}
+	}
+	for key, o := range y.overdue {
+		if !now.Before(o.till) {
+			delete(y.overdue, key)
 		}
 	}
 	if len(y.pools) > maxHeard {

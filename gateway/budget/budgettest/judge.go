@@ -3,6 +3,7 @@ package budgettest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 type Arrival struct {
 	At, Until time.Time
 	Units     budget.Units
+	// Told says for the message about a violation how the call was admitted.
+	Told string
 }
 
 // Judge counts arrivals at a system. It is safe for concurrent use.
@@ -75,17 +78,26 @@ func (j *Judge) Violations(p *budget.Pool) []error {
 
 func window(p *budget.Pool, all []Arrival) (errs []error) {
 	first, sum := 0, budget.Units(0)
-	for _, a := range all {
+	for i, a := range all {
 		sum += a.Units
 		for !all[first].At.After(a.At.Add(-p.Hold)) {
 			sum -= all[first].Units
 			first++
 		}
 		if sum > p.Capacity {
-			errs = append(errs, fmt.Errorf("%s: %v units arrived within %v before %v, %v are allowed", p.Name, sum.Float(), p.Hold, a.At.Format("05.000000"), p.Capacity.Float()))
+			errs = append(errs, fmt.Errorf("%s: %v units arrived within %v before %v, %v are allowed:%s", p.Name, sum.Float(), p.Hold, a.At.Format("05.000000"), p.Capacity.Float(), list(all[first:i+1])))
 		}
 	}
 	return errs
+}
+
+// list says how calls were admitted, one a line.
+func list(all []Arrival) string {
+	var b strings.Builder
+	for _, a := range all {
+		fmt.Fprintf(&b, "\n  %s to %s %v %s", a.At.Format("05.000000"), a.Until.Format("05.000000"), a.Units.Float(), a.Told)
+	}
+	return b.String()
 }
 
 func calendar(p *budget.Pool, all []Arrival) (errs []error) {

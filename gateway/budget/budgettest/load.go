@@ -2,6 +2,7 @@ package budgettest
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,9 @@ type Load struct {
 	// Early plants a mistake: calls are settled when they are sent.
 	Early bool
 	Judge *Judge
+	// Tell says of a call that was just admitted how that was done, for the
+	// messages of the judge; nothing when nil.
+	Tell func(*budget.Admission) string
 
 	granted, failed atomic.Int64
 }
@@ -77,6 +81,10 @@ func (l *Load) call(ctx context.Context, random *rand.Rand) {
 // play sends a call. The store may take its lease for over from asked on: what is
 // late by then is not sent, as an ordinary caller would not.
 func (l *Load) play(ctx context.Context, random *rand.Rand, a *budget.Admission, asked time.Time) {
+	admitted, told := time.Now(), ""
+	if l.Tell != nil {
+		told = l.Tell(a)
+	}
 	whole := time.Duration(random.Int64N(int64(l.Latency)))
 	send := time.Duration(random.Int64N(int64(whole) + 1))
 	fate := random.Float64()
@@ -90,6 +98,9 @@ func (l *Load) play(ctx context.Context, random *rand.Rand, a *budget.Admission,
 	}
 	sleep(send)
 	arrival := Arrival{At: time.Now(), Units: a.Asks[0].Units}
+	if l.Tell != nil {
+		arrival.Told = fmt.Sprintf("asked %s, admitted %s, %s, at latest %s", asked.Format("05.000000"), admitted.Format("05.000000"), told, over.Format("05.000000"))
+	}
 	if !arrival.At.Before(over) {
 		l.settle(ctx, a, budget.Settlement{Outcome: budget.Unsent})
 		return
