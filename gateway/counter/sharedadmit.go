@@ -304,19 +304,19 @@ func (y *system) load(ctx context.Context, pipe redis.Pipeliner, p *packet) (ans
 	return answers
 }
 
-// failed is an error of a packet that is to be sent again, and otherwise what the
-// script complained of: that would be the same each time.
-func failed(answers []*redis.Cmd) (again error, refused []error) {
+// failed is what the script complained of, which would be the same each time, or
+// else an error of a packet that is to be sent again.
+func failed(answers []*redis.Cmd) (refused []error, again error) {
 	for _, a := range answers {
 		switch err := a.Err(); {
 		case err == nil:
 		case hopeless(err):
 			refused = append(refused, err)
 		default:
-			return err, nil
+			return nil, err
 		}
 	}
-	return nil, refused
+	return refused, nil
 }
 
 // hopeless tells of a script's own mistakes, which do not get better. A server that is
@@ -364,7 +364,7 @@ func (y *system) send(ctx context.Context, ahead *packet, args []any) (told, err
 	settlements := y.load(ctx, pipe, ahead)
 	admission := y.store.scripts.admit.EvalSha(ctx, pipe, y.keys, args...)
 	_, err := pipe.Exec(ctx) // which each command that failed has, too
-	if again, refused := failed(settlements); again == nil && (err == nil || len(refused) > 0 || admission.Err() != nil) {
+	if refused, again := failed(settlements); again == nil && (err == nil || len(refused) > 0 || admission.Err() != nil) {
 		y.delivered(ahead, refused)
 	}
 	y.carrying.Unlock()
@@ -412,7 +412,7 @@ func (y *system) carry(ctx context.Context, p *packet) (again bool, refused []er
 	pipe := y.store.client.Pipeline()
 	answers := y.load(ctx, pipe, p)
 	_, failure := pipe.Exec(ctx)
-	if err, refused = failed(answers); err == nil && len(refused) == 0 {
+	if refused, err = failed(answers); err == nil && len(refused) == 0 {
 		err = failure
 	}
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {

@@ -62,7 +62,7 @@ func TestHopelessErrors(t *testing.T) {
 		if err := c.ConfigSet(t.Context(), "replica-serve-stale-data", setting).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.SlaveOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
+		if err := c.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
 			t.Fatal(err)
 		}
 		hopeless(false, "a replica, stale data: "+setting, run("return redis.call('HSET', KEYS[1], 1, 1)"))
