@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -407,17 +408,13 @@ var places = regexp.MustCompile(`(?m)^-- places of (\w+): (.*)\n`)
 // microseconds each time that it runs: it looks for each of them in one long list.
 // Likewise fields that have places become those: x.name becomes x[1].
 func inline(script string) string {
-	fields := map[string]int{} // how many each variable has
+	fields := map[string][]string{} // of each variable
 	for _, m := range places.FindAllStringSubmatch(script, -1) {
-		for _, name := range strings.Split(m[2], ", ") {
-			fields[m[1]]++
-			field := regexp.MustCompile(`\b` + m[1] + `\.` + name + `\b`)
-			script = field.ReplaceAllLiteralString(script, fmt.Sprintf("%s[%d]", m[1], fields[m[1]]))
-		}
+		fields[m[1]] = append(fields[m[1]], strings.Split(m[2], ", ")...)
 	}
 	script = places.ReplaceAllString(script, "")
-	if left := regexp.MustCompile(`\]\.\w+`).FindString(script); left != "" && len(fields) > 0 {
-		panic("a script reads " + left + ", which may be a place: name its variable") // a test runs them all
+	for variable, names := range fields {
+		script = putPlaces(script, variable, names)
 	}
 	values := map[string]string{}
 	for _, m := range constant.FindAllStringSubmatch(script, -1) {
@@ -436,4 +433,30 @@ func inline(script string) string {
 		}
 		return word
 	})
+}
+
+// putPlaces puts the places of a variable's fields where they are named.
+func putPlaces(script, variable string, names []string) string {
+	word := func(b byte) bool {
+		return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+	}
+	var out strings.Builder
+	for {
+		before, after, found := strings.Cut(script, variable+".")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		end := 0
+		for end < len(after) && word(after[end]) {
+			end++
+		}
+		whole := before == "" || !word(before[len(before)-1])
+		if i := slices.Index(names, after[:end]); whole && i >= 0 {
+			fmt.Fprintf(&out, "%s[%d]", variable, i+1)
+		} else {
+			out.WriteString(variable + "." + after[:end])
+		}
+		script = after[end:]
+	}
 }

@@ -3,6 +3,7 @@ package counter
 import (
 	"flag"
 	"os"
+	"regexp"
 	"testing"
 	"time"
 
@@ -27,6 +28,27 @@ func TestMain(m *testing.M) {
 		_ = flag.Set("test.parallel", "6")
 	}
 	os.Exit(m.Run())
+}
+
+// Fields that have places are read by their variable's name alone: anything else
+// would be read as nil.
+func TestScriptsNameTheirPlaces(t *testing.T) {
+	if got := putPlaces("s.b + as.b + (s.bb) .. s.a", "s", []string{"a", "b"}); got != "s[2] + as.b + (s.bb) .. s[1]" {
+		t.Errorf("it has become %q", got)
+	}
+	files, err := luaFiles.ReadDir("lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := luaFiles.ReadFile("lua/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bad := regexp.MustCompile(`\]\.\w+|\)\.\w+`).Find(text); bad != nil {
+			t.Errorf("%s: name the variable of %s", f.Name(), bad)
+		}
+	}
 }
 
 // soon waits for what takes a moment, or much longer where the machine is busy.

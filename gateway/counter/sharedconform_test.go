@@ -31,7 +31,9 @@ func TestSharedConforms(t *testing.T) {
 				for i := range stores {
 					o := *clientOf(r.Address).Options()
 					o.DB = set + 1
-					shared[i] = open(t, newClient(&o), patient(fmt.Sprint("replica ", i)))
+					options := patient(fmt.Sprint("replica ", i))
+					options.Beat = 500 * time.Millisecond // they are many
+					shared[i] = open(t, newClient(&o), options)
 					stores[i] = shared[i]
 				}
 				go func() {
@@ -46,7 +48,7 @@ func TestSharedConforms(t *testing.T) {
 				select {
 				case stores := <-ready:
 					return stores
-				case <-time.After(time.Minute):
+				case <-time.After(4 * time.Minute):
 					t.Fatal("no store is ready")
 					return nil
 				}
