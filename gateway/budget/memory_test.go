@@ -54,3 +54,36 @@ func TestProbesTakeNothing(t *testing.T) {
 		t.Errorf("a probe of a full pool is answered with %+v", d)
 	}
 }
+
+// A store that begins just before a window's end does not take that for the window before.
+func TestCalendarWindowThatEndsAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // begins at midnight UTC
+		time.Sleep(time.Second - 50*time.Millisecond)
+		m := NewMemory()
+		p := &Pool{Name: "second", Capacity: 1000, Hold: 10 * time.Millisecond, Calendar: &Calendar{Every: time.Second}}
+		admit := func() bool {
+			a := &Admission{System: "erp", Lease: time.Minute, Asks: []Ask{{Pool: p, Key: "second", Units: 1000}}}
+			d, err := m.Admit(t.Context(), a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.Granted {
+				if err := m.Settle(t.Context(), a, Settlement{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return d.Granted
+		}
+		if !admit() {
+			t.Fatal("the first is refused")
+		}
+		time.Sleep(30 * time.Millisecond)
+		if admit() {
+			t.Error("a second call of the same window is admitted")
+		}
+		time.Sleep(40 * time.Millisecond)
+		if !admit() {
+			t.Error("the next window is shut")
+		}
+	})
+}

@@ -123,6 +123,9 @@ func (p *memoryPool) look(at int64) {
 	epoch := now.Round(0).Add(-now.Sub(p.owner.epoch)) // by the clock on the wall, as it is now
 	start, end := p.calendar.Bounds(epoch.Add(time.Duration(at)))
 	p.window = window{start: int64(start.Sub(epoch)), end: int64(end.Sub(epoch)), read: at}
+	if w == (window{}) {
+		return // nothing to compare with, also where this one ends just after the store began
+	}
 	if off := p.window.end - w.end; off > -sameWindow && off < sameWindow {
 		p.window.start, p.window.end = w.start, w.end
 	}
