@@ -131,3 +131,9 @@ func (h *holding) each(f func(at int64, u Units)) {
 		f(e.at, e.units)
 	}
 }
+
+// latest is the time by which all is free; 0 when nothing is held.
+func (h *holding) latest() (latest int64) {
+	h.each(func(at int64, _ Units) { latest = max(latest, at) })
+	return latest
+}

@@ -87,3 +87,42 @@ func TestCalendarWindowThatEndsAtTheStart(t *testing.T) {
 		}
 	})
 }
+
+// What is held for long stays as long when the hold becomes short or none, and
+// takes no more memory than before.
+func TestLongHoldBecomesShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, hold := range []time.Duration{0, 10 * time.Millisecond} {
+			m := NewMemory()
+			admit := func(hold time.Duration, revision int) bool {
+				p := &Pool{Name: "window", Capacity: 1000, Hold: hold, Revision: revision}
+				a := &Admission{System: "erp", Lease: time.Minute, Asks: []Ask{{Pool: p, Key: "window", Units: 1000}}}
+				d, err := m.Admit(t.Context(), a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d.Granted {
+					if err := m.Settle(t.Context(), a, Settlement{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return d.Granted
+			}
+			if !admit(24*time.Hour, 1) {
+				t.Fatal("the first is refused")
+			}
+			time.Sleep(23 * time.Hour)
+			if admit(hold, 2) {
+				t.Errorf("hold %s: what was promised for a day is free after 23 hours", hold)
+			}
+			time.Sleep(2 * time.Hour)
+			if !admit(hold, 2) {
+				t.Errorf("hold %s: nothing is free after a day", hold)
+			}
+			time.Sleep(hold + time.Millisecond)
+			if !admit(hold, 2) {
+				t.Errorf("hold %s: it is still as long as it was", hold)
+			}
+		}
+	})
+}

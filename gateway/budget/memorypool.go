@@ -154,6 +154,9 @@ func (p *memoryPool) reshape(pool *Pool, now int64) {
 		p.held = old
 		return
 	}
+	if latest := old.latest(); latest > now+2*p.hold {
+		p.held = newHolding(0, now) // slices for a short hold would be far too many until then
+	}
 	old.each(func(at int64, u Units) {
 		ended := now // at the latest
 		if calendar == nil {
