@@ -177,7 +177,7 @@ func TestProbes(t *testing.T) {
 		{"{name: calls, capacity: '2 + 3', headroom: 1}", asks, 4},              // another formula
 		{"{name: calls, bucket: {size: 5, refill: 1/s}, headroom: 1}", asks, 4}, // another family
 		{"{name: calls, capacity: 5, headroom: 1}", "", 4},                      // nobody asks any more
-		{"{name: calls, capacity: 5, headroom: 1, hold: 1s}", asks, 11},         // the formula stays
+		{"{name: calls, capacity: 5, headroom: 1, hold: 10ms}", asks, 11},       // the formula stays
 	} {
 		again()
 		limits(c.limits, c.probes)
