@@ -43,7 +43,7 @@ type Rule struct {
 
 // Rules lists the rules by name.
 func Rules() []Rule {
-	rules := slices.Concat(documentRules(), operationRules(), shapeRules(), writeRules(), exampleRules())
+	rules := slices.Concat(documentRules(), operationRules(), answerRules(), listRules(), shapeRules(), writeRules(), exampleRules())
 	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Name, b.Name) })
 	return rules
 }

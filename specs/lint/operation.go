@@ -55,6 +55,12 @@ func operationRules() []Rule {
 				}
 			},
 		},
+	}
+}
+
+// answerRules are about what an operation takes and answers, and where it stands.
+func answerRules() []Rule {
+	return []Rule{
 		{
 			Name: "problem-documents", Severity: Error,
 			Summary: "Failures are described as problem documents (RFC 9457).",

@@ -9,8 +9,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// shapeRules are about the data that goes in and out.
-func shapeRules() []Rule {
+// listRules are about operations that answer with many things.
+func listRules() []Rule {
 	return []Rule{
 		{
 			Name: "list-is-object", Severity: Error,
@@ -57,6 +57,12 @@ func shapeRules() []Rule {
 				}
 			},
 		},
+	}
+}
+
+// shapeRules are about the data that goes in and out.
+func shapeRules() []Rule {
+	return []Rule{
 		{
 			Name: "property-naming", Severity: Warning,
 			Summary: "Properties are written in camel case.",
