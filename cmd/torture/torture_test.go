@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -34,7 +36,7 @@ func short(bugs ...string) plan {
 	return plan{
 		engine: "sqlite", counters: "memory", replicas: 1, kills: 4, least: time.Second, most: 2 * time.Second,
 		writers: 16, orders: 6, pause: 100 * time.Millisecond, peace: time.Second, drain: 10 * time.Second, seed: 1, bugs: bugs,
-		limits: limits{concurrency: 24, calls: 150, window: 500 * time.Millisecond},
+		limits: limits{concurrency: 12, calls: 80, window: 500 * time.Millisecond},
 	}
 }
 
@@ -42,32 +44,34 @@ func short(bugs ...string) plan {
 // every way: what the kills and the bugs hit is left to chance.
 const campaigns = 6
 
-// An ERP that breaks its word in all ways at once is found out, through real
-// gateways that are killed: every figure that has to be zero is not.
+// An ERP that breaks its word in all ways is found out, through real gateways
+// that are killed: every figure that has to be zero is not. What one campaign
+// has not shown is left to a longer one, which a slow machine may need.
 func TestSeededBugs(t *testing.T) {
 	headrace := built(t)
-	found := map[string]bool{"lost": false, "doubled": false, "inverted": false, "wrong": false, "unsettled": false, "over a limit": false}
-	for seed := range campaigns {
-		p := short(bugLose, bugDouble, bugLate, bugRefuse, bugTight, bugGone)
-		p.seed = uint64(seed + 1)
+	bugs := map[string]string{"lost": bugLose, "doubled": bugDouble, "inverted": bugLate, "wrong": bugRefuse, "unsettled": bugGone, "over a limit": bugTight}
+	for n := range campaigns {
+		p := short(slices.Sorted(maps.Values(bugs))...)
+		p.seed = uint64(n + 1)
+		p.least, p.most, p.peace = p.least*time.Duration(n+1), p.most*time.Duration(n+1), p.peace*time.Duration(n+1)
 		r, err := run(context.Background(), headrace, t.TempDir(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		v := r.verdict
-		if !r.bad() || r.kills != 4 || v.acknowledged == 0 {
+		if n == 0 && !r.bad() || r.kills != 4 || v.acknowledged == 0 {
 			t.Errorf("bad: %v, %d kills, %d acknowledged writes", r.bad(), r.kills, v.acknowledged)
 		}
-		all := true
-		for way, n := range map[string]int{
+		for way, found := range map[string]int{
 			"lost": v.lost, "doubled": v.doubled, "inverted": v.inversions, "wrong": v.wrong, "unsettled": v.unsettled, "over a limit": r.violations(),
 		} {
-			found[way] = found[way] || n > 0
-			all = all && found[way]
+			if found > 0 {
+				delete(bugs, way)
+			}
 		}
-		if all {
+		if len(bugs) == 0 {
 			return
 		}
 	}
-	t.Errorf("not everything was found: %v", found)
+	t.Errorf("not found: %v", bugs)
 }
