@@ -164,10 +164,25 @@ func (t *trial) overrides() (string, error) {
 			fmt.Fprintf(&list, "  - {name: %q, %s}\n", name, strings.Join(keys, ", "))
 		}
 	}
-	if list.Len() == 0 {
-		return "", nil
+	text := ""
+	if list.Len() > 0 {
+		text = "limits:\n" + list.String()
 	}
-	return "limits:\n" + list.String(), nil
+	return text + t.pauses(p.System.Get("overload")), nil
+}
+
+// pauses are the profile's signs of overload, with pauses on the faster clock.
+func (t *trial) pauses(signs source.Node) string {
+	if t.scale == 1 || !signs.Exists() {
+		return ""
+	}
+	text := string(signs.AppendJSON(nil))
+	for _, n := range signs.Items() {
+		if after := n.Get("retry_after").Text(); after != "" {
+			text = strings.ReplaceAll(text, `"retry_after":"`+after+`"`, `"retry_after":"`+faster(after, t.scale)+`"`)
+		}
+	}
+	return "overload: " + text + "\n"
 }
 
 // scaled are the keys of a limit that speak of time, for a clock that runs
