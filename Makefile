@@ -23,7 +23,7 @@ test: ## run all tests, also those against real Redis, Postgres and a real ERP
 	sh .ci/install postgresql
 	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
 	$(GO) test ./...
-	$(MAKE) e2e-tryton
+	$(MAKE) e2e-tryton BEGIN=3m
 
 .PHONY: chaos
 chaos: ## lose Redis, replicas and networks by chance, and let a judge count (ROUNDS=20)
@@ -62,6 +62,8 @@ bench-buffer: build ## measure the ledger beside bare insert loops, and writes h
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench buffer -headrace ./bin/headrace
 
+BEGIN ?= 15m
+
 .PHONY: e2e-tryton
-e2e-tryton: build ## drive a real Tryton server through Headrace (installs Debian's packages)
-	sh deploy/tryton/e2e.sh
+e2e-tryton: build ## drive a real Tryton server through Headrace (BEGIN=3m for fewer sales; installs Debian's packages)
+	sh deploy/tryton/e2e.sh -begin $(BEGIN)

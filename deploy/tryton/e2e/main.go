@@ -19,8 +19,8 @@ import (
 )
 
 // limit is the longest time for a whole run. With a prepared database a run
-// takes about five minutes; the rest is for packages, preparation and slow machines.
-const limit = 25 * time.Minute
+// takes about twelve minutes; the rest is for packages, preparation and slow machines.
+const limit = 35 * time.Minute
 
 func main() {
 	binary := flag.String("headrace", "bin/headrace", "the headrace binary")
@@ -28,12 +28,13 @@ func main() {
 	server := flag.String("server", "deploy/tryton/server", "the folder of the scripts that start and stop Tryton")
 	verbose := flag.Bool("log", false, "print the log of headrace at the end, whatever the result")
 	storm := flag.Bool("storm", false, "only read the catalogue and have the storm")
+	begin := flag.Duration("begin", 15*time.Minute, "for so long the storm begins new sales through Headrace")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ok, err := run(ctx, *binary, *workspace, *server, *verbose, *storm)
+	ok, err := run(ctx, *binary, *workspace, *server, *verbose, *storm, *begin)
 	if err != nil {
 		fmt.Println("the test could not run:", err)
 	}
@@ -43,7 +44,7 @@ func main() {
 }
 
 // run starts both sides, works through the list and stops them again.
-func run(ctx context.Context, binary, workspace, server string, verbose, storm bool) (bool, error) {
+func run(ctx context.Context, binary, workspace, server string, verbose, storm bool, begin time.Duration) (bool, error) {
 	t, err := startTryton(ctx, server)
 	if t != nil {
 		defer t.stop()
@@ -63,7 +64,7 @@ func run(ctx context.Context, binary, workspace, server string, verbose, storm b
 	x := &test{
 		ctx: ctx, tryton: t, headrace: h, auditor: auditor,
 		shop: newCaller(h.base, key("webshop1")),
-		once: map[string]bool{}, only: storm,
+		once: map[string]bool{}, only: storm, begin: begin,
 	}
 	started := time.Now()
 	x.everything()

@@ -17,13 +17,9 @@ const (
 	patience     = 5 * time.Second
 )
 
-// For so long callers begin new sales, so that a slow machine has fewer of them
-// instead of a run without end. Straight at Tryton it is shorter in any case:
-// most of what is begun there fails.
-const (
-	throughHeadrace = 3 * time.Minute
-	straight        = 30 * time.Second
-)
+// straight is for how long callers begin sales straight at Tryton: not long,
+// since most of what is begun there fails.
+const straight = 30 * time.Second
 
 // Tryton is killed when so many sales have ended. Every run comes to them: the
 // callers begin one each.
@@ -81,7 +77,7 @@ func (x *test) through() (load, *tills) {
 		firstKill:  func() error { return x.tryton.kill("front.pid") },
 		secondKill: func() error { return all(x.tryton.kill("front.pid"), x.tryton.kill("pg/postmaster.pid")) },
 	}}
-	l := x.sell("STORM", shops, throughHeadrace, k.ended)
+	l := x.sell("STORM", shops, x.begin, k.ended)
 	k.kills.Wait()
 	x.that("Tryton was killed and started again twice meanwhile, the second time with its database", all(k.err(), same("kills", k.done.Load(), 2)))
 	x.that("every caller has its invoice", all(failures(l.told)...))

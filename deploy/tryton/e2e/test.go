@@ -14,7 +14,10 @@ import (
 // test is the state of a run: both sides, and what the consumer has learnt.
 type test struct {
 	checks
-	only     bool // the storm
+	only bool // the storm
+	// begin is for how long callers of the storm begin sales through Headrace, so
+	// that a slow machine has fewer of them instead of a run without end.
+	begin    time.Duration
 	ctx      context.Context
 	tryton   *tryton
 	headrace *headrace
