@@ -36,6 +36,7 @@ import (
 //     All shares together are never more than one: a replica says with each beat
 //     which share it goes by, it is offered no more than the others leave, and
 //     the registry notes the larger of the two, so that an answer may get lost.
+//     Its beats are numbered, and one that a later one has overtaken is refused.
 //     Of a pool or bucket with a place for a single call the heir has all, and the others have
 //     none: one of the replicas, which stays it as long as it is known.
 //  3. A replica that has not beaten for Missing may be on its own. Admissions then

@@ -491,6 +491,12 @@ local function absent(registry, s, a, now)
   return math.min(1, sum)
 end
 
+-- overtaken tells of what a replica had said before something that has been taken in
+-- already: it came on another connection, or is what a proxy sent twice. Numbers are of a
+-- process, so that one that is started again begins anew, and only grow: data that is
+-- older than the replica's last word does not keep its next one out.
+local function overtaken(r, by, number) return r and r.by == by and number <= (r.number or 0) end
+
 -- forget_number forgets which settlements of a replica were carried out: it sends none any more.
 local function forget_number(r) redis.call('HDEL', KEYS[1], 'q:' .. string.format('%.0f', r.by)) end
 
