@@ -2,6 +2,7 @@ package counter
 
 import (
 	"context"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -14,11 +15,12 @@ import (
 	"github.com/headrace/headrace/gateway/counter/redistest"
 )
 
-// detour is a connection on which words get stuck: what has a script's hash is kept
-// for as long as it is shut, and its caller is told that the connection broke.
+// detour is a connection on which words get stuck: what has a script's hash is kept,
+// and its caller is told that the connection broke.
 type detour struct {
 	mu     sync.Mutex
-	script string // the hash of those that get stuck; none when empty
+	script string // the hash of those that get stuck
+	shut   int    // how many more of them do
 	kept   [][]any
 }
 
@@ -34,8 +36,9 @@ func (d *detour) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		d.mu.Lock()
 		args := cmd.Args()
-		stuck := d.script != "" && len(args) > 1 && args[1] == d.script
+		stuck := d.shut > 0 && len(args) > 1 && args[1] == d.script
 		if stuck {
+			d.shut--
 			d.kept = append(d.kept, args)
 		}
 		d.mu.Unlock()
@@ -47,13 +50,12 @@ func (d *detour) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// shut has a script's calls get stuck from now on; open lets them pass again.
-func (d *detour) shut(script *redis.Script) {
+// stick has the next calls of a script get stuck, so many of them.
+func (d *detour) stick(script *redis.Script, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.script = script.Hash()
+	d.script, d.shut = script.Hash(), n
 }
-func (d *detour) open() { d.mu.Lock(); defer d.mu.Unlock(); d.script = "" }
 
 // words are those that are stuck.
 func (d *detour) words() [][]any { d.mu.Lock(); defer d.mu.Unlock(); return d.kept }
@@ -85,14 +87,13 @@ func TestSharedBeatsThatAreOvertaken(t *testing.T) {
 		}
 	}
 	soon(t, "both have a half", func() bool { return share(one, 0.5)() && share(two, 0.5)() })
-	way.shut(one.scripts.beat)
+	way.stick(one.scripts.beat, 1)
 	soon(t, "a beat is stuck", func() bool { return len(way.words()) > 0 })
-	way.open()
 	if err := two.Close(); err != nil {
 		t.Fatal(err)
 	}
 	soon(t, "the first has all", share(one, 1))
-	way.shut(one.scripts.beat) // it hears of nobody that comes
+	way.stick(one.scripts.beat, math.MaxInt) // it hears of nobody that comes
 
 	client := clientOf(r.Address)
 	defer client.Close()
