@@ -428,12 +428,34 @@ func inline(script string) string {
 		}
 	}
 	script = constant.ReplaceAllString(script, "")
+	script = needed(script)
 	return regexp.MustCompile(`\b[A-Z][A-Z_]*\b`).ReplaceAllStringFunc(script, func(word string) string {
 		if value, ok := values[word]; ok {
 			return value
 		}
 		return word
 	})
+}
+
+// function is one of a script that is in no other.
+var function = regexp.MustCompile(`(?m)^local function (\w+)\([^)]*\)(?: .* end\n|\n[\s\S]*?^end\n)`)
+
+// needed leaves out functions of a script that nothing in it names: Redis makes them
+// all anew each time that it runs.
+func needed(script string) string {
+	for {
+		before := len(script)
+		for _, m := range function.FindAllStringSubmatch(script, -1) {
+			rest := strings.Replace(script, m[0], "", 1)
+			said := regexp.MustCompile(`--.*`).ReplaceAllString(rest, "")
+			if !regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(said) {
+				script = rest
+			}
+		}
+		if len(script) == before {
+			return script
+		}
+	}
 }
 
 // putPlaces puts the places of a variable's fields where they are named.

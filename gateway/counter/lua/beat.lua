@@ -4,6 +4,7 @@
 -- The answer: {code, now, raw, text}; text is JSON.
 local OK, LATE, STRANGE = 1, 2, 3
 local least, bound, by, ack, age, missing, beat, alone, occupied, lease, expected, number = struct.unpack('<dddddddddddd', ARGV[1])
+local recount = absence()
 local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')

@@ -6,6 +6,7 @@
 -- count first, then pairs of units held and the rest of their time.
 local least, bound, by, ack, whole, lease, left, heir, number = struct.unpack('<ddddddddd', ARGV[1])
 local name = ARGV[3]
+local recount = absence()
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
 local s = stored[2] and load_state(stored[2])
 if not s or s.epoch ~= ARGV[2] or not same(s.id) then return {3, 0, 0} end
