@@ -49,7 +49,7 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	receipt, err := b.ledger.Append(ctx, w)
 	switch {
 	case w.Hand && receipt.Claimed != nil:
-		g.enter(w.Class)
+		g.enter(receipt.Claimed)
 	case w.Hand:
 		g.release(w.Class)
 	}

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -19,18 +20,23 @@ type gate struct {
 	system string
 	wake   chan struct{}
 	asked  time.Time // when doubts were last looked for; only the dispatcher touches it
+	// searches are for writes that a full line keeps out; only the dispatcher touches them.
+	searches [len(specs.Classes)]search
 
-	mu     sync.Mutex
-	line   [len(specs.Classes)]int // claimed and not admitted yet, by class
+	mu   sync.Mutex
+	line [len(specs.Classes)]int // claimed and not admitted yet, by class
+	// kinds is what stands in line, by class and kind.
+	kinds  [len(specs.Classes)]map[kind]int
 	coming [len(specs.Classes)]int // being appended, to be handed over if nothing is before them
 	flight int                     // admitted
 	asking int                     // doubts that are being settled
 	// behind tells that the ledger may hold ready writes of a class that are
 	// not claimed: a new one must not be handed over before them.
 	behind [len(specs.Classes)]bool
-	// closed is until when writes of a class are not claimed, shut until when
-	// none is.
+	// closed is until when writes of a class are not claimed, because of those of
+	// the kinds in full, and shut until when none is.
 	closed [len(specs.Classes)]time.Time
+	full   [len(specs.Classes)]map[kind]time.Time
 	shut   time.Time
 	// failures counts how often in a row the system was not reached or had no
 	// room. While it is not zero, one write at a time tries.
@@ -48,6 +54,7 @@ func newGate(b *Buffer, system string) *gate {
 	g := &gate{buffer: b, system: system, wake: make(chan struct{}, 1), parcels: map[alike]*parcel{}, alone: map[string]bool{}, fits: map[alike]int{}}
 	for c := range g.behind {
 		g.behind[c] = true // until the ledger has been asked
+		g.kinds[c], g.full[c] = map[kind]int{}, map[kind]time.Time{}
 	}
 	return g
 }
@@ -92,11 +99,20 @@ func (g *gate) reserve(c specs.Class) bool {
 }
 
 // enter puts a write that was handed over into the line.
-func (g *gate) enter(c specs.Class) {
+func (g *gate) enter(c *ledger.Claimed) {
 	g.mu.Lock()
-	g.coming[c]--
-	g.line[c]++
+	g.coming[c.Class]--
+	g.stand(c.Rank, kindOf(c), 1)
 	g.mu.Unlock()
+}
+
+// stand counts what stands in line. g.mu is held.
+func (g *gate) stand(c specs.Class, k kind, n int) {
+	g.line[c] += n
+	g.kinds[c][k] += n
+	if g.kinds[c][k] == 0 {
+		delete(g.kinds[c], k)
+	}
 }
 
 // release gives a place back that was not used.
@@ -155,7 +171,7 @@ func (g *gate) took(r ledger.Room, claims []*ledger.Claimed) {
 	var got [len(specs.Classes)]int
 	for _, c := range claims {
 		got[c.Rank]++
-		g.line[c.Rank]++
+		g.stand(c.Rank, kindOf(c), 1)
 	}
 	for c := range g.behind {
 		g.behind[c] = len(claims) >= r.Max || got[c] >= r.Most[c]
@@ -163,9 +179,9 @@ func (g *gate) took(r ledger.Room, claims []*ledger.Claimed) {
 }
 
 // admit moves a write from the line to the system.
-func (g *gate) admit(c specs.Class) {
+func (g *gate) admit(c specs.Class, k kind) {
 	g.mu.Lock()
-	g.line[c]--
+	g.stand(c, k, -1)
 	g.flight++
 	behind := g.behind[c]
 	g.mu.Unlock()
@@ -175,12 +191,12 @@ func (g *gate) admit(c specs.Class) {
 }
 
 // leave takes a write out, from the line or from the system.
-func (g *gate) leave(c specs.Class, admitted bool) {
+func (g *gate) leave(c specs.Class, k kind, admitted bool) {
 	g.mu.Lock()
 	if admitted {
 		g.flight--
 	} else {
-		g.line[c]--
+		g.stand(c, k, -1)
 	}
 	behind := slices.Contains(g.behind[:], true)
 	g.mu.Unlock()
@@ -218,11 +234,14 @@ func (g *gate) failed(hint time.Duration) time.Time {
 	return g.shut
 }
 
-// crowded notes that the budget had no room for a class.
-func (g *gate) crowded(c specs.Class, hint time.Duration) {
+// crowded notes that the budget had no room for a kind of writes of a class.
+func (g *gate) crowded(c specs.Class, k kind, hint time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed[c] = time.Now().Add(min(max(hint, 10*time.Millisecond), g.buffer.options.Backoff))
+	now := time.Now()
+	g.closed[c] = now.Add(min(max(hint, 10*time.Millisecond), g.buffer.options.Backoff))
+	maps.DeleteFunc(g.full[c], func(_ kind, until time.Time) bool { return !now.Before(until) })
+	g.full[c][k] = g.closed[c]
 }
 
 // pause is an exponential back-off with full jitter, of at least a tenth.
@@ -273,6 +292,10 @@ func (g *gate) serve() time.Duration {
 			b.carryOut(context.Background(), g, c, nil, asked)
 		}
 	}
+	wait, err := g.pass(ctx)
+	if err != nil {
+		return g.trouble(err)
+	}
 	if err := g.ask(ctx); err != nil {
 		return g.trouble(err)
 	}
@@ -280,7 +303,7 @@ func (g *gate) serve() time.Duration {
 	if err != nil {
 		return g.trouble(err)
 	}
-	return g.again(next)
+	return min(wait, g.again(next))
 }
 
 // ask claims doubts whose fate may be asked for.

@@ -22,6 +22,7 @@ type parcel struct {
 	buffer *Buffer
 	gate   *gate
 	alike  alike
+	kind   kind // of the write that stands for all in the gate's line
 	size   int
 	// turn is its place in the line: it leaves the line and comes back whenever
 	// it has grown.
@@ -104,7 +105,7 @@ func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *ke
 	}
 	p := g.parcels[s]
 	if p != nil && p.join(m) {
-		g.line[s.rank]-- // the parcel stands for it
+		g.stand(s.rank, kindOf(c), -1) // the parcel stands for it
 		behind := slices.Contains(g.behind[:], true)
 		g.mu.Unlock()
 		if behind {
@@ -113,7 +114,7 @@ func (b *Buffer) carryOut(ctx context.Context, g *gate, c *ledger.Claimed, k *ke
 		b.carrying.Done() // the parcel is counted
 		return
 	}
-	p = &parcel{buffer: b, gate: g, alike: s, size: size, since: time.Now(), members: []*member{m}, bytes: len(c.Request)}
+	p = &parcel{buffer: b, gate: g, alike: s, kind: kindOf(c), size: size, since: time.Now(), members: []*member{m}, bytes: len(c.Request)}
 	g.parcels[s] = p
 	g.mu.Unlock()
 	b.carry(func() { p.run(context.WithoutCancel(ctx)) })
@@ -152,7 +153,7 @@ func (p *parcel) close() []*member {
 // run stands in line until the parcel has been sent or nobody is left in it.
 func (p *parcel) run(ctx context.Context) {
 	admitted := false
-	defer func() { p.gate.leave(p.alike.rank, admitted) }()
+	defer func() { p.gate.leave(p.alike.rank, p.kind, admitted) }()
 	for !p.attempt(ctx, &admitted) {
 	}
 }
@@ -245,12 +246,12 @@ func (p *parcel) closeFor(list []*member) {
 	if len(all) <= len(list) {
 		return
 	}
-	rest := &parcel{buffer: b, gate: g, alike: p.alike, size: p.size, since: time.Now(), members: all[len(list):]}
+	rest := &parcel{buffer: b, gate: g, alike: p.alike, kind: p.kind, size: p.size, since: time.Now(), members: all[len(list):]}
 	for _, m := range rest.members {
 		rest.bytes += len(m.Request)
 	}
 	g.mu.Lock()
-	g.line[p.alike.rank]++
+	g.stand(p.alike.rank, p.kind, 1)
 	if g.parcels[p.alike] == nil {
 		g.parcels[p.alike] = rest
 	}
@@ -301,7 +302,7 @@ func (t *trip) let() bool {
 	}
 	t.sent, *t.admitted = true, true
 	t.parcel.closeFor(t.list)
-	t.parcel.gate.admit(t.parcel.alike.rank)
+	t.parcel.gate.admit(t.parcel.alike.rank, t.parcel.kind)
 	return true
 }
 

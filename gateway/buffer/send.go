@@ -70,7 +70,7 @@ func (b *Buffer) send(ctx context.Context, g *gate, c *ledger.Claimed, k *kept, 
 	ctx, cl := b.hold(ctx, g, c, asked)
 	defer b.letGo(cl)
 	class := c.Rank
-	defer func() { g.leave(class, cl.admitted) }()
+	defer func() { g.leave(class, kindOf(c), cl.admitted) }()
 	var s ledger.Settlement
 	var o *outcome
 	if !b.survive(cl, func() { s, o = b.try(ctx, cl, k) }) {
@@ -135,7 +135,7 @@ func (b *Buffer) try(ctx context.Context, cl *claim, k *kept) (ledger.Settlement
 		cl.sent.Store(time.Now().UnixNano())
 		if !cl.admitted {
 			cl.admitted = true
-			cl.gate.admit(cl.Rank)
+			cl.gate.admit(cl.Rank, kindOf(cl.Claimed))
 		}
 		return true
 	}
@@ -224,7 +224,7 @@ func (b *Buffer) judge(cl *claim, o *operation, r *system.Request, res *system.R
 		return s, out
 	case system.Overload:
 		if !res.Sent() {
-			cl.gate.crowded(cl.Rank, hint)
+			cl.gate.crowded(cl.Rank, kindOf(cl.Claimed), hint)
 			return cl.held(time.Now().Add(min(hint, b.options.MaxBackoff)), reasonOf(res)), nil
 		}
 		return cl.held(cl.gate.failed(hint), reasonOf(res)), nil

@@ -36,6 +36,7 @@ import (
 //     All shares together are never more than one: a replica says with each beat
 //     which share it goes by, it is offered no more than the others leave, and
 //     the registry notes the larger of the two, so that an answer may get lost.
+//     Its beats are numbered, and one that a later one has overtaken is refused.
 //     Of a pool or bucket with a place for a single call the heir has all, and the others have
 //     none: one of the replicas, which stays it as long as it is known.
 //  3. A replica that has not beaten for Missing may be on its own. Admissions then
@@ -427,12 +428,34 @@ func inline(script string) string {
 		}
 	}
 	script = constant.ReplaceAllString(script, "")
+	script = needed(script)
 	return regexp.MustCompile(`\b[A-Z][A-Z_]*\b`).ReplaceAllStringFunc(script, func(word string) string {
 		if value, ok := values[word]; ok {
 			return value
 		}
 		return word
 	})
+}
+
+// function is one of a script that is in no other.
+var function = regexp.MustCompile(`(?m)^local function (\w+)\([^)]*\)(?: .* end\n|\n[\s\S]*?^end\n)`)
+
+// needed leaves out functions of a script that nothing in it names: Redis makes them
+// all anew each time that it runs.
+func needed(script string) string {
+	for {
+		before := len(script)
+		for _, m := range function.FindAllStringSubmatch(script, -1) {
+			rest := strings.Replace(script, m[0], "", 1)
+			said := regexp.MustCompile(`--.*`).ReplaceAllString(rest, "")
+			if !regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(said) {
+				script = rest
+			}
+		}
+		if len(script) == before {
+			return script
+		}
+	}
 }
 
 // putPlaces puts the places of a variable's fields where they are named.

@@ -55,8 +55,11 @@ type system struct {
 	// beatSent is when the last beat was sent that may have been carried out, and
 	// beatHeard when the last one was sent that was answered.
 	beatSent, beatHeard time.Time
-	failures            int
-	warned              bool // the log has been told why Redis is out of reach
+	// words numbers what the registry is told. What was given up without an answer may
+	// arrive after what was said later; Redis goes by the later of the two.
+	words    float64
+	failures int
+	warned   bool // the log has been told why Redis is out of reach
 
 	suspension suspension
 
@@ -350,10 +353,11 @@ func (y *system) beat(unknown *lone) (more bool) {
 	sent := time.Now()
 	before, generation := y.beatSent, y.generation
 	y.beatSent = sent
+	y.words++
 	clock, epoch := y.clock, y.epoch
 	args := []any{
 		numbers(clock.least(sent), clock.most(sent)+atMost(o.Deadline), y.store.by, y.share, atMost(time.Since(y.store.started)),
-			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), given(o.ColdStart == "occupied", 1), atLeast(y.lease), float64(o.Replicas)),
+			atMost(o.Missing), atLeast(o.Beat), atLeast(o.Alone), given(o.ColdStart == "occupied", 1), atLeast(y.lease), float64(o.Replicas), y.words),
 		epoch, o.Replica, y.store.newEpoch(),
 	}
 	for key := range y.pools {
@@ -509,6 +513,7 @@ func (y *system) rejoin(epoch string) bool {
 	generation := y.generation
 	now := time.Now()
 	y.beatSent = now
+	y.words++
 	if !whole {
 		epoch = y.epoch
 	}
@@ -524,7 +529,7 @@ func (y *system) rejoin(epoch string) bool {
 		left = atMost(now.Sub(y.left))
 	}
 	args := []any{
-		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left, given(y.heir, 1)),
+		numbers(y.clock.least(now), y.clock.most(now)+atMost(o.Deadline), y.store.by, y.share, given(whole, 1), atLeast(y.lease), left, given(y.heir, 1), y.words),
 		epoch, o.Replica, names,
 	}
 	wall := y.clock.wall(now)

@@ -21,6 +21,9 @@ type Room struct {
 	// Floor is taken from each class first, before the rest goes strictly by
 	// class; nil means none. It counts towards Max and Most.
 	Floor []int
+	// Only, when not nil, are the writes that may be claimed, by their numbers as
+	// Ready gives them; Most and Floor say nothing then.
+	Only []int64
 	// Lease is how long the claims are valid; Options.Lease when zero.
 	Lease time.Duration
 	// Timeout is how long a request of an operation may be with the system now,
@@ -149,7 +152,20 @@ func (w *work) candidates(c *claiming) ([]int64, error) {
 	if c.doubtful {
 		return w.doubts(c)
 	}
+	if c.room.Only != nil {
+		return w.chosen(c)
+	}
 	return w.pick(c)
+}
+
+// chosen are those of the named writes that are still ready.
+func (w *work) chosen(c *claiming) ([]int64, error) {
+	if err := w.ripen(c.system); err != nil {
+		return nil, err
+	}
+	seqs, err := w.seqs(`SELECT seq FROM writes WHERE seq {in ?1} AND system = ?2 AND ready = 1 AND (expires = 0 OR expires > ?3 OR open = 1)
+ORDER BY rank, place {skip}`, c.room.Only, c.system, w.now)
+	return seqs[:min(len(seqs), c.room.Max)], err
 }
 
 // retime notes how long the requests of writes may take now, where that is not
@@ -404,6 +420,29 @@ func (db *DB) Renew(ctx context.Context, lease time.Duration, claims ...*Claimed
 		return nil, err
 	}
 	return lost, nil
+}
+
+// Ready is a write that could be claimed.
+type Ready struct {
+	Seq, Place     int64
+	Operation, App string
+}
+
+// Ready lists writes of a class that could be claimed, at most n from a place on,
+// in the order in which Claim takes them. It locks nothing, so that some may have been
+// claimed when it returns.
+func (db *DB) Ready(ctx context.Context, system string, class specs.Class, from int64, n int) (list []Ready, err error) {
+	err = db.read(ctx, func(t tx) error {
+		list = nil
+		return t.query(func(r row) error {
+			var one Ready
+			err := r.Scan(&one.Seq, &one.Place, &one.Operation, &one.App)
+			list = append(list, one)
+			return err
+		}, `SELECT w.seq, w.place, r.operation, w.app FROM writes w JOIN requests r ON r.seq = w.seq
+WHERE w.system = ?1 AND w.ready = 1 AND w.rank = ?2 AND w.place >= ?3 ORDER BY w.place LIMIT ?4`, system, rank(class), from, int64(n))
+	})
+	return list, err
 }
 
 // Next is when the next held write of a system becomes due, a gap ends, an

@@ -30,6 +30,10 @@ func (s *spy) transact(ctx context.Context, f func(tx) error) error {
 	return s.engine.transact(ctx, func(t tx) error { return f(&spyTx{t, s}) })
 }
 
+func (s *spy) read(ctx context.Context, f func(tx) error) error {
+	return s.engine.read(ctx, func(t tx) error { return f(&spyTx{t, s}) })
+}
+
 func (s *spy) note(text string, args []any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,6 +132,10 @@ func exercise(t *testing.T, db *DB) {
 	_, err := db.Append(ctx, critical)
 	ok(err)
 	list, err := db.Claim(ctx, "erp", Room{Max: 4})
+	ok(err)
+	ready, err := db.Ready(ctx, "erp", specs.Normal, 0, 4)
+	ok(err)
+	_, err = db.Claim(ctx, "erp", Room{Max: 1, Only: []int64{ready[0].Seq}})
 	ok(err)
 	for i, s := range []Settlement{{State: Delivered, Response: []byte("x")}, {State: Held}, {State: Doubtful}, {State: Refused, Dead: true}} {
 		ok(db.Settle(ctx, list[i], s))

@@ -173,6 +173,51 @@ func (s *Set) Connections(system string) int {
 	return 0
 }
 
+// Divided tells whether requests to a system may wait for different limits: some
+// count certain calls only, or those of each app by themselves.
+func (s *Set) Divided(system string) bool {
+	sys := s.systems[system]
+	return sys != nil && slices.ContainsFunc(sys.settings.Limits, func(l budget.Limit) bool {
+		return len(l.Operations) > 0 || len(l.Calls) > 0 || strings.Contains(l.Scope, "{app}") || strings.Contains(l.Scope, "{operation}")
+	})
+}
+
+// Line names the limits that a request of an operation by an app may have to wait
+// for, by the operation's key; empty where there are none, or no such operation.
+// Requests with the same name wait for the same places.
+func (s *Set) Line(key, app string) string {
+	o := s.find(key)
+	if o == nil {
+		return ""
+	}
+	var name strings.Builder
+	o.system.line(&name, o, app)
+	if o.batch != nil {
+		if call := s.find(o.batch.key); call != nil {
+			call.system.line(&name, call, app)
+		}
+	}
+	return name.String()
+}
+
+func (s *system) line(name *strings.Builder, o *operation, app string) {
+	t := targetOf(o.id, o.call)
+	for i := range s.settings.Limits {
+		l := &s.settings.Limits[i]
+		if !l.Applies(t) {
+			continue
+		}
+		name.WriteString(l.Name)
+		if strings.Contains(l.Scope, "{operation}") {
+			name.WriteString("/" + o.id)
+		}
+		if strings.Contains(l.Scope, "{app}") {
+			name.WriteString("/" + app)
+		}
+		name.WriteString(" ")
+	}
+}
+
 // Limited tells whether a system has limits.
 func (s *Set) Limited(system string) bool {
 	sys := s.systems[system]

@@ -48,18 +48,44 @@ if lease > s.lease and not probe then
   end
 end
 
-local registry
+local registry, absent
 if now >= s.next then
+  local recount = absence()
   registry = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'r'))
   recount(registry, s, now)
   redis.call('HSET', KEYS[1], 'r', cmsgpack.pack(registry))
   changed = true
 end
-if s.any > 0 then registry = registry or cmsgpack.unpack(redis.call('HGET', KEYS[1], 'r')) end
+if s.any > 0 then
+  local _
+  _, absent = absence()
+  registry = registry or cmsgpack.unpack(redis.call('HGET', KEYS[1], 'r'))
+end
 
 -- wait makes what tells how long it takes until a full pool has room; most calls
 -- find room and do without.
 local function wait()
+  -- until_free is the time by which so many units will have become free; nil when
+  -- there are not as many.
+  local function until_free(prefix, width, first, last, units)
+    while first <= last do
+      local names, n = {}, 0
+      for i = first, math.min(last, first + CHUNK - 1) do
+        n = n + 1
+        names[n] = prefix .. i
+      end
+      local values = redis.call('HMGET', KEYS[1], unpack(names))
+      for i = 1, n do
+        if values[i] then
+          units = units - values[i]
+          if units <= 0 then return (first + i - 1) * width end
+        end
+      end
+      first = first + n
+    end
+    return nil
+  end
+
   -- grown is how long it takes until a pool has grown by so many units.
   local function grown(h, a, units)
     if a.least <= 0 or h[PART] >= 1 or h[GROWTH] <= 0 then return math.huge end
@@ -129,33 +155,6 @@ local function wait()
   return of
 end
 
--- room_in tells how long it takes at least until an ask has room, and how long
--- until it is worth another look; the second is zero when there is room now.
-local function room_in(h, a, limit)
-  if h[KIND] == BUCKET then
-    local missing = h[FSUM] + h[DEBT] + a.units - limit
-    if missing <= 0 and h[AT] <= now then return 0, 0 end
-    local t = math.max(1, math.ceil(missing * h[INTERVAL] / (single(a.capacity) and 1 or math.max(1e-3, 1 - s.sig)) + math.max(0, h[AT] - now)))
-    return t, t
-  end
-  local used = h[FSUM] + h[HSUM] + h[FOREIGN]
-  local missing = used + a.units - limit
-  if missing <= 0 then return 0, 0 end
-  return wait()(h, a, limit, used, missing)
-end
-
--- guard keeps what is counted of a long pool from growing fast, so that replicas
--- that lose Redis know how much is surely left.
-local function guard(h, a, capacity, away, window)
-  local counted = h[FSUM] + h[HSUM] + h[FOREIGN] + away
-  if now >= h[GUARD_AT] + window then
-    h[GUARD_AT] = now
-    h[CEILING] = counted + growth(h, capacity, counted)
-  end
-  if counted + a.units > math.max(h[CEILING], a.units) then return h[GUARD_AT] + window - now end
-  return 0
-end
-
 local asks, pools = {}, {}
 local granted, refused, worst, room, again, paused, soft = true, 0, -1, 0, 0, 0, false
 for i = 1, count do
@@ -176,13 +175,37 @@ for i = 1, count do
       local capacity = effective(h, a, now)
       local limit = capacity - a.reserve
       if capacity < a.capacity and limit < a.units then limit = math.max(limit, math.min(a.units, a.capacity - a.reserve)) end
-      local away = s.any > 0 and (h[KIND] == BUCKET and s.sig or absent(registry, s, a, now)) * a.capacity or 0
-      if s.any > 0 and single(a.capacity) then away = absent(registry, s, a, now) * a.capacity end
-      local wanted = not by_floor and demanded(h, a, class, now) or 0
-      t, look = room_in(h, a, limit - away - wanted)
-      if look == 0 and a.guarded > 0 then
-        t = guard(h, a, capacity, away, s.missing + s.beat)
-        look = t
+      local away, wanted = 0, 0
+      if s.any > 0 then away = (h[KIND] == BUCKET and not single(a.capacity) and s.sig or absent(registry, s, a, now)) * a.capacity end
+      if h[DEMAND] > now and not by_floor then wanted = queues()(h, a, class, now) end
+      limit = limit - away - wanted
+      -- t is how long it takes at least until the ask has room, and look how long
+      -- until it is worth another look, which is zero when there is room now.
+      t, look = 0, 0
+      if h[KIND] == BUCKET then
+        local missing = h[FSUM] + h[DEBT] + a.units - limit
+        if missing > 0 or h[AT] > now then
+          t = math.max(1, math.ceil(missing * h[INTERVAL] / (single(a.capacity) and 1 or math.max(1e-3, 1 - s.sig)) + math.max(0, h[AT] - now)))
+          look = t
+        end
+      else
+        local used = h[FSUM] + h[HSUM] + h[FOREIGN]
+        local missing = used + a.units - limit
+        if missing > 0 then
+          t, look = wait()(h, a, limit, used, missing)
+        elseif a.guarded > 0 then
+          -- What is counted of a long pool is kept from growing fast, so that replicas
+          -- that lose Redis know how much is surely left.
+          local counted, stretch = used + away, s.missing + s.beat
+          if now >= h[GUARD_AT] + stretch then
+            h[GUARD_AT] = now
+            h[CEILING] = counted + growth(h, capacity, counted)
+          end
+          if counted + a.units > math.max(h[CEILING], a.units) then
+            t = h[GUARD_AT] + stretch - now
+            look = t
+          end
+        end
       end
     end
   end
@@ -198,9 +221,11 @@ end
 
 if probe or not granted then
   local write = {'c', clock_now}
+  local _, demand
+  if queued and not probe then _, demand = queues() end
   for i = 1, count do
     local a = asks[i]
-    if queued and not probe and refused % 2 ^ i >= 2 ^ (i - 1) and a.capacity > 0 then
+    if demand and refused % 2 ^ i >= 2 ^ (i - 1) and a.capacity > 0 then
       demand(pools[i], a, ARGV[3], class, now + again + 100000, now)
     end
     write[#write + 1] = names[i + 2]
@@ -216,7 +241,10 @@ local write = {'c', clock_now}
 for i = 1, count do
   local a, h = asks[i], pools[i]
   put('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, now + lease, a.units)
-  if h[DEMAND] > now then demand(h, a, ARGV[3], class, nil, now) end
+  if h[DEMAND] > now then
+    local _, demand = queues()
+    demand(h, a, ARGV[3], class, nil, now)
+  end
   write[#write + 1] = names[i + 2]
   write[#write + 1] = store(h, now)
 end

@@ -3,7 +3,8 @@
 -- a new epoch; then the keys of pools that it wants to hear of.
 -- The answer: {code, now, raw, text}; text is JSON.
 local OK, LATE, STRANGE = 1, 2, 3
-local least, bound, by, ack, age, missing, beat, alone, occupied, lease, expected = struct.unpack('<ddddddddddd', ARGV[1])
+local least, bound, by, ack, age, missing, beat, alone, occupied, lease, expected, number = struct.unpack('<dddddddddddd', ARGV[1])
+local recount = absence()
 local epoch, name, fresh = ARGV[2], ARGV[3], ARGV[4]
 
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
@@ -53,9 +54,13 @@ end
 
 if s.id == id and not began and now > bound then return {LATE, now, raw, '{}'} end
 
+-- What another word of this replica has overtaken says nothing of how it stands now:
+-- by it the registry would have less for the replica than it goes by.
+local r = registry[name]
+if overtaken(r, by, number) then return {LATE, now, raw, '{}'} end
+
 -- A former self under the same name is gone. If it may have been alone before,
 -- what it sent then is not known: its share stays free until that is over.
-local r = registry[name]
 local started = now - age
 local taken = r ~= nil and r.by ~= by and ack > 0
 if r and r.by ~= by then
@@ -66,7 +71,7 @@ if r and r.by ~= by then
   r = nil
 end
 r = r or {by = by, share = 0}
-r.beat, r.lease = now, lease
+r.beat, r.lease, r.number = now, lease, number
 r.unaccounted = nil
 registry[name] = r
 recount(registry, s, now)

@@ -42,10 +42,14 @@ local FORMATS = {
 }
 local BLANK = {__index = {0, -1, 0, 0, 0, 32, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}
 
+-- A header that was written as a whole has something after its last place, which
+-- is where the text ends.
+local WHOLE = 39
+
 local function load(text)
   local n = #text / 8
   local h = {struct.unpack(FORMATS[n], text)}
-  h[n + 1] = nil -- the place after the last
+  if n < 38 then h[n + 1] = nil end -- where the text ends
   return setmetatable(h, BLANK)
 end
 
@@ -54,7 +58,9 @@ local function store(h, now)
   if h[KIND] == CALENDAR or h[DEMAND] > now or h[PAUSED] > now or h[STRIKES] > 0 or h[PART] < 1 or h[FOREIGN] > 0 or h[GUARD_AT] > 0 then
     n = 38
   end
-  for i = 18, n do h[i] = h[i] end
+  if not h[WHOLE] then
+    for i = 18, n do h[i] = h[i] end
+  end
   return struct.pack(FORMATS[n], unpack(h, 1, n))
 end
 
@@ -109,12 +115,6 @@ local function over(a, t)
   return t + a.hold
 end
 
-local function kind(a)
-  if a.interval > 0 then return BUCKET end
-  if a.calendar > 0 then return CALENDAR end
-  return HELD
-end
-
 -- ask reads one of the caller's asks.
 -- places of a: units, reserve, capacity, soft, free, guarded, hold, interval, least, cut, recover, rev
 -- places of a: calendar, c1, c2, c3, c4, actual, used, exact, ended, key
@@ -129,12 +129,6 @@ end
 -- can be joined without moving what somebody else looks for; they are so long that
 -- numbers of slices are written without loss.
 local function slice(width, t) return math.floor(t / width) + 1 end
-
-local function power(n)
-  local w = 32
-  while w * 2 <= n do w = w * 2 end
-  return w
-end
 
 -- each_over gives f the end and the units of all slices that are over, and
 -- removes them; it returns what they held.
@@ -163,27 +157,6 @@ local function each_over(prefix, width, first, last, sum, now, f)
     first = first + n
   end
   return math.max(next, first), gone
-end
-
--- until_free is the time by which so many units will have become free; nil when
--- there are not as many.
-local function until_free(prefix, width, first, last, units)
-  while first <= last do
-    local names, n = {}, 0
-    for i = first, math.min(last, first + CHUNK - 1) do
-      n = n + 1
-      names[n] = prefix .. i
-    end
-    local values = redis.call('HMGET', KEYS[1], unpack(names))
-    for i = 1, n do
-      if values[i] then
-        units = units - values[i]
-        if units <= 0 then return (first + i - 1) * width end
-      end
-    end
-    first = first + n
-  end
-  return nil
 end
 
 -- put counts units in the slice that t falls into; in the first one that is left
@@ -287,22 +260,22 @@ local function advance(h, s, a, now)
       end
     end
   elseif h[KIND] == HELD then
-    if h[HSUM] > 0 then
+    if h[HSUM] <= 0 then
+      h[HF] = math.floor(now / h[HW]) + 1
+    elseif h[HF] * h[HW] <= now then -- the first slice is over
       local gone
       h[HF], gone = each_over('h:' .. a.key .. ':', h[HW], h[HF], h[HL], h[HSUM], now, nil)
       h[HSUM] = h[HSUM] - gone
-    else
-      h[HF] = math.floor(now / h[HW]) + 1
     end
   end
-  if h[FSUM] > 0 then
+  if h[FSUM] <= 0 then
+    h[FF] = math.floor(now / h[FW]) + 1
+  elseif h[FF] * h[FW] <= now then
     local gone
     h[FF], gone = each_over('f:' .. a.key .. ':', h[FW], h[FF], h[FL], h[FSUM], now, function(at, units)
       keep(h, s, a, at, units, now)
     end)
     h[FSUM] = h[FSUM] - gone
-  else
-    h[FF] = math.floor(now / h[FW]) + 1
   end
   if h[KIND] == BUCKET then settle_debt(h, s, now) end
   if h[FOREIGN] > 0 and h[FOREIGN_UNTIL] <= now then h[FOREIGN] = 0 end
@@ -310,19 +283,32 @@ end
 
 local LEASE_SLICES, HELD_SLICES, SHORTER_AFTER = 64, 256, 60000000
 
--- shape sets how a pool counts: its kind, hold and rate.
-local function shape(h, a, now)
-  h[KIND], h[HOLD], h[INTERVAL] = kind(a), a.hold, a.interval
-  h[HW] = power(a.hold / HELD_SLICES)
-  h[HF] = math.floor(now / h[HW]) + 1
-  h[HL] = h[HF]
-end
-
 -- seldom makes what is seldom needed: Redis runs the whole of a script each time,
 -- and making a function takes it a third of a microsecond.
 local function seldom()
-  -- join_slices makes slices wider, by a power of two.
-  local function join_slices(prefix, h, w, f, l, sum, width)
+  local function kind(a)
+    if a.interval > 0 then return BUCKET end
+    if a.calendar > 0 then return CALENDAR end
+    return HELD
+  end
+
+  local function power(n)
+    local w = 32
+    while w * 2 <= n do w = w * 2 end
+    return w
+  end
+
+  -- shape sets how a pool counts: its kind, hold and rate.
+  local function shape(h, a, now)
+    h[KIND], h[HOLD], h[INTERVAL] = kind(a), a.hold, a.interval
+    h[HW] = power(a.hold / HELD_SLICES)
+    h[HF] = math.floor(now / h[HW]) + 1
+    h[HL] = h[HF]
+  end
+
+  -- join_slices makes slices wider, to a power of two.
+  local function join_slices(prefix, h, w, f, l, sum, least)
+    local width = power(least)
     local factor = width / h[w]
     if h[sum] > 0 then
       for i = h[f], h[l] do
@@ -411,29 +397,9 @@ local function seldom()
     end
   end
 
-  return join_slices, reshape, occupy_unknown
-end
-
--- pool loads an ask's pool and brings it up to now.
-local function pool(stored, s, a, by, lease, now)
-  local h
-  if stored then
-    h = load(stored)
-    local width = power(lease / LEASE_SLICES)
-    if width >= 4 * h[FW] then
-      local join_slices = seldom()
-      join_slices('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, width)
-    end
-    if h[BY] ~= by or h[REV] ~= a.rev then
-      advance(h, s, a, now)
-      local _, reshape = seldom()
-      reshape(h, s, a, by, now)
-    else
-      h[SEEN] = now
-    end
-    if h[HOLD] > a.hold then a.hold = h[HOLD] end
-  else
-    h = setmetatable({unpack(BLANK.__index, 1, 21)}, BLANK)
+  -- fresh makes a pool that nobody has used yet.
+  local function fresh(s, a, by, lease, now)
+    local h = setmetatable({unpack(BLANK.__index, 1, 21)}, BLANK)
     h[BY], h[REV], h[SEEN], h[AT] = by, a.rev, now, now
     h[FW] = power(lease / LEASE_SLICES)
     h[FF] = math.floor(now / h[FW]) + 1
@@ -442,12 +408,37 @@ local function pool(stored, s, a, by, lease, now)
     shape(h, a, now)
     -- What a bucket had left before a loss of data is not known.
     if h[KIND] == BUCKET and s.emptied > 0 then h[DEBT], h[AT] = a.capacity, s.emptied end
+    return h
+  end
+
+  return fresh, join_slices, reshape, occupy_unknown
+end
+
+-- pool loads an ask's pool and brings it up to now.
+local function pool(stored, s, a, by, lease, now)
+  local h
+  if stored then
+    h = load(stored)
+    if lease / LEASE_SLICES >= 4 * h[FW] then
+      local _, join_slices = seldom()
+      join_slices('f:' .. a.key .. ':', h, FW, FF, FL, FSUM, lease / LEASE_SLICES)
+    end
+    if h[BY] ~= by or h[REV] ~= a.rev then
+      advance(h, s, a, now)
+      local _, _, reshape = seldom()
+      reshape(h, s, a, by, now)
+    else
+      h[SEEN] = now
+    end
+    if h[HOLD] > a.hold then a.hold = h[HOLD] end
+  else
+    h = seldom()(s, a, by, lease, now)
   end
   if a.capacity > 0 then h[CAPACITY] = a.capacity end
   advance(h, s, a, now)
   if h[SEQ] < s.seq then
     if s.lump > 0 then
-      local _, _, occupy_unknown = seldom()
+      local _, _, _, occupy_unknown = seldom()
       occupy_unknown(h, s, a, now)
     end
     h[SEQ] = s.seq
@@ -463,87 +454,103 @@ local function growth(h, capacity, counted)
   return math.max(capacity / 100, (capacity - counted) / part, 1000)
 end
 
--- paced is the part of a guarded pool that a replica may have sent that was alone
--- for a while and is gone: system.paced says why.
-local function paced(r, s, a)
-  local window = a.calendar == 0 and a.hold or a.calendar == 1 and a.c1 or math.min(a.c2 - a.c1, a.c3 - a.c2)
-  local part = 0.02 + r.ran / math.min(s.alone, window)
-  return math.min(r.share, math.max(1000 / a.capacity, r.share * part))
-end
+-- overtaken tells of what a replica had said before something that has been taken in
+-- already: it came on another connection, or is what a proxy sent twice. Numbers are of a
+-- process, so that one that is started again begins anew, and only grow: data that is
+-- older than the replica's last word does not keep its next one out.
+local function overtaken(r, by, number) return r and r.by == by and number <= (r.number or 0) end
 
--- absent is the part of a pool that replicas out of sight may be using: those
--- that are missing, and those that have left without a word, until what they may
--- have sent is over.
-local function absent(registry, s, a, now)
-  local sum = 0
-  for _, r in pairs(registry) do
-    if r.stop or now >= r.beat + s.missing then
-      local stop = r.stop or r.beat + s.alone
-      if now < stop or now < over(a, stop + s.lease) then
-        if single(a.capacity) then
-          sum = r.heir and 1 or sum
-        else
-          sum = sum + (r.ran and a.guarded > 0 and paced(r, s, a) or r.share)
+-- absence makes what looks at who is there: most calls come while all are.
+local function absence()
+  -- paced is the part of a guarded pool that a replica may have sent that was alone
+  -- for a while and is gone: system.paced says why.
+  local function paced(r, s, a)
+    local window = a.calendar == 0 and a.hold or a.calendar == 1 and a.c1 or math.min(a.c2 - a.c1, a.c3 - a.c2)
+    local part = 0.02 + r.ran / math.min(s.alone, window)
+    return math.min(r.share, math.max(1000 / a.capacity, r.share * part))
+  end
+
+  -- absent is the part of a pool that replicas out of sight may be using: those
+  -- that are missing, and those that have left without a word, until what they may
+  -- have sent is over.
+  local function absent(registry, s, a, now)
+    local sum = 0
+    for _, r in pairs(registry) do
+      if r.stop or now >= r.beat + s.missing then
+        local stop = r.stop or r.beat + s.alone
+        if now < stop or now < over(a, stop + s.lease) then
+          if single(a.capacity) then
+            sum = r.heir and 1 or sum
+          else
+            sum = sum + (r.ran and a.guarded > 0 and paced(r, s, a) or r.share)
+          end
         end
       end
     end
+    return math.min(1, sum)
   end
-  return math.min(1, sum)
+
+  -- forget_number forgets which settlements of a replica were carried out: it sends none any more.
+  local function forget_number(r) redis.call('HDEL', KEYS[1], 'q:' .. string.format('%.0f', r.by)) end
+
+  -- recount looks at the registry again, and notes when that is due next.
+  local function recount(registry, s, now)
+    local sum, next, any, count = 0, math.huge, false, 0
+    for name, r in pairs(registry) do
+      local missing = r.beat + s.missing
+      local stop = r.stop or r.beat + s.alone
+      if not r.stop then count = count + 1 end
+      if not r.stop and now < missing then
+        next = math.min(next, missing)
+      elseif now >= stop + s.lease + s.longest then
+        registry[name] = nil
+        forget_number(r)
+        if not r.stop then s.left = now end
+      else
+        any = true
+        next = math.min(next, now < stop + s.lease and stop + s.lease or stop + s.lease + s.longest)
+        if now < stop + s.lease then sum = sum + r.share end
+      end
+    end
+    sum = math.min(1, sum)
+    if sum ~= s.sig then
+      s.lost, s.down = s.lost + math.max(0, now - s.changed) * s.sig, s.down + math.max(0, s.sig - sum)
+      s.changed, s.sig = now, sum
+    end
+    s.next, s.any, s.count = next == math.huge and now + 1e12 or next, any and 1 or 0, count
+  end
+
+  return recount, absent, forget_number
 end
 
--- forget_number forgets which settlements of a replica were carried out: it sends none any more.
-local function forget_number(r) redis.call('HDEL', KEYS[1], 'q:' .. string.format('%.0f', r.by)) end
+-- queues makes what looks at calls that stand in line.
+local function queues()
+  -- demand sums what calls of higher classes wait for at a pool.
+  local function demanded(h, a, class, now)
+    if h[DEMAND] <= now then return 0 end
+    local sum = 0
+    for _, d in pairs(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'd:' .. a.key) or cmsgpack.pack({}))) do
+      if d.class > class and d.till > now then sum = sum + d.units end
+    end
+    return sum
+  end
 
--- recount looks at the registry again, and notes when that is due next.
-local function recount(registry, s, now)
-  local sum, next, any, count = 0, math.huge, false, 0
-  for name, r in pairs(registry) do
-    local missing = r.beat + s.missing
-    local stop = r.stop or r.beat + s.alone
-    if not r.stop then count = count + 1 end
-    if not r.stop and now < missing then
-      next = math.min(next, missing)
-    elseif now >= stop + s.lease + s.longest then
-      registry[name] = nil
-      forget_number(r)
-      if not r.stop then s.left = now end
+  local function demand(h, a, name, class, till, now)
+    local list = {}
+    if h[DEMAND] > now then
+      for id, d in pairs(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'd:' .. a.key) or cmsgpack.pack({}))) do
+        if d.till > now then list[id] = d end
+      end
+    end
+    list[name .. ':' .. class] = till and {class = class, units = a.units, till = till} or nil
+    h[DEMAND] = 0
+    for _, d in pairs(list) do h[DEMAND] = math.max(h[DEMAND], d.till) end
+    if h[DEMAND] > 0 then
+      redis.call('HSET', KEYS[1], 'd:' .. a.key, cmsgpack.pack(list))
     else
-      any = true
-      next = math.min(next, now < stop + s.lease and stop + s.lease or stop + s.lease + s.longest)
-      if now < stop + s.lease then sum = sum + r.share end
+      redis.call('HDEL', KEYS[1], 'd:' .. a.key)
     end
   end
-  sum = math.min(1, sum)
-  if sum ~= s.sig then
-    s.lost, s.down = s.lost + math.max(0, now - s.changed) * s.sig, s.down + math.max(0, s.sig - sum)
-    s.changed, s.sig = now, sum
-  end
-  s.next, s.any, s.count = next == math.huge and now + 1e12 or next, any and 1 or 0, count
-end
 
--- demand sums what calls of higher classes wait for at a pool.
-local function demanded(h, a, class, now)
-  if h[DEMAND] <= now then return 0 end
-  local sum = 0
-  for _, d in pairs(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'd:' .. a.key) or cmsgpack.pack({}))) do
-    if d.class > class and d.till > now then sum = sum + d.units end
-  end
-  return sum
-end
-
-local function demand(h, a, name, class, till, now)
-  local list = {}
-  if h[DEMAND] > now then
-    for id, d in pairs(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'd:' .. a.key) or cmsgpack.pack({}))) do
-      if d.till > now then list[id] = d end
-    end
-  end
-  list[name .. ':' .. class] = till and {class = class, units = a.units, till = till} or nil
-  h[DEMAND] = 0
-  for _, d in pairs(list) do h[DEMAND] = math.max(h[DEMAND], d.till) end
-  if h[DEMAND] > 0 then
-    redis.call('HSET', KEYS[1], 'd:' .. a.key, cmsgpack.pack(list))
-  else
-    redis.call('HDEL', KEYS[1], 'd:' .. a.key)
-  end
+  return demanded, demand
 end

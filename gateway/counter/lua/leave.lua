@@ -1,6 +1,7 @@
 -- A replica leaves, or is said to be gone for good. Its units stay counted.
 -- ARGV: its name, whether it left in good order, and its number if so.
 -- The answer: 1, or 0 when it is not known, or 2 when it is there and so not gone.
+local recount, _, forget_number = absence()
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
 if not stored[2] then return 0 end
 local s, registry = load_state(stored[2]), cmsgpack.unpack(stored[3])

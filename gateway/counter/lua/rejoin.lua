@@ -4,14 +4,16 @@
 -- for each pool a key, the ask's numbers, and a string of struct numbers:
 -- ceiling, pause, then pairs of units under way and the rest of their lease,
 -- count first, then pairs of units held and the rest of their time.
-local least, bound, by, ack, whole, lease, left, heir = struct.unpack('<dddddddd', ARGV[1])
+local least, bound, by, ack, whole, lease, left, heir, number = struct.unpack('<ddddddddd', ARGV[1])
 local name = ARGV[3]
+local recount = absence()
 local stored = redis.call('HMGET', KEYS[1], 'c', 's', 'r')
 local s = stored[2] and load_state(stored[2])
 if not s or s.epoch ~= ARGV[2] or not same(s.id) then return {3, 0, 0} end
 local now, clock_now = clock(stored[1], least)
 if now > bound then return {2, now, raw} end
 local registry = cmsgpack.unpack(stored[3])
+if overtaken(registry[name], by, number) then return {2, now, raw} end
 
 if whole > 0 and s.loaded > 0 then
   -- What was loaded may be old; those who have a history know better.
@@ -32,7 +34,7 @@ local same = r and r.by == by
 for other, o in pairs(registry) do
   if other ~= name and o.heir then heir = 0 end -- it is somebody else by now
 end
-registry[name] = {by = by, beat = now, lease = lease, share = math.max(ack, same and r.share or 0), heir = heir > 0 or same and r.heir and not r.unaccounted}
+registry[name] = {by = by, number = number, beat = now, lease = lease, share = math.max(ack, same and r.share or 0), heir = heir > 0 or same and r.heir and not r.unaccounted}
 for _, p in ipairs(cjson.decode(ARGV[4])) do
   if whole > 0 and s.fence > 0 and not registry[p.name] then
     registry[p.name] = {by = tonumber(p.by), beat = now - s.missing, share = p.share, unaccounted = true}

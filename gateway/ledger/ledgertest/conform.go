@@ -26,6 +26,7 @@ var laws = []struct {
 	{"lanes are those of a system", lanesOfSystems},
 	{"claims go strictly by class", strict},
 	{"claims keep to their room", room},
+	{"claims of named writes take those that are ready", named},
 	{"a head inherits the class of what it blocks", inherits},
 	{"inheritance passes from lane to lane", inheritsOn},
 	{"a write is handed over in its own commit", handOver},

@@ -150,6 +150,37 @@ func room(w *world) {
 	w.same("the rest", claim(ledger.Room{Max: 100}), append(append(append([]string{}, ids[2][1:]...), ids[1][1:]...), ids[0][3:]...))
 }
 
+func named(w *world) {
+	first, second, urgent := w.classed(specs.Normal, "a"), w.classed(specs.Normal, "b"), w.classed(specs.Critical)
+	behind, last := w.classed(specs.Normal, "a"), w.classed(specs.Normal)
+	ready := func(from int64, n int) []ledger.Ready {
+		list, err := w.db.Ready(w.ctx, "erp", specs.Normal, from, n)
+		w.ok(err)
+		return list
+	}
+	all := ready(0, 10)
+	if len(all) != 3 || all[0].Operation != "orders/v1/create" || all[0].App != "shop" {
+		w.Fatalf("ready are %+v", all)
+	}
+	w.same("the first two", ready(0, 2), all[:2])
+	w.same("from a place on", ready(all[1].Place, 10), all[1:])
+	w.same("beyond all", len(ready(all[2].Place+1, 10)), 0)
+
+	claim := func(r ledger.Room) []string {
+		list, err := w.db.Claim(w.ctx, "erp", r)
+		w.ok(err)
+		return claimedIDs(list)
+	}
+	w.same("none is named", claim(ledger.Room{Max: 9, Only: []int64{}}), []string{})
+	w.same("the named, in order", claim(ledger.Room{Max: 9, Only: []int64{all[2].Seq, all[1].Seq}}), []string{second, last})
+	w.same("named again", claim(ledger.Room{Max: 9, Only: []int64{all[2].Seq, all[1].Seq}}), []string{})
+	w.same("those left", ready(0, 10), all[:1])
+	w.same("no more than the room", claim(ledger.Room{Max: 1, Only: []int64{all[0].Seq, all[1].Seq}}), []string{first})
+	w.same("one that is behind is not ready", len(ready(0, 10)), 0)
+	w.ok(w.db.Cancel(w.ctx, behind, ledger.By{}))
+	w.claims(urgent)
+}
+
 func inherits(w *world) {
 	low, other := w.classed(specs.Low, "a"), w.classed(specs.Normal, "b")
 	middle, urgent := w.classed(specs.Normal, "a"), w.classed(specs.Critical, "a")
