@@ -90,7 +90,7 @@ components:
 		fmt.Fprintf(&text, ", extra%d: {type: string}", i+1)
 	}
 	text.WriteString("}}\npaths:\n")
-	for i := range b.operations/2 {
+	for i := range b.operations / 2 {
 		fmt.Fprintf(&text, `  /things%d/{id}:
     parameters: [{name: id, in: path, required: true, schema: {type: string}}]
     get:

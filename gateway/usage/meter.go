@@ -42,11 +42,11 @@ type Meter struct {
 	keep    atomic.Int64
 	shadow  *shadow
 
-	mu       sync.Mutex
-	cells    map[cellKey]*cell
-	counters int
-	tables   []*gateway.Table // those whose keys are still to be asked: the last is served
-	serving  map[[2]string]bool
+	mu        sync.Mutex
+	cells     map[cellKey]*cell
+	counters  int
+	consumers []*gateway.Consumers // of tables, whose keys are still to be asked: the last is served
+	serving   map[[2]string]bool
 
 	flushing sync.Mutex
 	pending  map[rowKey]*ledger.Usage
@@ -147,14 +147,16 @@ func (m *Meter) Prepare(t *gateway.Table) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.serving = serving
-	if n := len(m.tables); n > keptTables {
-		m.tables = slices.Delete(m.tables, 0, n-keptTables)
+	if n := len(m.consumers); n > keptConsumers {
+		m.consumers = slices.Delete(m.consumers, 0, n-keptConsumers)
 	}
-	m.tables = append(m.tables, t)
+	if t.Consumers != nil {
+		m.consumers = append(m.consumers, t.Consumers)
+	}
 }
 
-// keptTables bounds the tables whose keys are asked between two additions.
-const keptTables = 8
+// keptConsumers bounds the tables whose consumers are asked between two additions.
+const keptConsumers = 8
 
 // Count counts an exchange that has ended.
 func (m *Meter) Count(x *gateway.Exchange) {
@@ -315,14 +317,11 @@ func (m *Meter) writeRows(ctx context.Context) error {
 // writeKeys tells the ledger when keys were last used, each key once a minute at most.
 func (m *Meter) writeKeys(ctx context.Context) error {
 	m.mu.Lock()
-	tables := slices.Clone(m.tables)
+	asked := slices.Clone(m.consumers)
 	m.mu.Unlock()
 	used := map[string]time.Time{}
-	for _, t := range tables {
-		if t.Consumers == nil {
-			continue
-		}
-		t.Consumers.KeysUsed(func(prefix string, at time.Time) {
+	for _, c := range asked {
+		c.KeysUsed(func(prefix string, at time.Time) {
 			if told, ok := m.keys[prefix]; (!ok || at.Sub(told) >= time.Minute) && used[prefix].Before(at) {
 				used[prefix] = at
 			}
@@ -336,8 +335,8 @@ func (m *Meter) writeKeys(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := len(tables); n > 1 { // its requests may still end: one table more is asked next time
-		m.tables = slices.DeleteFunc(m.tables, func(t *gateway.Table) bool { return slices.Contains(tables[:n-1], t) })
+	if n := len(asked); n > 1 { // its requests may still end: one table more is asked next time
+		m.consumers = slices.DeleteFunc(m.consumers, func(c *gateway.Consumers) bool { return slices.Contains(asked[:n-1], c) })
 	}
 	return nil
 }
