@@ -363,7 +363,7 @@ func (b *publishBench) replan(n int) (time.Duration, error) {
 		return 0, err
 	}
 	return b.untilRefused(call, 429, func(at *siteReplica) error {
-		return b.site.call(at, "POST", "subscriptions/"+app+"-all/plan", map[string]any{"plan": "spent"}, nil)
+		return b.site.call(at, "POST", "subscriptions/"+app+".all/plan", map[string]any{"plan": "spent"}, nil)
 	}, n)
 }
 
