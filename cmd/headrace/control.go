@@ -163,6 +163,31 @@ func (s *server) withdrawing(ctx context.Context) error {
 	}
 }
 
+// pause is the time between two looks for contents that nothing refers to.
+const pause = time.Hour
+
+// pruning deletes contents that nothing refers to any more, until ctx ends.
+func (s *server) pruning(ctx context.Context) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, pause/10)
+		n, err := s.parts.ledger.Prune(bounded)
+		cancel()
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.parts.log.Warn("contents that nothing refers to cannot be deleted", "error", err)
+		case n > 0:
+			s.parts.log.Info("contents that nothing refers to were deleted", "contents", n)
+		}
+	}
+}
+
 // withdraw has the table that serves refuse what no longer holds. What it is of
 // is read before the registry: what is noted in it is never older than it is.
 func (s *server) withdraw() {

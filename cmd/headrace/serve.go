@@ -204,6 +204,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return s.report(running) })
 	g.Go(func() error { return s.withdrawing(running) })
+	g.Go(func() error { return s.pruning(running) })
 	g.Go(func() error {
 		<-running.Done()
 		s.draining.Store(true)

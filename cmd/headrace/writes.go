@@ -22,7 +22,7 @@ func writesCommand() *cobra.Command {
 	cmd := o.command(&cobra.Command{
 		Use:   "writes",
 		Short: "Look at the writes of a running gateway, and decide about them",
-		Long: "Look at the writes of a running gateway, and decide about them. What is decided is kept, with who did it and why.\n",
+		Long:  "Look at the writes of a running gateway, and decide about them. What is decided is kept, with who did it and why.\n",
 	})
 	cmd.PersistentFlags().StringVar(&o.reason, "reason", "", "why, for the audit and the write's timeline")
 	cmd.AddCommand(
@@ -41,7 +41,6 @@ func (o *operator) do(ctx context.Context, method, path string, body any) ([]byt
 	a, err := o.call(ctx, method, "writes"+path, body)
 	return a.data, err
 }
-
 
 // writeLine is what commands print of a write.
 type writeLine struct {

@@ -74,7 +74,8 @@ func (c *Credential) withdraw(w *gateway.Withdrawn, secret []byte) {
 	case "client":
 		w.Clients[gateway.ClientIdentity{Issuer: c.Issuer, ID: c.ID}] = true
 	case "certificate":
-		w.Certificates[gateway.CertificateName{Thumbprint: c.Thumbprint}] = c.Thumbprint != ""
-		w.Certificates[gateway.CertificateName{Subject: c.Subject}] = c.Subject != ""
+		if name, err := (gateway.CertificateName{Thumbprint: c.Thumbprint, Subject: c.Subject}).Canonical(); err == nil {
+			w.Certificates[name] = true
+		}
 	}
 }

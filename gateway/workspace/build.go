@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,7 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 		b.reserve(api)
 		canary := b.addCanary(api, systems) // first: what both have is the served version's in the end
 		b.addOperations(api, canary, systems)
+		runtime.Gosched() // calls that have come meanwhile go first
 	}
 	for _, own := range o.Own {
 		b.addOwn(own)
