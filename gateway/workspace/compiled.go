@@ -52,12 +52,17 @@ func (c *Compiled) proved(consumers *gateway.Consumers, api *gateway.API) bool {
 // first table, and on half of them once there are calls to be answered.
 func (c *Compiled) width() int {
 	cores := runtime.GOMAXPROCS(0)
+	if c.serving() {
+		return max(1, cores/2)
+	}
+	return cores
+}
+
+// serving tells that a table was built before.
+func (c *Compiled) serving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.sound) == 0 {
-		return cores
-	}
-	return max(1, cores/2)
+	return len(c.sound) > 0
 }
 
 // prove remembers a table in which nothing is wrong.
