@@ -62,6 +62,12 @@ bench-buffer: build ## measure the ledger beside bare insert loops, and writes h
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench buffer -headrace ./bin/headrace
 
+.PHONY: bench-publish
+bench-publish: build ## publish to three gateways on one Postgres under traffic: tables, memory, p99, revocation (installs postgresql)
+	sh .ci/install pg_ctlcluster=postgresql
+	$(GO) build -o bin/bench ./cmd/bench
+	./bin/bench publish -headrace ./bin/headrace
+
 BEGIN ?= 15m
 
 .PHONY: e2e-tryton

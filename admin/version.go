@@ -147,7 +147,7 @@ func reasons(list []exception) map[string]string {
 
 func (a *admin) putVersion(k *call) error {
 	var body struct {
-		Files         map[string][]byte
+		Files, Common map[string][]byte
 		Status        string
 		Canary        *registry.Canary
 		Exceptions    []exception
@@ -156,13 +156,13 @@ func (a *admin) putVersion(k *call) error {
 	if err := k.decode(&body); err != nil {
 		return err
 	}
-	r := registry.Release{API: k.Param("api"), Version: k.Param("version"), Files: body.Files, Canary: body.Canary, Exceptions: reasons(body.Exceptions)}
+	r := registry.Release{API: k.Param("api"), Version: k.Param("version"), Files: body.Files, Common: body.Common, Canary: body.Canary, Exceptions: reasons(body.Exceptions)}
 	if body.Status == registry.Draft && k.QueryParam("dry-run") != "true" {
-		m, err := k.match()
-		if err != nil {
+		var err error
+		if r.Match, err = k.match(); err != nil {
 			return err
 		}
-		i, err := a.options.Registry.SaveDraft(k.Request().Context(), k.by(), r.API, r.Version, r.Files, m)
+		i, err := a.options.Registry.SaveDraftWith(k.Request().Context(), k.by(), r)
 		if err != nil {
 			return err
 		}

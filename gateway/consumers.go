@@ -46,7 +46,25 @@ type KeyCredential struct {
 
 	digest [sha256.Size]byte
 	app    *App
-	used   int64 // Unix time of the last use, atomic; 0 for none
+	used   lastUse
+}
+
+// lastUse is the second of a credential's last use in Unix time; 0 for none.
+// It is changed atomically.
+type lastUse int64
+
+// note notes a use. The line is shared: it is written once a second.
+func (u *lastUse) note(now time.Time) {
+	if at := now.Unix(); atomic.LoadInt64((*int64)(u)) < at {
+		atomic.StoreInt64((*int64)(u), at)
+	}
+}
+
+// tell tells the last use, if there was one.
+func (u *lastUse) tell(name string, f func(name string, at time.Time)) {
+	if at := atomic.LoadInt64((*int64)(u)); at > 0 {
+		f(name, time.Unix(at, 0))
+	}
 }
 
 // ClientIdentity is how tokens of an issuer name the app.
@@ -66,6 +84,7 @@ type OAuthClient struct {
 	App     *App           `yaml:"-"`
 
 	digest [sha256.Size]byte
+	used   lastUse
 }
 
 // CertificateName recognises a client certificate. Exactly one of the two is given.
@@ -73,6 +92,40 @@ type CertificateName struct {
 	Thumbprint string      `yaml:"thumbprint" doc:"sha256: and the hexadecimal SHA-256 of the certificate (DER)."`
 	Subject    string      `yaml:"subject" doc:"The subject as in RFC 2253, for example CN=shop,O=Acme."`
 	Node       source.Node `yaml:",node"`
+}
+
+// CredentialName is what the control plane calls an issuer's client.
+func (c ClientIdentity) CredentialName() string {
+	return "client-" + shortHash(c.Issuer+"\x00"+c.ID)
+}
+
+// CredentialName is what the control plane calls a certificate.
+func (c CertificateName) CredentialName() string {
+	return "certificate-" + shortHash(strings.ToLower(c.Thumbprint)+"\x00"+c.Subject)
+}
+
+func shortHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Canonical is the certificate's name as Consumers compare it; the error says
+// why the subject is none.
+func (c CertificateName) Canonical() (CertificateName, error) {
+	c.Thumbprint = strings.ToLower(c.Thumbprint)
+	if c.Subject == "" {
+		return c, nil
+	}
+	var err error
+	c.Subject, err = ParseSubject(c.Subject)
+	return c, err
+}
+
+// recognised is an app by one of its credentials.
+type recognised struct {
+	app  *App
+	name string // CredentialName
+	used lastUse
 }
 
 // Product is a bundle of API versions that apps subscribe to.
@@ -150,8 +203,8 @@ type Consumers struct {
 	Subscriptions []*Subscription
 
 	keys         map[string][]*KeyCredential
-	clients      map[ClientIdentity]*App
-	certificates map[CertificateName]*App
+	clients      map[ClientIdentity]*recognised
+	certificates map[CertificateName]*recognised
 	oauth        map[string]*OAuthClient
 	withdrawn    atomic.Pointer[Withdrawn] // nil as long as everything holds
 	apis         map[string]*API           // by NAME/vMAJOR
@@ -164,7 +217,7 @@ type Consumers struct {
 func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread ...string) *Consumers {
 	c := &Consumers{
 		Organisations: file.Organisations, Apps: file.Apps, Products: file.Products, Plans: file.Plans, Subscriptions: file.Subscriptions,
-		keys: map[string][]*KeyCredential{}, clients: map[ClientIdentity]*App{}, certificates: map[CertificateName]*App{},
+		keys: map[string][]*KeyCredential{}, clients: map[ClientIdentity]*recognised{}, certificates: map[CertificateName]*recognised{},
 		oauth: map[string]*OAuthClient{},
 	}
 	dropEmpty(file.Node.At("organisations"), c.Organisations, ps)
@@ -294,9 +347,9 @@ func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
 		}
 		id.Node = source.Node{}
 		if other := c.clients[id]; other != nil {
-			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same identity", other.Name, app.Name), "an identity belongs to one app")
+			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same identity", other.app.Name, app.Name), "an identity belongs to one app")
 		}
-		c.clients[id] = app
+		c.clients[id] = &recognised{app: app, name: id.CredentialName()}
 	}
 	for _, cert := range app.Certificates {
 		at := cert.Node
@@ -313,19 +366,16 @@ func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
 			ps.Add(at.At("thumbprint"), "is not a thumbprint", "sha256: and 64 hexadecimal digits")
 			continue
 		}
-		cert.Thumbprint = strings.ToLower(cert.Thumbprint)
-		if cert.Subject != "" {
-			canonical, err := ParseSubject(cert.Subject)
-			if err != nil {
-				ps.Add(at.At("subject"), "is not a subject: "+err.Error(), "as openssl x509 -noout -subject -nameopt RFC2253 prints it, for example CN=shop,O=Acme")
-				continue
-			}
-			cert.Subject = canonical
+		name := cert.CredentialName()
+		cert, err := cert.Canonical()
+		if err != nil {
+			ps.Add(at.At("subject"), "is not a subject: "+err.Error(), "as openssl x509 -noout -subject -nameopt RFC2253 prints it, for example CN=shop,O=Acme")
+			continue
 		}
 		if other := c.certificates[cert]; other != nil {
-			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same certificate", other.Name, app.Name), "a certificate belongs to one app")
+			ps.Add(at, fmt.Sprintf("the apps %q and %q have the same certificate", other.app.Name, app.Name), "a certificate belongs to one app")
 		}
-		c.certificates[cert] = app
+		c.certificates[cert] = &recognised{app: app, name: name}
 	}
 }
 
@@ -384,35 +434,42 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 			case !c.holds(k.app, func(w *Withdrawn) bool { return w.Keys[k.digest] }):
 				return nil, false
 			}
-			if at := now.Unix(); atomic.LoadInt64(&k.used) < at { // the line is shared: it is written once a second
-				atomic.StoreInt64(&k.used, at)
-			}
+			k.used.note(now)
 			return k.app, false
 		}
 	}
 	return nil, false
 }
 
-// KeysUsed gives the prefixes of the keys that were used by this directory,
-// with the second of their last use.
-func (c *Consumers) KeysUsed(f func(prefix string, at time.Time)) {
+// CredentialsUsed gives the names of the credentials that were used by this
+// directory, as the control plane has them, with the second of their last use.
+func (c *Consumers) CredentialsUsed(f func(name string, at time.Time)) {
 	for prefix, list := range c.keys {
 		for _, k := range list {
-			if at := atomic.LoadInt64(&k.used); at > 0 {
-				f(prefix, time.Unix(at, 0))
-			}
+			k.used.tell(prefix, f)
 		}
+	}
+	for _, client := range c.clients {
+		client.used.tell(client.name, f)
+	}
+	for _, cert := range c.certificates {
+		cert.used.tell(cert.name, f)
+	}
+	for id, client := range c.oauth {
+		client.used.tell(id, f)
 	}
 }
 
-// ByClient finds the app that tokens of an issuer call id.
-func (c *Consumers) ByClient(issuer, id string) *App {
+// ByClient finds the app that verified tokens of an issuer call id, and notes
+// that they were used.
+func (c *Consumers) ByClient(issuer, id string, now time.Time) *App {
 	named := ClientIdentity{Issuer: issuer, ID: id}
-	app := c.clients[named]
-	if app == nil || !c.holds(app, func(w *Withdrawn) bool { return w.Clients[named] }) {
+	client := c.clients[named]
+	if client == nil || !c.holds(client.app, func(w *Withdrawn) bool { return w.Clients[named] }) {
 		return nil
 	}
-	return app
+	client.used.note(now)
+	return client.app
 }
 
 // ByOAuthClient finds a client of the gateway's own token endpoint; nil when
@@ -426,6 +483,9 @@ func (c *Consumers) ByOAuthClient(id string, now time.Time) *OAuthClient {
 	return client
 }
 
+// Used notes that the client has proved who it is, by its secret or by a token.
+func (o *OAuthClient) Used(now time.Time) { o.used.note(now) }
+
 // Accepts tells whether a secret is the client's. It takes the same work for
 // every secret, also for a client that does not exist (nil).
 func (o *OAuthClient) Accepts(secret string) bool {
@@ -438,17 +498,18 @@ func (o *OAuthClient) Accepts(secret string) bool {
 
 // ByCertificate finds the app of a client certificate by its thumbprint
 // (sha256:hex, small letters) or else by its subject (as SubjectOf gives it).
-func (c *Consumers) ByCertificate(thumbprint, subject string) *App {
+// used notes that it was let through.
+func (c *Consumers) ByCertificate(thumbprint, subject string) (app *App, used func(now time.Time)) {
 	named := CertificateName{Thumbprint: thumbprint}
-	app := c.certificates[named]
-	if app == nil {
+	cert := c.certificates[named]
+	if cert == nil {
 		named = CertificateName{Subject: subject}
-		app = c.certificates[named]
+		cert = c.certificates[named]
 	}
-	if app == nil || !c.holds(app, func(w *Withdrawn) bool { return w.Certificates[named] }) {
-		return nil
+	if cert == nil || !c.holds(cert.app, func(w *Withdrawn) bool { return w.Certificates[named] }) {
+		return nil, nil
 	}
-	return app
+	return cert.app, cert.used.note
 }
 
 // Subscription is the app's subscription to an API, in whatever status; nil when there is none.

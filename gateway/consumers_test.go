@@ -88,3 +88,60 @@ func TestConsumerProblems(t *testing.T) {
 		}
 	}
 }
+
+// Every sort of credential tells when it was last used, by the name that the
+// control plane has for it.
+func TestCredentialsUsed(t *testing.T) {
+	const key = "hr_abcdefgh_live"
+	thumbprint := strings.ToUpper(hashed("certificate")[len("sha256:"):])
+	c, problems := directory(t, fmt.Sprintf(`
+organisations: {acme: {}}
+apps:
+  shop:
+    organisation: acme
+    keys: [{prefix: abcdefgh, hash: %q}]
+    clients: [{issuer: "https://id.example.com", id: shop-1}, {issuer: "https://id.example.com", id: idle}]
+    certificates: [{thumbprint: "sha256:%s"}, {subject: "CN=shop, O=Acme"}]
+    oauth: [{id: hrc_shop, hash: %q}]
+`, hashed(key), thumbprint, hashed("secret")))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	used := func() map[string]time.Time {
+		list := map[string]time.Time{}
+		c.CredentialsUsed(func(name string, at time.Time) { list[name] = at })
+		return list
+	}
+	now := time.Unix(1_800_000_000, 0)
+	c.ByOAuthClient("hrc_shop", now) // looked up, and not yet proved
+	c.ByCertificate("sha256:"+strings.ToLower(thumbprint), "")
+	if found := used(); len(found) > 0 {
+		t.Errorf("used already: %v", found)
+	}
+	c.ByKey(key, now)
+	c.ByClient("https://id.example.com", "shop-1", now.Add(time.Second))
+	c.ByOAuthClient("hrc_shop", now).Used(now.Add(2 * time.Second))
+	_, use := c.ByCertificate("sha256:"+strings.ToLower(thumbprint), "")
+	use(now.Add(3 * time.Second))
+	subject, err := ParseSubject("CN=shop,O=Acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, use = c.ByCertificate("sha256:none", subject)
+	use(now.Add(4 * time.Second))
+	use(now) // never back
+	for name, at := range map[string]time.Time{
+		"abcdefgh": now,
+		ClientIdentity{Issuer: "https://id.example.com", ID: "shop-1"}.CredentialName(): now.Add(time.Second),
+		"hrc_shop": now.Add(2 * time.Second),
+		CertificateName{Thumbprint: "sha256:" + thumbprint}.CredentialName(): now.Add(3 * time.Second),
+		CertificateName{Subject: "CN=shop, O=Acme"}.CredentialName():         now.Add(4 * time.Second),
+	} {
+		if got := used()[name]; !got.Equal(at) {
+			t.Errorf("%s: %s instead of %s", name, got, at)
+		}
+	}
+	if found := used(); len(found) != 5 {
+		t.Errorf("%v", found)
+	}
+}

@@ -40,6 +40,11 @@ func main() {
 				log.Fatal(err)
 			}
 			return
+		case "publish":
+			if err := publishMain(os.Args[2:]); err != nil {
+				log.Fatal(err)
+			}
+			return
 		}
 	}
 	headrace := flag.String("headrace", "bin/headrace", "the binary to measure")

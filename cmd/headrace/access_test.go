@@ -390,3 +390,16 @@ func TestAdminOIDCAway(t *testing.T) {
 		"admin: {oidc: {issuer: \"" + l.URL + "\", audience: headrace, name_claim: email, role_claim: groups, roles: {api-architects: architect}}}\n"}))
 	o.ask(503, "not-ready", "GET", "/status", l.token(t, nil), "")
 }
+
+// Keycloak's roles stand deeper in its tokens.
+func TestAdminOIDCNestedRoles(t *testing.T) {
+	l := newLogin(t)
+	o := openOffice(t, written(t, map[string]string{"headrace.yaml": "listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n" +
+		"admin: {oidc: {issuer: \"" + l.URL + "\", audience: headrace, name_claim: email, role_claim: realm_access.roles, roles: {api-architects: architect}}}\n"}))
+	nested := func(roles ...string) string {
+		return l.token(t, map[string]any{"groups": nil, "realm_access": map[string]any{"roles": roles}})
+	}
+	o.ask(200, "", "PUT", "/plans/gold", nested("offline_access", "api-architects"), `{}`, "If-None-Match", "*")
+	o.ask(403, "has no role", "GET", "/status", nested("offline_access"), "")
+	o.ask(403, "has no role", "GET", "/status", l.token(t, map[string]any{"realm_access": "api-architects"}), "")
+}

@@ -150,15 +150,56 @@ func standOf(r workspace.Reload) ledger.Replica {
 	return stand
 }
 
-// withdraw has the table that goes on refuse what no longer holds.
+// withdrawing has what was taken from consumers refused at once, by the table
+// that serves while the next one is built, until ctx ends.
+func (s *server) withdrawing(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.taken:
+			s.withdraw()
+		}
+	}
+}
+
+// pause is the time between two looks for contents that nothing refers to.
+const pause = time.Hour
+
+// pruning deletes contents that nothing refers to any more, until ctx ends.
+func (s *server) pruning(ctx context.Context) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, pause/10)
+		n, err := s.parts.ledger.Prune(bounded)
+		cancel()
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.parts.log.Warn("contents that nothing refers to cannot be deleted", "error", err)
+		case n > 0:
+			s.parts.log.Info("contents that nothing refers to were deleted", "contents", n)
+		}
+	}
+}
+
+// withdraw has the table that serves refuse what no longer holds. What it is of
+// is read before the registry: what is noted in it is never older than it is.
 func (s *server) withdraw() {
-	table := s.gateway.Table()
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	served, table := s.live.Last().Served, s.gateway.Table()
 	if table == nil || s.registry == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), layerPatience)
 	defer cancel()
-	w, err := s.registry.Withdrawn(ctx)
+	w, err := s.registry.Withdrawn(ctx, served)
 	if err != nil {
 		s.parts.log.Error("what was taken from consumers may still be accepted: the registry cannot be read", "error", err)
 		return

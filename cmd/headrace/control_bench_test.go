@@ -20,7 +20,11 @@ const (
 )
 
 // manyAPIs is a server with a large registry.
-func manyAPIs(b *testing.B) *server {
+func manyAPIs(b *testing.B) *server { return large(b, benchAPIs, benchOperations, 100) }
+
+// large is a server whose registry holds so many APIs and apps, each app with a
+// key and a subscription.
+func large(b *testing.B, many, operations, consumers int) *server {
 	b.Helper()
 	dir := b.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "headrace.yaml"), []byte("listen: {gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n"+noLint()), 0o600); err != nil {
@@ -38,12 +42,12 @@ func manyAPIs(b *testing.B) *server {
 	})
 	files := fstest.MapFS{"systems/erp.yaml": {Data: []byte("dialect: rest\nurl: http://127.0.0.1:9\n")}}
 	var apis []string
-	for i := range benchAPIs {
-		files[fmt.Sprintf("apis/api%d/1.0.0/openapi.yaml", i)] = &fstest.MapFile{Data: largeDocument(benchOperations)}
+	for i := range many {
+		files[fmt.Sprintf("apis/api%d/1.0.0/openapi.yaml", i)] = &fstest.MapFile{Data: largeDocument(operations)}
 		apis = append(apis, fmt.Sprintf("api%d/v1", i))
 	}
 	var apps, subscriptions []string
-	for i := range 100 {
+	for i := range consumers {
 		apps = append(apps, fmt.Sprintf("app%d: {organisation: acme, keys: [{prefix: key%05d, hash: \"sha256:%064d\"}]}", i, i, i))
 		subscriptions = append(subscriptions, fmt.Sprintf("{app: app%d, product: all, plan: %s}", i, []string{"gold", "free"}[i%2]))
 	}
@@ -56,7 +60,7 @@ func manyAPIs(b *testing.B) *server {
 	if err := s.live.Reload(); err != nil {
 		b.Fatal(err)
 	}
-	if n := len(s.gateway.Table().Operations); n < benchAPIs*benchOperations {
+	if n := len(s.gateway.Table().Operations); n < many*operations {
 		b.Fatalf("%d operations", n)
 	}
 	return s
@@ -136,6 +140,38 @@ func BenchmarkRebuild(b *testing.B) {
 			content := fmt.Appendf(largeDocument(benchOperations), "# %d\n", minor)
 			release := registry.Release{API: "api7", Version: fmt.Sprintf("1.%d.0", minor), Files: map[string][]byte{"openapi.yaml": content}}
 			if _, err := s.registry.Publish(b.Context(), by, release); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkManyApps measures how long a replica takes to see and to serve the
+// change of one of 2,000 apps, each with a key and a subscription.
+func BenchmarkManyApps(b *testing.B) {
+	s := large(b, 2, 10, 2000)
+	change := func(n, i int) {
+		b.StopTimer()
+		defer b.StartTimer()
+		text := fmt.Appendf(nil, `{"organisation":"acme","title":"%d %d"}`, n, i)
+		if _, err := s.parts.ledger.Change(b.Context(), ledger.By{Actor: "bench"}, func(d *ledger.Draft) error {
+			return d.Put(ledger.Entry{Kind: registry.KindApp, Name: "app1", Parent: "acme", Body: text}, ledger.Any)
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("render", func(b *testing.B) {
+		for i := range b.N {
+			change(b.N, i)
+			if _, err := s.registry.Layer(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("table", func(b *testing.B) {
+		for i := range b.N {
+			change(b.N, -i)
+			if err := s.live.Reload(); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -285,6 +285,45 @@ func TestReplicaThatCannotBuild(t *testing.T) {
 	}
 }
 
+// What is taken from consumers is refused before the next table is built.
+func TestTakenBeforeTheTable(t *testing.T) {
+	s := startSite(t, "gateway", t.TempDir(), "sqlite:headrace.db")
+	ctx := t.Context()
+	by := ledger.By{Actor: "ada", Reason: "test"}
+	if _, err := s.server.registry.PutFile(ctx, by, "systems/erp.yaml", []byte("url: http://127.0.0.1:1\n"), ledger.Any); err != nil {
+		t.Fatal(err)
+	}
+	key, text := s.shop(t)
+	known := func() bool { status, _ := s.call(t, "/orders/v1/orders", text); return status >= 500 }
+	eventually(t, "the key is known", known)
+	table := s.server.gateway.Table()
+	if _, err := s.server.parts.ledger.Change(ctx, by, func(d *ledger.Draft) error {
+		e, err := d.Get(registry.KindCredential, key.Name)
+		if err != nil {
+			return err
+		}
+		e.Body = []byte(`{"app":"shop","type":"key","prefix":"` + key.Name + `","revoked":"2026-01-01T00:00:00Z"}`)
+		return d.Put(e, ledger.Any)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.server.withdraw()
+	if app, _ := table.Consumers.ByKey(text, time.Now()); app != nil {
+		t.Error("the table that serves still knows the key")
+	}
+	// What has come back since the table was built is not taken.
+	eventually(t, "a table without the key serves", func() bool { return s.server.gateway.Table() != table })
+	other, text, err := s.server.registry.NewKey(ctx, by, "shop", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other key is known", known)
+	s.server.withdraw()
+	if !known() {
+		t.Errorf("the key %s, which holds, is refused", other.Name)
+	}
+}
+
 // grep gives the lines of a text that hold a word.
 func grep(text, word string) string {
 	var out bytes.Buffer

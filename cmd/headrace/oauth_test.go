@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/headrace/headrace/gateway/registry"
 )
 
 const tokenDocument = `openapi: 3.0.3
@@ -97,6 +99,12 @@ func TestTokens(t *testing.T) {
 		if status, body := fetch(t, b.gateway+path); status != 200 || strings.Contains(body, `"d":`) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
+	}
+	if err := b.server.parts.usage.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if used, err := b.server.parts.ledger.LastUsed(t.Context(), registry.KindCredential, []string{"shop-client"}); err != nil || used["shop-client"].IsZero() {
+		t.Errorf("the client's last use: %v %v", used, err)
 	}
 	// No table is built for what no table depends on.
 	table, revision := b.server.gateway.Table(), b.server.live.Last().Served

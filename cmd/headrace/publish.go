@@ -24,6 +24,7 @@ import (
 // release is what publish sends.
 type release struct {
 	Files      map[string][]byte `json:"files,omitempty"`
+	Common     map[string][]byte `json:"common,omitempty"`
 	Status     string            `json:"status"`
 	Canary     *registry.Canary  `json:"canary,omitempty"`
 	Exceptions []exception       `json:"exceptions,omitempty"`
@@ -67,8 +68,9 @@ func publishCommand() *cobra.Command {
 		Long: "Publish a version of an API. PATH is a version folder (apis/NAME/VERSION) or an OpenAPI file; a file that stands\n" +
 			"elsewhere needs --api and --version. The gateway loads the version, lints it, compares it with the one that it\n" +
 			"replaces, runs the mappings' tests and builds what it would serve. It refuses the version with every place that is\n" +
-			"wrong. A change that breaks callers needs a new major version, or an exception with a reason. Files outside the\n" +
-			"folder that the document refers to must be there: see headrace file and headrace apply.\n",
+			"wrong. A change that breaks callers needs a new major version, or an exception with a reason. Files of the workspace's\n" +
+			"common/ that the document refers to are sent with it; other files outside the folder must be there: see headrace file\n" +
+			"and headrace apply.\n",
 		Example: "  headrace publish --dry-run apis/orders/1.1.0\n" +
 			"  headrace publish apis/orders/1.1.0 --reason \"returns, for the shops\"\n" +
 			"  headrace publish apis/orders/1.2.0 --except 8cfa8875=\"nobody sends the field, see usage\"\n" +
@@ -100,6 +102,9 @@ func (p *publishing) run(ctx context.Context, name string) error {
 		body.Canary = &registry.Canary{Share: p.share, Apps: p.apps}
 	}
 	if body.Files, err = folder.read(); err != nil {
+		return err
+	}
+	if body.Common, err = folder.common(); err != nil {
 		return err
 	}
 	where := versionPath(p.api, p.version)
@@ -195,6 +200,33 @@ func (c content) read() (map[string][]byte, error) {
 	files, err := readFiles(c.dir, ".")
 	delete(files, specs.LifecycleFile)
 	return files, err
+}
+
+// common reads the files below common/ that the document refers to, by their
+// paths in the workspace; none where the folder stands in no workspace. What is
+// wrong with the document is for the gateway to say.
+func (c content) common() (map[string][]byte, error) {
+	apis := filepath.Dir(filepath.Dir(c.dir))
+	if c.file != "" || filepath.Base(apis) != workspace.APIsDir {
+		return nil, nil
+	}
+	root, err := os.OpenRoot(filepath.Dir(apis))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	var ignored source.Problems
+	_, uses := workspace.Inspect(root.FS(), path.Join(workspace.APIsDir, filepath.Base(filepath.Dir(c.dir)), filepath.Base(c.dir)), &ignored)
+	files := map[string][]byte{}
+	for name := range uses {
+		if !strings.HasPrefix(name, registry.CommonDir+"/") {
+			continue
+		}
+		if files[name], err = fs.ReadFile(root.FS(), name); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // mostSent is what a command sends of files.

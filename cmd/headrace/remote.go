@@ -87,14 +87,33 @@ const largestAnswer = 256 << 20
 // call makes a call below /admin/v1. header are pairs of names and values. A
 // refusal is a *refused.
 func (r *remote) call(ctx context.Context, method, path string, body any, header ...string) (answer, error) {
-	data, kind, err := encodeBody(body)
+	resp, err := r.open(ctx, method, path, body, header...)
 	if err != nil {
 		return answer{}, err
+	}
+	defer resp.Body.Close()
+	data, err := readAnswer(resp)
+	return answer{data, resp.Header.Get("ETag")}, err
+}
+
+func readAnswer(resp *http.Response) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("the admin API's answer broke off: %w", err)
+	}
+	return data, nil
+}
+
+// open is call for an answer that may be long: its body is to be read and closed.
+func (r *remote) open(ctx context.Context, method, path string, body any, header ...string) (*http.Response, error) {
+	data, kind, err := encodeBody(body)
+	if err != nil {
+		return nil, err
 	}
 	base := cmp.Or(r.server, os.Getenv(serverVariable), defaultServer)
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+"/admin/v1/"+path, bytes.NewReader(data))
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", kind)
@@ -110,24 +129,23 @@ func (r *remote) call(ctx context.Context, method, path string, body any, header
 	}
 	token, err := r.token()
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("the admin API cannot be reached: %w; set --server", err)
+		return nil, fmt.Errorf("the admin API cannot be reached: %w; set --server", err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
 	}
 	defer resp.Body.Close()
-	data, err = io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
-	if err != nil {
-		return answer{}, fmt.Errorf("the admin API's answer broke off: %w", err)
+	if data, err = readAnswer(resp); err != nil {
+		return nil, err
 	}
-	if resp.StatusCode >= 300 {
-		return answer{}, refusedBy(resp.StatusCode, data)
-	}
-	return answer{data, resp.Header.Get("ETag")}, nil
+	return nil, refusedBy(resp.StatusCode, data)
 }
 
 // raw is a body that is sent as it is.

@@ -1,44 +1,30 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// operator talks to the admin API of a running gateway.
-type operator struct {
-	url, actor, reason string
-	json               bool
-	out                io.Writer
-}
+// operator is the admin API as the commands about writes see it.
+type operator struct{ remote }
 
 func writesCommand() *cobra.Command {
 	o := &operator{}
-	cmd := &cobra.Command{
+	cmd := o.command(&cobra.Command{
 		Use:   "writes",
 		Short: "Look at the writes of a running gateway, and decide about them",
-		Long: "Look at the writes of a running gateway, and decide about them, by its admin API.\n" +
-			"The admin token is taken from " + tokenVariable + ". What is decided is kept, with who did it and why.",
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) { o.out = cmd.OutOrStdout() },
-	}
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&o.url, "admin", "http://127.0.0.1:8081", "address of the admin API")
-	flags.StringVar(&o.actor, "actor", cmp.Or(os.Getenv("USER"), "operator"), "who acts")
-	flags.StringVar(&o.reason, "reason", "", "why, for the audit and the write's timeline")
-	flags.BoolVar(&o.json, "json", false, "print what the admin API answers")
+		Long:  "Look at the writes of a running gateway, and decide about them. What is decided is kept, with who did it and why.\n",
+	})
+	cmd.PersistentFlags().StringVar(&o.reason, "reason", "", "why, for the audit and the write's timeline")
 	cmd.AddCommand(
 		o.listCommand(), o.exportCommand(), o.showCommand(), o.explainCommand(),
 		o.oneCommand("cancel ID", "Take back a write that has not been sent", "cancel"),
@@ -50,68 +36,10 @@ func writesCommand() *cobra.Command {
 	return cmd
 }
 
-// call makes a call of the admin API. A refusal is told in its own words.
-func (o *operator) call(ctx context.Context, method, path string, body any) ([]byte, error) {
-	resp, err := o.open(ctx, method, path, body)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
-}
-
-func (o *operator) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	var content io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		content = bytes.NewReader(data)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(o.url, "/")+"/admin/v1/writes"+path, content)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if token := os.Getenv(tokenVariable); token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("the admin API cannot be reached: %w; set --admin", err)
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	var problem struct {
-		Title, Detail string
-		Violations    []struct{ Pointer, Detail string }
-	}
-	if json.Unmarshal(data, &problem) != nil || problem.Title == "" {
-		return nil, fmt.Errorf("the admin API answered %d", resp.StatusCode)
-	}
-	text := problem.Title
-	if problem.Detail != "" {
-		text += ": " + problem.Detail
-	}
-	for _, v := range problem.Violations {
-		text += "\n  " + v.Pointer + ": " + v.Detail
-	}
-	return nil, errors.New(text)
-}
-
-// by is the body of an action.
-func (o *operator) by(more map[string]any) map[string]any {
-	body := map[string]any{"actor": o.actor, "reason": o.reason}
-	for key, value := range more {
-		body[key] = value
-	}
-	return body
+// do makes a call below writes/.
+func (o *operator) do(ctx context.Context, method, path string, body any) ([]byte, error) {
+	a, err := o.call(ctx, method, "writes"+path, body)
+	return a.data, err
 }
 
 // writeLine is what commands print of a write.
@@ -134,25 +62,6 @@ func (w *writeLine) state() string {
 		return w.State + "!"
 	}
 	return w.State
-}
-
-// table prints rows under a head.
-func (o *operator) table(head string, rows [][]string) error {
-	w := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, head)
-	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
-}
-
-func (o *operator) printJSON(data []byte) error {
-	var b bytes.Buffer
-	if err := json.Indent(&b, data, "", "  "); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(o.out, strings.TrimSpace(b.String()))
-	return err
 }
 
 // filterFlags are what a list can be restricted by.
@@ -181,7 +90,7 @@ func (o *operator) listCommand() *cobra.Command {
 }
 
 func (o *operator) list(ctx context.Context, q url.Values) error {
-	data, err := o.call(ctx, "GET", "?"+q.Encode(), nil)
+	data, err := o.do(ctx, "GET", "?"+q.Encode(), nil)
 	if err != nil || o.json {
 		return errors.Join(err, o.jsonIf(err, data))
 	}
@@ -196,7 +105,7 @@ func (o *operator) list(ctx context.Context, q url.Values) error {
 	for _, w := range page.Items {
 		rows = append(rows, []string{w.ID, w.state(), w.Class, w.System, w.App, w.Operation, strings.Join(w.Keys, " "), w.Accepted.Format(time.RFC3339), w.Reason})
 	}
-	if err := o.table("ID\tSTATE\tCLASS\tSYSTEM\tAPP\tOPERATION\tKEYS\tACCEPTED\tREASON", rows); err != nil {
+	if err := o.table([]string{"ID", "STATE", "CLASS", "SYSTEM", "APP", "OPERATION", "KEYS", "ACCEPTED", "REASON"}, rows); err != nil {
 		return err
 	}
 	if page.Next != "" {
@@ -209,7 +118,7 @@ func (o *operator) jsonIf(err error, data []byte) error {
 	if err != nil {
 		return nil
 	}
-	return o.printJSON(data)
+	return o.printJSON(answer{data: data})
 }
 
 func (o *operator) exportCommand() *cobra.Command {
@@ -217,7 +126,7 @@ func (o *operator) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Print writes whole, with requests, outcomes and timelines, one JSON a line", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			resp, err := o.open(cmd.Context(), "GET", "/export?"+q.Encode(), nil)
+			resp, err := o.open(cmd.Context(), "GET", "writes/export?"+q.Encode(), nil)
 			if err != nil {
 				return err
 			}
@@ -234,7 +143,7 @@ func (o *operator) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Print a write whole, as JSON", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := o.call(cmd.Context(), "GET", "/"+url.PathEscape(args[0]), nil)
+			data, err := o.do(cmd.Context(), "GET", "/"+url.PathEscape(args[0]), nil)
 			return errors.Join(err, o.jsonIf(err, data))
 		},
 	}
@@ -244,7 +153,7 @@ func (o *operator) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain ID", Short: "Say why a write stands where it does", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := o.call(cmd.Context(), "GET", "/"+url.PathEscape(args[0])+"/explain", nil)
+			data, err := o.do(cmd.Context(), "GET", "/"+url.PathEscape(args[0])+"/explain", nil)
 			if err != nil || o.json {
 				return errors.Join(err, o.jsonIf(err, data))
 			}
@@ -281,7 +190,7 @@ func (o *operator) oneCommand(use, short, action string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.did(o.call(cmd.Context(), "POST", "/"+url.PathEscape(args[0])+"/"+action, o.by(nil)))
+			return o.did(o.do(cmd.Context(), "POST", "/"+url.PathEscape(args[0])+"/"+action, map[string]any{}))
 		},
 	}
 }
@@ -292,7 +201,7 @@ func (o *operator) resolveCommand() *cobra.Command {
 		Long: "Say what became of a doubtful write: delivered (it was done), refused (it was not, and shall not be)\n" +
 			"or held (it was not, and is sent again).",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.did(o.call(cmd.Context(), "POST", "/"+url.PathEscape(args[0])+"/resolve", o.by(map[string]any{"state": args[1]})))
+			return o.did(o.do(cmd.Context(), "POST", "/"+url.PathEscape(args[0])+"/resolve", map[string]any{"state": args[1]}))
 		},
 	}
 }
@@ -308,7 +217,7 @@ func (o *operator) editCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.did(o.call(cmd.Context(), "POST", "/"+url.PathEscape(args[0])+"/edit", o.by(map[string]any{"body": data})))
+			return o.did(o.do(cmd.Context(), "POST", "/"+url.PathEscape(args[0])+"/edit", map[string]any{"body": data}))
 		},
 	}
 	cmd.Flags().StringVar(&file, "body", "", "file of the new body; - for standard input")
@@ -352,7 +261,7 @@ func (o *operator) groupsCommand() *cobra.Command {
 				if class != "" {
 					body["class"] = class
 				}
-				data, err := o.call(cmd.Context(), "POST", "/groups/"+action, o.by(body))
+				data, err := o.do(cmd.Context(), "POST", "/groups/"+action, body)
 				return errors.Join(err, o.jsonIf(err, data))
 			},
 		}
@@ -365,7 +274,7 @@ func (o *operator) groupsCommand() *cobra.Command {
 }
 
 func (o *operator) groups(ctx context.Context, system string) error {
-	data, err := o.call(ctx, "GET", "/groups?system="+url.QueryEscape(system), nil)
+	data, err := o.do(ctx, "GET", "/groups?system="+url.QueryEscape(system), nil)
 	if err != nil || o.json {
 		return errors.Join(err, o.jsonIf(err, data))
 	}
@@ -383,7 +292,7 @@ func (o *operator) groups(ctx context.Context, system string) error {
 	for _, g := range list.Items {
 		rows = append(rows, []string{fmt.Sprint(g.Writes), g.System, g.Operation, g.Group, g.Oldest.Format(time.RFC3339), g.Newest.Format(time.RFC3339), g.Example})
 	}
-	return o.table("WRITES\tSYSTEM\tOPERATION\tGROUP\tOLDEST\tNEWEST\tEXAMPLE", rows)
+	return o.table([]string{"WRITES", "SYSTEM", "OPERATION", "GROUP", "OLDEST", "NEWEST", "EXAMPLE"}, rows)
 }
 
 func (o *operator) pauseCommand(action, short string) *cobra.Command {
@@ -394,7 +303,7 @@ func (o *operator) pauseCommand(action, short string) *cobra.Command {
 			if len(args) == 2 {
 				body["key"] = args[1]
 			}
-			data, err := o.call(cmd.Context(), "POST", "/pauses/"+action, o.by(body))
+			data, err := o.do(cmd.Context(), "POST", "/pauses/"+action, body)
 			return o.printPauses(data, err)
 		},
 	}
@@ -404,7 +313,7 @@ func (o *operator) pausesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "pauses", Short: "List what is paused", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			data, err := o.call(cmd.Context(), "GET", "/pauses", nil)
+			data, err := o.do(cmd.Context(), "GET", "/pauses", nil)
 			return o.printPauses(data, err)
 		},
 	}
@@ -427,14 +336,14 @@ func (o *operator) printPauses(data []byte, err error) error {
 	for _, p := range list.Items {
 		rows = append(rows, []string{p.System, p.Key, p.Since.Format(time.RFC3339), p.Actor, p.Reason})
 	}
-	return o.table("SYSTEM\tKEY\tSINCE\tACTOR\tREASON", rows)
+	return o.table([]string{"SYSTEM", "KEY", "SINCE", "ACTOR", "REASON"}, rows)
 }
 
 func (o *operator) auditCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "audit", Short: "List what operators did, the newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			data, err := o.call(cmd.Context(), "GET", "/audit", nil)
+			data, err := o.do(cmd.Context(), "GET", "/audit", nil)
 			if err != nil || o.json {
 				return errors.Join(err, o.jsonIf(err, data))
 			}
@@ -451,7 +360,7 @@ func (o *operator) auditCommand() *cobra.Command {
 			for _, a := range list.Items {
 				rows = append(rows, []string{a.At.Format(time.RFC3339), a.Actor, a.Action, a.Target, a.Reason})
 			}
-			return o.table("AT\tACTOR\tACTION\tTARGET\tREASON", rows)
+			return o.table([]string{"AT", "ACTOR", "ACTION", "TARGET", "REASON"}, rows)
 		},
 	}
 }

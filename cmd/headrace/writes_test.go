@@ -55,22 +55,22 @@ func TestWritesCommand(t *testing.T) {
 	first, second := put("1"), put("2")
 	command := func(wants string, args ...string) {
 		t.Helper()
-		out, err := run(t, append([]string{"writes", "--admin", b.admin, "--actor", "ann"}, args...)...)
+		out, err := run(t, append([]string{"writes", "--server", b.admin, "--actor", "ann"}, args...)...)
 		if err != nil || !strings.Contains(out, wants) {
 			t.Errorf("%v: %v\n%s\nwithout %q", args, err, out, wants)
 		}
 	}
 	command("erp", "pause", "erp", "--reason", "inventory")
 	eventually(t, "both are back from the system", func() bool {
-		out, err := run(t, "writes", "--admin", b.admin, "list", "--system", "erp", "--state", "held")
+		out, err := run(t, "writes", "--server", b.admin, "list", "--system", "erp", "--state", "held")
 		return err == nil && strings.Contains(out, first) && strings.Contains(out, second)
 	})
 	command("the system erp is paused", "explain", second)
 	eventually(t, "the second is held", func() bool {
-		out, err := run(t, "writes", "--admin", b.admin, "--actor", "ann", "cancel", second)
+		out, err := run(t, "writes", "--server", b.admin, "--actor", "ann", "cancel", second)
 		return err == nil && strings.Contains(out, second+" is cancelled")
 	})
-	if _, err := run(t, "writes", "--admin", b.admin, "cancel", second); err == nil || !strings.Contains(err.Error(), "the write is cancelled") {
+	if _, err := run(t, "writes", "--server", b.admin, "cancel", second); err == nil || !strings.Contains(err.Error(), "the write is cancelled") {
 		t.Errorf("cancelled twice: %v", err)
 	}
 	away.Store(false)
@@ -81,7 +81,7 @@ func TestWritesCommand(t *testing.T) {
 	})
 	command("cancel", "audit")
 	command("WRITES", "groups")
-	out, err := run(t, "writes", "--admin", b.admin, "export", "--state", "delivered")
+	out, err := run(t, "writes", "--server", b.admin, "export", "--state", "delivered")
 	var line struct {
 		ID      string
 		Request struct{ Method string }
@@ -89,7 +89,7 @@ func TestWritesCommand(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(out), &line) != nil || line.ID != first || line.Request.Method != "PUT" {
 		t.Errorf("exported %v %s", err, out)
 	}
-	if _, err := run(t, "writes", "--admin", b.admin, "list", "--state", "lost"); err == nil || !strings.Contains(err.Error(), `there is no state "lost"`) {
+	if _, err := run(t, "writes", "--server", b.admin, "list", "--state", "lost"); err == nil || !strings.Contains(err.Error(), `there is no state "lost"`) {
 		t.Errorf("a wrong state: %v", err)
 	}
 }

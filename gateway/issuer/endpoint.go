@@ -151,6 +151,7 @@ func (e endpoints) client(x *gateway.Exchange, form url.Values) (*gateway.OAuthC
 		return nil, &refusal{Code: "invalid_client", Description: "the client is not known, or its secret is wrong", status: http.StatusUnauthorized, challenge: true}
 	}
 	i.guard.Right(guess)
+	client.Used(now)
 	x.App = client.App
 	return client, nil
 }

@@ -66,6 +66,9 @@ type controls struct {
 	changing sync.Mutex // held by one change of this process at a time
 	mu       sync.Mutex
 	last     *Control // the newest that was read
+
+	pruning sync.Mutex
+	unused  map[string]bool // contents that nothing referred to at the last Prune; guarded by pruning
 }
 
 // Control reads the control plane as it is now.

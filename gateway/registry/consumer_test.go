@@ -165,7 +165,7 @@ func TestCredentials(t *testing.T) {
 	name, _, err := w.r.AddCredential(w.ctx, by, []byte(`{"app":"shop","type":"client","issuer":"https://id.example.com","id":"shop-1"}`))
 	w.ok(err)
 	w.ok(w.live.Reload())
-	if app := w.gateway.Table().Consumers.ByClient("https://id.example.com", "shop-1"); app == nil || app.Name != "shop" {
+	if app := w.gateway.Table().Consumers.ByClient("https://id.example.com", "shop-1", time.Now()); app == nil || app.Name != "shop" {
 		t.Errorf("the client is of %v", app)
 	}
 	_, _, err = w.r.AddCredential(w.ctx, by, []byte(`{"app":"other","type":"client","issuer":"https://id.example.com","id":"shop-1"}`))
@@ -177,7 +177,7 @@ func TestCredentials(t *testing.T) {
 	_, _, err = w.r.AddCredential(w.ctx, by, []byte(`{"app":"other","type":"client","issuer":"https://id.example.com","id":"shop-1"}`))
 	w.ok(err)
 	w.ok(w.live.Reload())
-	if app := w.gateway.Table().Consumers.ByClient("https://id.example.com", "shop-1"); app == nil || app.Name != "other" {
+	if app := w.gateway.Table().Consumers.ByClient("https://id.example.com", "shop-1", time.Now()); app == nil || app.Name != "other" {
 		t.Errorf("the client is of %v", app)
 	}
 	for text, wrong := range map[string]string{

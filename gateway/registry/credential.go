@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -224,9 +225,9 @@ func (c *Credential) name() string {
 	case "oauth":
 		return c.ID
 	case "client":
-		return "client-" + ledger.HashOf([]byte(c.Issuer + "\x00" + c.ID))[:16]
+		return gateway.ClientIdentity{Issuer: c.Issuer, ID: c.ID}.CredentialName()
 	}
-	return "certificate-" + ledger.HashOf([]byte(strings.ToLower(c.Thumbprint) + "\x00" + c.Subject))[:16]
+	return gateway.CertificateName{Thumbprint: c.Thumbprint, Subject: c.Subject}.CredentialName()
 }
 
 // Revoke ends a credential at once and for good. A reason is needed. It is not

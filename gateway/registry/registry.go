@@ -18,8 +18,8 @@ import (
 type Options struct {
 	Ledger *ledger.DB
 	// Check builds the table that would be served if the registry had these
-	// files, and throws it away; a *source.Error lists what is wrong. Nothing is
-	// built when it is nil.
+	// files, which it may go on reading; a *source.Error lists what is wrong.
+	// Nothing is built when it is nil.
 	Check func(workspace.Hashed) error
 	// Over shows use the workspace as it would be with these files, those of the
 	// directory included; the files alone are shown when it is nil.
@@ -114,6 +114,7 @@ type Registry struct {
 	options  Options
 	ledger   *ledger.DB
 	contents contents
+	meanings meanings
 
 	shown sync.Mutex // guards last
 	last  *tree      // what Layer gave
@@ -191,6 +192,7 @@ func (r *Registry) Layer(ctx context.Context) (workspace.Layer, error) {
 		return workspace.Layer{}, err
 	}
 	r.contents.only(t)
+	r.meanings.only(c)
 	r.shown.Lock()
 	defer r.shown.Unlock()
 	if !t.same(r.last) {
@@ -227,7 +229,13 @@ func (r *Registry) check(d *ledger.Draft) error {
 	if r.options.Check == nil {
 		return nil
 	}
-	t, err := r.render(d.Control(), d.Content)
+	t, err := r.render(d.Control(), func(hash string) ([]byte, error) {
+		content, err := d.Content(hash)
+		if err != nil { // the change may be over, and the table serves
+			return r.contents.get(hash)
+		}
+		return content, nil
+	})
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (r *Registry) render(c *ledger.Control, content func(string) ([]byte, error
 	}
 	t := newTree(content)
 	defer t.finish()
-	for _, step := range []func(*tree, *ledger.Control) error{renderVersions, renderFiles, renderConsumers} {
+	for _, step := range []func(*tree, *ledger.Control) error{r.renderVersions, r.renderFiles, r.renderConsumers} {
 		if err := step(t, c); err != nil {
 			return nil, err
 		}
@@ -80,8 +80,8 @@ func (r *Registry) render(c *ledger.Control, content func(string) ([]byte, error
 
 // renderVersions shows the newest version of each major that all apps meet,
 // canaries beside it, and drafts that are tried on its traffic.
-func renderVersions(t *tree, c *ledger.Control) error {
-	list, err := items[Version](c, KindVersion)
+func (r *Registry) renderVersions(t *tree, c *ledger.Control) error {
+	list, err := known[Version](&r.meanings, c, KindVersion)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (v *Version) render(t *tree) {
 	}
 }
 
-func renderFiles(t *tree, c *ledger.Control) error {
-	list, err := items[File](c, KindFile)
+func (r *Registry) renderFiles(t *tree, c *ledger.Control) error {
+	list, err := known[File](&r.meanings, c, KindFile)
 	for _, i := range list {
 		t.add(i.Name, file{hash: i.Body.Hash})
 	}
@@ -129,79 +129,103 @@ func renderFiles(t *tree, c *ledger.Control) error {
 }
 
 // renderConsumers writes a file for each thing.
-func renderConsumers(t *tree, c *ledger.Control) error {
+func (r *Registry) renderConsumers(t *tree, c *ledger.Control) error {
 	for _, section := range []struct {
-		kind, name string
-		text       func(*ledger.Entry) (any, error)
+		kind, folder string
+		file         func(*ledger.Entry) (*file, error)
 	}{
-		{KindOrganisation, "organisations", func(e *ledger.Entry) (any, error) {
+		{KindOrganisation, "organisations", r.meanings.file(func(e *ledger.Entry) (any, error) {
 			i, err := item[Organisation](e)
 			i.Body.Origin = ""
-			return i.Body, err
-		}},
-		{KindProduct, "products", func(e *ledger.Entry) (any, error) {
+			return named("organisations", e, i.Body), err
+		})},
+		{KindProduct, "products", r.meanings.file(func(e *ledger.Entry) (any, error) {
 			i, err := item[Product](e)
 			i.Body.Origin = ""
-			return i.Body, err
-		}},
-		{KindPlan, "plans", func(e *ledger.Entry) (any, error) {
+			return named("products", e, i.Body), err
+		})},
+		{KindPlan, "plans", r.meanings.file(func(e *ledger.Entry) (any, error) {
 			i, err := item[Plan](e)
 			i.Body.Origin = ""
-			return i.Body, err
-		}},
-		{KindApp, "apps", appText(c)},
+			return named("plans", e, i.Body), err
+		})},
+		{KindSubscription, "subscriptions", r.meanings.file(func(e *ledger.Entry) (any, error) {
+			i, err := item[Subscription](e)
+			if err != nil || i.Body.Status == Ended {
+				return nil, err
+			}
+			s := &i.Body
+			return map[string]any{"subscriptions": []any{subscriptionFile{s.App, s.Product, s.Plan, s.Status}}}, nil
+		})},
+		{KindApp, "apps", r.appFiles(c)},
 	} {
 		for _, e := range c.Of(section.kind) {
-			v, err := section.text(e)
+			f, err := section.file(e)
 			if err != nil {
 				return err
 			}
-			if err := consumerFile(t, section.name, e.Name, map[string]any{section.name: map[string]any{e.Name: v}}); err != nil {
-				return err
+			if f != nil {
+				t.add(path.Join(workspace.ConsumersDir, section.folder, e.Name+".yaml"), *f)
 			}
 		}
 	}
-	list, err := items[Subscription](c, KindSubscription)
-	for _, i := range list {
-		if s := i.Body; s.Status != Ended {
-			v := map[string]any{"subscriptions": []any{subscriptionFile{s.App, s.Product, s.Plan, s.Status}}}
-			if err := consumerFile(t, "subscriptions", i.Name, v); err != nil {
-				return err
-			}
-		}
-	}
-	return err
+	return nil
 }
 
-func consumerFile(t *tree, folder, name string, v any) error {
+// named puts a thing under its name in a section of consumers.yaml.
+func named(section string, e *ledger.Entry, v any) any {
+	return map[string]any{section: map[string]any{e.Name: v}}
+}
+
+func fileOf(v any) (*file, error) {
 	text, err := json.Marshal(v)
-	if err == nil {
-		t.write(path.Join(workspace.ConsumersDir, folder, name+".yaml"), text)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return &file{ledger.HashOf(text), text}, nil
 }
 
-// appText gives what a table is built of an app and its credentials.
-func appText(c *ledger.Control) func(*ledger.Entry) (any, error) {
+// appRendering is what a table is built of an app and its credentials. It is the same
+// as long as all of them are, unless time changes which ones are shown.
+type appRendering struct {
+	credentials []*ledger.Entry
+	ends        bool
+	file        *file
+}
+
+// appFiles makes the files of apps, with their credentials.
+func (r *Registry) appFiles(c *ledger.Control) func(*ledger.Entry) (*file, error) {
 	now := time.Now()
-	var found error
-	byApp := map[string][]Item[Credential]{}
-	secrets := map[string][]byte{}
+	byApp := map[string][]*ledger.Entry{}
 	for _, e := range c.Of(KindCredential) {
-		i, err := item[Credential](e)
-		if err != nil {
-			found = err
-		}
-		byApp[e.Parent] = append(byApp[e.Parent], i)
-		secrets[e.Name] = e.Secret
+		byApp[e.Parent] = append(byApp[e.Parent], e)
 	}
-	return func(e *ledger.Entry) (any, error) {
+	return func(e *ledger.Entry) (*file, error) {
+		have := byApp[e.Name]
+		if a, ok := r.meanings.get(e).(*appRendering); ok && !a.ends && slices.Equal(a.credentials, have) {
+			return a.file, nil
+		}
 		i, err := item[App](e)
-		if err == nil {
-			err = found
+		if err != nil {
+			return nil, err
 		}
 		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Disabled: i.Body.Disabled}
-		f.addCredentials(slices.Clone(byApp[e.Name]), secrets, now)
-		return f, err
+		a := &appRendering{credentials: have}
+		secrets := map[string][]byte{}
+		var list []Item[Credential]
+		for _, e := range have {
+			i, err := item[Credential](e)
+			if err != nil {
+				return nil, err
+			}
+			a.ends = a.ends || i.Body.Expires != nil
+			list, secrets[e.Name] = append(list, i), e.Secret
+		}
+		f.addCredentials(list, secrets, now)
+		if a.file, err = fileOf(named("apps", e, f)); err != nil {
+			return nil, err
+		}
+		r.meanings.put(e, a)
+		return a.file, nil
 	}
 }

@@ -149,6 +149,9 @@ type Release struct {
 	// Files are the contents of its folder by their names in it; those of the
 	// draft when nil.
 	Files map[string][]byte
+	// Common are contents of files below common/, by their paths, that the document
+	// refers to and that come with it. What is there already is left as it is.
+	Common map[string][]byte
 	// Exceptions are reasons for breaking changes that are let through, by the
 	// change's ID.
 	Exceptions map[string]string
@@ -173,11 +176,23 @@ type Publication struct {
 
 // SaveDraft keeps a version that is being worked on. It is compiled by nobody.
 func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version string, files map[string][]byte, m ledger.Match) (Item[Version], error) {
+	return r.saveDraft(ctx, by, api, version, files, nil, m)
+}
+
+// SaveDraftWith is SaveDraft with files below common/ that the document refers to.
+func (r *Registry) SaveDraftWith(ctx context.Context, by ledger.By, release Release) (Item[Version], error) {
+	return r.saveDraft(ctx, by, release.API, release.Version, release.Files, release.Common, release.Match)
+}
+
+func (r *Registry) saveDraft(ctx context.Context, by ledger.By, api, version string, files, common map[string][]byte, m ledger.Match) (Item[Version], error) {
 	if err := checkFiles(api, version, files); err != nil {
 		return Item[Version]{}, err
 	}
 	var done ledger.Entry
 	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+		if err := share(d, common, ByAPI); err != nil {
+			return err
+		}
 		v := &Version{API: api, Version: version, Status: Draft}
 		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
 			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
@@ -189,7 +204,7 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 		if err := putVersion(d, v, m); err != nil {
 			return err
 		}
-		if v.Shadow {
+		if v.Shadow || len(common) > 0 { // tables depend on it
 			if err := r.check(d); err != nil {
 				return err
 			}
@@ -367,6 +382,29 @@ func (r *Registry) Publish(ctx context.Context, by ledger.By, release Release) (
 	return p, err
 }
 
+// share keeps the files that come with a version. One that published versions
+// are made of must be as it is.
+func share(d *ledger.Draft, common map[string][]byte, origin Origin) error {
+	for _, name := range slices.Sorted(maps.Keys(common)) {
+		if !strings.HasPrefix(name, CommonDir+"/") {
+			return refuse(Invalid, "a path below "+CommonDir+"/", "%q is no file that versions share", name)
+		}
+		if e, err := d.Get(KindFile, name); err == nil {
+			have, err := item[File](&e)
+			if err != nil {
+				return err
+			}
+			if have.Body.Hash == ledger.HashOf(common[name]) {
+				continue
+			}
+		}
+		if err := putFile(d, name, common[name], origin, ledger.Any); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // errDry ends a change that is only tried.
 var errDry = errors.New("registry: only tried")
 
@@ -390,6 +428,9 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 	old, err := versionOf(d, v.name())
 	known := err == nil
 	if !known && !errors.Is(err, ledger.ErrNotFound) {
+		return Publication{}, err
+	}
+	if err := share(d, release.Common, release.Origin); err != nil {
 		return Publication{}, err
 	}
 	switch {

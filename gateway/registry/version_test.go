@@ -188,6 +188,57 @@ func TestSharedFiles(t *testing.T) {
 	w.refused(err, NotFound, "")
 }
 
+// Files that a document shares with others come with it, and do not change
+// under those others.
+func TestSharedFilesComeWithAVersion(t *testing.T) {
+	w := newWorld(t)
+	w.erp()
+	release := func(version, address string) Release {
+		files := document("list")
+		files["openapi.yaml"] = []byte(strings.Replace(string(files["openapi.yaml"]), "description: ok",
+			"description: ok, content: {application/json: {schema: {$ref: \"../../../common/address.yaml#/Address\"}}}", 1))
+		return Release{API: "orders", Version: version, Files: files, Common: map[string][]byte{"common/address.yaml": []byte(address)}}
+	}
+	revision := func() int64 {
+		c, err := w.r.Control(w.ctx)
+		w.ok(err)
+		return c.Revision
+	}
+	_, err := w.r.TryPublish(w.ctx, by, release("1.0.0", "Address: {type: object}\n"))
+	w.ok(err)
+	if _, err := w.r.ReadFile(w.ctx, "common/address.yaml"); err == nil {
+		t.Error("what was only tried is kept")
+	}
+	p, err := w.r.Publish(w.ctx, by, release("1.0.0", "Address: {type: object}\n"))
+	w.ok(err)
+	if p.Body.Uses["common/address.yaml"] == "" {
+		t.Errorf("uses %v", p.Body.Uses)
+	}
+	before := revision()
+	_, err = w.r.Publish(w.ctx, by, release("1.0.0", "Address: {type: object}\n"))
+	w.ok(err)
+	if revision() != before {
+		t.Error("the same once more is a change")
+	}
+	_, err = w.r.Publish(w.ctx, by, release("1.0.0", "Address: {type: string}\n"))
+	w.refused(err, Immutable, "common/address.yaml is part of orders/1.0.0")
+	_, err = w.r.Publish(w.ctx, by, release("1.1.0", "Address: {type: string}\n"))
+	w.refused(err, Immutable, "common/address.yaml is part of orders/1.0.0")
+	stray := release("1.1.0", "")
+	stray.Common = map[string][]byte{"systems/erp.yaml": []byte("url: http://127.0.0.1:9\n")}
+	_, err = w.r.Publish(w.ctx, by, stray)
+	w.refused(err, Invalid, "is no file that versions share")
+	_, err = w.r.Publish(w.ctx, by, release("1.1.0", "Address: {type: object}\n"))
+	w.ok(err)
+	draft := release("1.2.0", "")
+	draft.Common = map[string][]byte{"common/new.yaml": []byte("New: {type: object}\n")}
+	_, err = w.r.SaveDraftWith(w.ctx, by, draft)
+	w.ok(err)
+	if text, err := w.r.ReadFile(w.ctx, "common/new.yaml"); err != nil || string(text) != "New: {type: object}\n" {
+		t.Errorf("%q %v", text, err)
+	}
+}
+
 // What stands in the directory and in the registry is named, and refused.
 func TestClashes(t *testing.T) {
 	w := newWorld(t)

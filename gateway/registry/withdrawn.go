@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/ledger"
 )
 
-// Withdrawn is everything that was once good for calls and is no longer, for
-// replicas that cannot build the table of this revision.
-func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
+// Withdrawn is what was good for calls at a revision and is no longer, for
+// replicas that serve the table of that one until they have built the next.
+func (r *Registry) Withdrawn(ctx context.Context, since int64) (*gateway.Withdrawn, error) {
 	c, err := r.ledger.Control(ctx)
 	if err != nil {
 		return nil, err
@@ -20,7 +21,7 @@ func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
 		OAuth: map[string]bool{}, Apps: map[string]bool{}, Subscriptions: map[[2]string]bool{},
 	}
 	now := time.Now()
-	for _, e := range c.Of(KindCredential) {
+	for _, e := range changed(c, KindCredential, since) {
 		i, err := item[Credential](e)
 		if err != nil {
 			return nil, err
@@ -29,7 +30,7 @@ func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
 			i.Body.withdraw(w, e.Secret)
 		}
 	}
-	for _, e := range c.Of(KindApp) {
+	for _, e := range changed(c, KindApp, since) {
 		i, err := item[App](e)
 		if err != nil {
 			return nil, err
@@ -38,7 +39,7 @@ func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
 			w.Apps[e.Name] = true
 		}
 	}
-	for _, e := range c.Of(KindSubscription) {
+	for _, e := range changed(c, KindSubscription, since) {
 		i, err := item[Subscription](e)
 		if err != nil {
 			return nil, err
@@ -48,6 +49,17 @@ func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
 		}
 	}
 	return w, nil
+}
+
+// changed lists the entries of a kind that have changed after a revision.
+func changed(c *ledger.Control, kind string, since int64) []*ledger.Entry {
+	var list []*ledger.Entry
+	for _, e := range c.Of(kind) {
+		if e.Revision > since {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // withdraw notes the credential, whose hash is secret.
@@ -62,7 +74,8 @@ func (c *Credential) withdraw(w *gateway.Withdrawn, secret []byte) {
 	case "client":
 		w.Clients[gateway.ClientIdentity{Issuer: c.Issuer, ID: c.ID}] = true
 	case "certificate":
-		w.Certificates[gateway.CertificateName{Thumbprint: c.Thumbprint}] = c.Thumbprint != ""
-		w.Certificates[gateway.CertificateName{Subject: c.Subject}] = c.Subject != ""
+		if name, err := (gateway.CertificateName{Thumbprint: c.Thumbprint, Subject: c.Subject}).Canonical(); err == nil {
+			w.Certificates[name] = true
+		}
 	}
 }

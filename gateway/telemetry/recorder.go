@@ -69,10 +69,14 @@ func (o *observed) series(b *bank[requestLabels], e ending) *series {
 	}
 }
 
+// prepared is what an operation has: most operations of a table are never
+// called before the next one comes, so the first exchange observes.
+type prepared struct{ first atomic.Pointer[observed] }
+
 // Prepare readies an operation for Begin and End.
 func (t *Telemetry) Prepare(op *gateway.Operation) {
 	if op.Observed == nil {
-		op.Observed = t.observe(op)
+		op.Observed = &prepared{}
 	}
 }
 
@@ -122,10 +126,15 @@ func (t *Telemetry) observedOf(x *gateway.Exchange) *observed {
 	if x.Operation == nil {
 		return t.unmatched
 	}
-	if o, ok := x.Operation.Observed.(*observed); ok {
+	p, ok := x.Operation.Observed.(*prepared)
+	if !ok {
+		return t.observe(x.Operation)
+	}
+	if o := p.first.Load(); o != nil {
 		return o
 	}
-	return t.observe(x.Operation)
+	p.first.CompareAndSwap(nil, t.observe(x.Operation)) // of several first ones, one counts
+	return p.first.Load()
 }
 
 // statusClass is the label of a status; empty when nothing was sent.

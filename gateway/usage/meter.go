@@ -15,9 +15,9 @@ import (
 // Others stands for the apps that are not told apart any more.
 const Others = "(others)"
 
-// KeyKind is the kind under which the ledger knows the last use of API keys,
+// CredentialKind is the kind under which the ledger knows the last use of credentials,
 // by their prefixes; it is the registry's for credentials.
-const KeyKind = "credential"
+const CredentialKind = "credential"
 
 // Options set up a Meter. Only Ledger is required.
 type Options struct {
@@ -42,15 +42,15 @@ type Meter struct {
 	keep    atomic.Int64
 	shadow  *shadow
 
-	mu       sync.Mutex
-	cells    map[cellKey]*cell
-	counters int
-	tables   []*gateway.Table // those whose keys are still to be asked: the last is served
-	serving  map[[2]string]bool
+	mu        sync.Mutex
+	cells     map[cellKey]*cell
+	counters  int
+	consumers []*gateway.Consumers // of tables, whose credentials are still to be asked: the last is served
+	serving   map[[2]string]bool
 
 	flushing sync.Mutex
 	pending  map[rowKey]*ledger.Usage
-	keys     map[string]time.Time // when each key's last use was told to the ledger
+	told     map[string]time.Time // the last use of each credential that the ledger knows of
 	tidied   time.Time
 
 	quit  chan struct{}
@@ -89,7 +89,7 @@ func Open(o Options) *Meter {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Meter{options: o, cells: map[cellKey]*cell{}, pending: map[rowKey]*ledger.Usage{}, keys: map[string]time.Time{}, quit: make(chan struct{})}
+	m := &Meter{options: o, cells: map[cellKey]*cell{}, pending: map[rowKey]*ledger.Usage{}, told: map[string]time.Time{}, quit: make(chan struct{})}
 	m.keep.Store(int64(o.Keep))
 	m.shadow = newShadow()
 	m.ended.Go(m.run)
@@ -147,14 +147,16 @@ func (m *Meter) Prepare(t *gateway.Table) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.serving = serving
-	if n := len(m.tables); n > keptTables {
-		m.tables = slices.Delete(m.tables, 0, n-keptTables)
+	if n := len(m.consumers); n > keptConsumers {
+		m.consumers = slices.Delete(m.consumers, 0, n-keptConsumers)
 	}
-	m.tables = append(m.tables, t)
+	if t.Consumers != nil {
+		m.consumers = append(m.consumers, t.Consumers)
+	}
 }
 
-// keptTables bounds the tables whose keys are asked between two additions.
-const keptTables = 8
+// keptConsumers bounds the tables whose consumers are asked between two additions.
+const keptConsumers = 8
 
 // Count counts an exchange that has ended.
 func (m *Meter) Count(x *gateway.Exchange) {
@@ -236,7 +238,7 @@ func (m *Meter) Flush(ctx context.Context) error {
 	if err := m.writeRows(ctx); err != nil {
 		return err
 	}
-	if err := m.writeKeys(ctx); err != nil {
+	if err := m.writeCredentials(ctx); err != nil {
 		return err
 	}
 	return m.tidy(ctx)
@@ -312,32 +314,29 @@ func (m *Meter) writeRows(ctx context.Context) error {
 	return err
 }
 
-// writeKeys tells the ledger when keys were last used, each key once a minute at most.
-func (m *Meter) writeKeys(ctx context.Context) error {
+// writeCredentials tells the ledger when credentials were last used, each once a minute at most.
+func (m *Meter) writeCredentials(ctx context.Context) error {
 	m.mu.Lock()
-	tables := slices.Clone(m.tables)
+	asked := slices.Clone(m.consumers)
 	m.mu.Unlock()
 	used := map[string]time.Time{}
-	for _, t := range tables {
-		if t.Consumers == nil {
-			continue
-		}
-		t.Consumers.KeysUsed(func(prefix string, at time.Time) {
-			if told, ok := m.keys[prefix]; (!ok || at.Sub(told) >= time.Minute) && used[prefix].Before(at) {
-				used[prefix] = at
+	for _, c := range asked {
+		c.CredentialsUsed(func(name string, at time.Time) {
+			if told, ok := m.told[name]; (!ok || at.Sub(told) >= time.Minute) && used[name].Before(at) {
+				used[name] = at
 			}
 		})
 	}
-	if err := m.options.Ledger.Used(ctx, KeyKind, used); err != nil {
+	if err := m.options.Ledger.Used(ctx, CredentialKind, used); err != nil {
 		return err
 	}
-	for prefix, at := range used {
-		m.keys[prefix] = at
+	for name, at := range used {
+		m.told[name] = at
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := len(tables); n > 1 { // its requests may still end: one table more is asked next time
-		m.tables = slices.DeleteFunc(m.tables, func(t *gateway.Table) bool { return slices.Contains(tables[:n-1], t) })
+	if n := len(asked); n > 1 { // its requests may still end: one table more is asked next time
+		m.consumers = slices.DeleteFunc(m.consumers, func(c *gateway.Consumers) bool { return slices.Contains(asked[:n-1], c) })
 	}
 	return nil
 }

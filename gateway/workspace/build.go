@@ -49,6 +49,7 @@ type Options struct {
 func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, SystemLayer) {
 	b := &builder{
 		workspace: w, options: o, problems: ps,
+		serving: w.compiled.serving(), since: time.Now(),
 		table: &gateway.Table{Revision: w.Revision, Built: time.Now(), BodyLimit: int64(w.Config.Limits.Body), Tree: new(specs.Tree[*gateway.Operation])},
 	}
 	apis := b.apis()
@@ -65,6 +66,7 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 		b.reserve(api)
 		canary := b.addCanary(api, systems) // first: what both have is the served version's in the end
 		b.addOperations(api, canary, systems)
+		b.breathe()
 	}
 	for _, own := range o.Own {
 		b.addOwn(own)
@@ -81,6 +83,23 @@ type builder struct {
 	problems  *source.Problems
 	table     *gateway.Table
 	canaries  map[*gateway.API]*gateway.API // by the version that is served beside it
+	serving   bool                          // another table serves meanwhile
+	since     time.Time                     // when the last pause ended
+}
+
+// A build that calls are served beside works in slices, and pauses half as long
+// after each, so that it never has a core for itself.
+const (
+	slice        = 2 * time.Millisecond
+	longestPause = 5 * time.Millisecond
+)
+
+// breathe leaves the core to calls.
+func (b *builder) breathe() {
+	if worked := time.Since(b.since); b.serving && worked >= slice {
+		time.Sleep(min(worked/2, longestPause))
+		b.since = time.Now()
+	}
 }
 
 // apis names the versions that are served: one a major.

@@ -3,6 +3,7 @@ package workspace
 import (
 	"crypto/sha256"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +46,23 @@ func (c *Compiled) proved(consumers *gateway.Consumers, api *gateway.API) bool {
 	before, ok := c.sound[api.Document]
 	c.mu.Unlock()
 	return ok && before.same(proofOf(consumers, api))
+}
+
+// width is how many documents are compiled at a time: on all cores before the
+// first table, and on half of them once there are calls to be answered.
+func (c *Compiled) width() int {
+	cores := runtime.GOMAXPROCS(0)
+	if c.serving() {
+		return max(1, cores/2)
+	}
+	return cores
+}
+
+// serving tells that a table was built before.
+func (c *Compiled) serving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.sound) > 0
 }
 
 // prove remembers a table in which nothing is wrong.

@@ -101,7 +101,7 @@ type OIDC struct {
 	Audience  source.Strings    `yaml:"audience" check:"required" doc:"Values of aud, one of which the token must have."`
 	JWKSURL   string            `yaml:"jwks_url" doc:"Address of the issuer's key set; found by the issuer's discovery document when absent."`
 	NameClaim string            `yaml:"name_claim" default:"sub" doc:"Claim that names the operator in the audit."`
-	RoleClaim string            `yaml:"role_claim" default:"roles" doc:"Claim with the roles, a list or words with spaces."`
+	RoleClaim string            `yaml:"role_claim" default:"roles" doc:"Claim with the roles, a list or words with spaces: a name, or the path to a nested claim with dots, such as realm_access.roles or resource_access.headrace.roles. A dot in a name is written \\.; a claim of just this name at the top comes first."`
 	Roles     map[string]string `yaml:"roles" check:"required" doc:"The role of each value of role_claim: viewer, operator, architect, partner-manager or admin. Who has none of them may do nothing; who has several has the rights of each."`
 	Node      source.Node       `yaml:",node"`
 }
@@ -115,6 +115,9 @@ func (o *OIDC) check(ps *source.Problems) {
 		if address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(net.JoinHostPort(u.Hostname(), "0")))) {
 			ps.Add(o.Node.At(key), "is not an https address", "for example https://login.example.com/realms/staff")
 		}
+	}
+	if steps := strings.Split(strings.ReplaceAll(o.RoleClaim, `\.`, "-"), "."); slices.Contains(steps, "") {
+		ps.Add(o.Node.At("role_claim"), fmt.Sprintf("%q names no claim", o.RoleClaim), "a name, or names with dots between them, such as realm_access.roles")
 	}
 	if len(o.Roles) == 0 && o.Node.At("roles").Exists() {
 		ps.Add(o.Node.At("roles"), "nobody would have a role", "VALUE: ROLE")

@@ -85,7 +85,13 @@ func (l layers) ReadDir(name string) ([]fs.DirEntry, error) {
 func (l layers) clashes(ps *source.Problems) {
 	said := map[string]bool{}
 	fs.WalkDir(l.registry, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
+			return nil
+		}
+		if d.IsDir() {
+			if _, err := fs.Stat(l.files, name); errors.Is(err, fs.ErrNotExist) {
+				return fs.SkipDir // nothing below it stands in both
+			}
 			return nil
 		}
 		thing := thingOf(name)

@@ -33,10 +33,30 @@ type Live struct {
 
 	loading  sync.Mutex // held for a whole reload
 	building sync.Mutex // held while a table is built, to serve or to check
+	tried    *tried     // what Check has built last; nil when nothing is kept. Guarded by building
 	mu       sync.Mutex // guards last, briefly
 	last     Reload
 	layer    Layer // the last that was read of the registry
 }
+
+// tried is a table that was built to see whether it can be, and that is served
+// if the registry comes to be so.
+type tried struct {
+	loaded *Loaded
+	forget *time.Timer
+}
+
+// keptTried is how long a table is kept that nobody has asked for: a change is
+// committed right after it was checked, or not at all.
+const keptTried = 5 * time.Second
+
+// A replica that follows a series of changes leaves time between its tables,
+// twice as much as the last one took and never more than longestRest: the
+// calls come first, and changes that come close together share a table.
+const (
+	restFactor  = 2
+	longestRest = 300 * time.Millisecond
+)
 
 // Layer is what the registry holds: files that stand beside those of the
 // directory, as of a revision.
@@ -125,14 +145,60 @@ func read(dir string, registry Hashed, o Options) (*Loaded, error) {
 	return l, nil
 }
 
-// Check builds the table that would be served if the registry had these files,
-// and throws it away. The error is a *source.Error that lists every problem.
+// Check builds the table that would be served if the registry had these files.
+// It is kept for a moment, so that a change that is made then is not built
+// twice. The error is a *source.Error that lists every problem.
 func (l *Live) Check(files Hashed) error {
-	loaded, err := l.build(files)
-	if err == nil {
-		loaded.Table.Close()
+	l.building.Lock()
+	defer l.building.Unlock()
+	l.drop()
+	loaded, err := read(l.dir, files, l.options)
+	if err != nil {
+		return err
 	}
-	return err
+	t := &tried{loaded: loaded}
+	t.forget = time.AfterFunc(keptTried, func() {
+		l.building.Lock()
+		defer l.building.Unlock()
+		if l.tried == t {
+			l.drop()
+		}
+	})
+	l.tried = t
+	return nil
+}
+
+// drop closes the table that was only tried.
+func (l *Live) drop() {
+	if l.tried != nil {
+		l.tried.forget.Stop()
+		l.tried.loaded.Table.Close()
+		l.tried = nil
+	}
+}
+
+// take gives the table that was tried, if it is of these files; nil otherwise.
+// It is the last that was built: a system's limits go by the newest.
+func (l *Live) take(registry Hashed) *Loaded {
+	if l.tried == nil {
+		return nil
+	}
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	now := newIndex(root.FS())
+	if registry != nil {
+		now = now.over(newIndex(registry))
+	}
+	loaded := l.tried.loaded
+	if now.revision() != loaded.Workspace.Revision {
+		return nil
+	}
+	l.tried.forget.Stop()
+	l.tried = nil
+	return loaded
 }
 
 // Over shows the directory with these files of the registry over it.
@@ -199,6 +265,10 @@ func (l *Live) read(r *Reload) (*Loaded, error) {
 func (l *Live) build(registry Hashed) (*Loaded, error) {
 	l.building.Lock()
 	defer l.building.Unlock()
+	if loaded := l.take(registry); loaded != nil {
+		return loaded, nil
+	}
+	l.drop()
 	return read(l.dir, registry, l.options)
 }
 
@@ -220,7 +290,9 @@ func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 	}
 	defer watcher.Close()
 	l.watch(watcher)
+	defer l.forget()
 	quiet := time.NewTimer(0) // what changed before the watch began is found at once
+	rested := time.NewTimer(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -235,8 +307,11 @@ func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 		case err := <-watcher.Errors:
 			l.log.Warn("watching the workspace", "error", err)
 		case <-again:
+			l.forget() // certificates outside the directory may have changed
 			l.reload(watcher, true)
 		case <-l.woken:
+			rested.Reset(l.rest())
+		case <-rested.C:
 			if l.behind() && !l.advance() {
 				l.reload(watcher, true)
 			}
@@ -244,6 +319,19 @@ func (l *Live) Run(ctx context.Context, again <-chan os.Signal) error {
 			l.reload(watcher, false)
 		}
 	}
+}
+
+// rest is how long to wait before the next table.
+func (l *Live) rest() time.Duration {
+	last := l.Last()
+	return min(restFactor*last.Took, longestRest) - time.Since(last.At.Add(last.Took))
+}
+
+// forget drops what was tried.
+func (l *Live) forget() {
+	l.building.Lock()
+	defer l.building.Unlock()
+	l.drop()
 }
 
 // reload reads again if something has changed, or if it was asked for.

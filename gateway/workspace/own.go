@@ -70,13 +70,23 @@ type wayIn struct {
 func (b *builder) waysIn() []wayIn {
 	var ways []wayIn
 	seen := map[string]bool{}
+	identify := slices.DeleteFunc(slices.Clone(b.options.Kinds), func(k gateway.Kind) bool { return k.Stage != gateway.StageIdentify })
 	for _, api := range b.apisServed() {
-		for _, op := range api.Document.Operations {
+		var before []any
+		for i, op := range api.Document.Operations {
+			now := make([]any, 0, len(identify))
+			for _, k := range identify {
+				now = append(now, op.Governance.Policies[k.Name].YAML())
+			}
+			if i > 0 && slices.Equal(now, before) { // nearly all operations inherit the same
+				continue
+			}
+			before = now
 			way := wayIn{schemes: api.Document.Schemes, policies: specs.Policies{}}
 			name := ""
-			for _, k := range b.options.Kinds {
+			for _, k := range identify {
 				n, ok := op.Governance.Policies[k.Name]
-				if k.Stage != gateway.StageIdentify || !k.Default && (!ok || specs.Off(n)) {
+				if !k.Default && (!ok || specs.Off(n)) {
 					continue
 				}
 				if ok {

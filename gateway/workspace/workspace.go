@@ -149,7 +149,7 @@ func (w *Workspace) loadDocuments(ps *source.Problems) {
 	documents := make([]*specs.Document, len(dirs))
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(4)
+	g.SetLimit(w.compiled.width())
 	for i, dir := range dirs {
 		g.Go(func() error {
 			var found source.Problems

@@ -2,6 +2,8 @@ package workspace
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -237,4 +239,66 @@ func FuzzWorkspace(f *testing.F) {
 			}
 		}
 	})
+}
+
+// held is a registry's files in memory.
+type held struct{ fstest.MapFS }
+
+func (h held) Hash(name string) string {
+	if h.MapFS[name] == nil {
+		return ""
+	}
+	sum := sha256.Sum256(h.MapFS[name].Data)
+	return hex.EncodeToString(sum[:])
+}
+
+// A table that was checked is the one that is served when the change is made,
+// and no other: not after another build, and not when anything else has changed.
+func TestCheckedIsServed(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "systems/erp.yaml", "url: http://127.0.0.1:9")
+	release := func(path string) held {
+		return held{fstest.MapFS{"apis/orders/1.0.0/openapi.yaml": {Data: []byte(strings.Replace(document, "PATH", path, 1))}}}
+	}
+	builds, now := 0, Layer{Files: release("a"), Revision: 1}
+	o := options(func() { builds++ })
+	o.Registry = func() (Layer, error) { return now, nil }
+	g := gateway.New(gateway.Options{Recorder: recorder{}})
+	l := NewLive(dir, o, g, slog.New(slog.DiscardHandler))
+	reload := func(route string, want int) {
+		t.Helper()
+		if err := l.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if serves(t, g, route); builds != want {
+			t.Errorf("%d tables were built instead of %d", builds, want)
+		}
+	}
+	check := func(files held) {
+		t.Helper()
+		if err := l.Check(files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload("/orders/v1/a", 1)
+
+	check(release("b"))
+	now = Layer{Files: release("b"), Revision: 2}
+	reload("/orders/v1/b", 2)
+
+	check(release("c")) // and another replica was faster
+	now = Layer{Files: release("d"), Revision: 3}
+	reload("/orders/v1/d", 4)
+	now = Layer{Files: release("c"), Revision: 4}
+	reload("/orders/v1/c", 5) // what was checked is older than what was built since
+
+	check(release("e"))
+	write(t, dir, "systems/crm.yaml", "url: http://127.0.0.1:9")
+	now = Layer{Files: release("e"), Revision: 5}
+	reload("/orders/v1/e", 7)
+
+	check(release("f"))
+	l.forget()
+	now = Layer{Files: release("f"), Revision: 6}
+	reload("/orders/v1/f", 9)
 }

@@ -221,3 +221,29 @@ func get(t testing.TB, s *policytest.Server, token string) policytest.Answer {
 	t.Helper()
 	return s.Get(t, "/orders", "Authorization", "Bearer "+token)
 }
+
+// A claim is named, or a path leads to it.
+func TestLookUp(t *testing.T) {
+	said := map[string]any{
+		"groups":                    "a",
+		"https://example.com/roles": "b",
+		"realm_access":              map[string]any{"roles": "c", "deep": map[string]any{"er": "d"}},
+		"realm_access.roles":        "at the top",
+		"resource_access":           map[string]any{"head.race": map[string]any{"roles": "e"}},
+		"list":                      []any{"f"},
+	}
+	for name, want := range map[string]any{
+		"groups": "a", "https://example.com/roles": "b", "realm_access.roles": "at the top", "realm_access.deep.er": "d", `resource_access.head\.race.roles`: "e",
+		"none": nil, "realm_access.none": nil, "realm_access.roles.none": nil, "list.0": nil, "groups.a": nil, "resource_access.head.race.roles": nil, "": nil,
+	} {
+		got, ok := lookUp(said, name)
+		if got != want || ok != (want != nil) {
+			t.Errorf("%q: %v, %v", name, got, ok)
+		}
+	}
+	for name, fine := range map[string]bool{"roles": true, "a.b": true, `a\.b`: true, `a\..b`: true, "": false, ".": false, "a.": false, ".a": false, "a..b": false} {
+		if err := CheckClaim(name); (err == nil) != fine {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

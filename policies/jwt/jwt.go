@@ -173,10 +173,12 @@ func (p *policy) handle(x *gateway.Exchange) (*gateway.Response, error) {
 
 // app is the app of a token's client; nil when it has none, or no more.
 func (p *policy) app(i *issuer, c *claims) *gateway.App {
+	now := time.Now()
 	if !i.own {
-		return p.consumers.ByClient(i.Issuer.Issuer, c.app)
+		return p.consumers.ByClient(i.Issuer.Issuer, c.app, now)
 	}
-	if client := p.consumers.ByOAuthClient(c.app, time.Now()); client != nil {
+	if client := p.consumers.ByOAuthClient(c.app, now); client != nil {
+		client.Used(now)
 		return client.App
 	}
 	return nil

@@ -31,7 +31,7 @@ type Issuer struct {
 	Audiences          source.Strings  `yaml:"audiences" check:"required" doc:"Values of aud, one of which the token must have."`
 	Algorithms         []string        `yaml:"algorithms" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" doc:"Algorithms that are accepted; all of these when absent."`
 	AppClaim           string          `yaml:"app_claim" doc:"Claim that names the app; client_id, else azp, when absent."`
-	ScopeClaim         string          `yaml:"scope_claim" doc:"Claim with the scopes; scope, else scp, when absent."`
+	ScopeClaim         string          `yaml:"scope_claim" doc:"Claim with the scopes, or the path to one with dots, such as realm_access.roles; scope, else scp, when absent."`
 	Leeway             source.Duration `yaml:"leeway" default:"30s" doc:"By how much the issuer's clock may differ."`
 	Refresh            source.Duration `yaml:"refresh" default:"15m" doc:"Age at which keys are fetched again."`
 	MaxStale           source.Duration `yaml:"max_stale" default:"24h" doc:"How long known keys go on while the issuer cannot be reached."`
@@ -87,6 +87,9 @@ func (i *Issuer) check(n source.Node, ps *source.Problems) {
 		ps.Add(n.At("audiences"), "an audience is empty or missing", "the values of aud that tokens for this API have")
 	}
 	i.checkSource(n, ps)
+	if err := CheckClaim(i.ScopeClaim); i.ScopeClaim != "" && err != nil {
+		ps.Add(n.At("scope_claim"), err.Error(), "a name, or names with dots between them, such as realm_access.roles")
+	}
 	switch {
 	case i.Leeway.Std() > maxLeeway:
 		ps.Add(n.At("leeway"), fmt.Sprintf("%s is too long", i.Leeway), "at most "+maxLeeway.String())

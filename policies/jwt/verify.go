@@ -151,7 +151,7 @@ func (i *issuer) read(n int, said jwt.MapClaims, k *key) (*claims, error) {
 		return nil, errNoApp
 	}
 	for _, name := range names(i.ScopeClaim, "scope", "scp") {
-		if value, ok := said[name]; ok {
+		if value, ok := lookUp(said, name); ok {
 			c.scopes = scopes(value)
 			break
 		}
@@ -174,6 +174,52 @@ func names(configured string, usual ...string) []string {
 		return []string{configured}
 	}
 	return usual
+}
+
+// lookUp finds a claim: the one of just this name, or else the one to which the
+// name leads as a path whose steps are separated by dots. A dot that belongs to
+// a step has a backslash before it, as in Keycloak's mappers.
+func lookUp(said map[string]any, name string) (any, bool) {
+	if value, ok := said[name]; ok {
+		return value, true
+	}
+	var value any = said
+	for _, step := range steps(name) {
+		inner, ok := value.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if value, ok = inner[step]; !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+// steps splits a path at its dots.
+func steps(path string) []string {
+	list := []string{""}
+	for i := 0; i < len(path); i++ {
+		last := &list[len(list)-1]
+		switch {
+		case path[i] == '\\' && i+1 < len(path):
+			i++
+			*last += path[i : i+1]
+		case path[i] == '.':
+			list = append(list, "")
+		default:
+			*last += path[i : i+1]
+		}
+	}
+	return list
+}
+
+// CheckClaim tells what keeps a text from being the name of a claim, or a path to one.
+func CheckClaim(name string) error {
+	if slices.Contains(steps(name), "") {
+		return fmt.Errorf("%q names no claim", name)
+	}
+	return nil
 }
 
 // scopes reads a text with spaces (RFC 8693, section 4.2) or a list.

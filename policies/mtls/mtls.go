@@ -66,13 +66,13 @@ func (p *policy) identify(x *gateway.Exchange, connection *tls.ConnectionState) 
 	cert := connection.PeerCertificates[0]
 	digest := sha256.Sum256(cert.Raw)
 	thumbprint := "sha256:" + hex.EncodeToString(digest[:])
-	app := p.consumers.ByCertificate(thumbprint, "")
+	app, used := p.consumers.ByCertificate(thumbprint, "")
 	if app == nil && len(connection.VerifiedChains) > 0 {
 		subject, err := gateway.SubjectOf(cert)
 		if err != nil {
 			return &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the client certificate is not accepted", Cause: err}
 		}
-		app = p.consumers.ByCertificate(thumbprint, subject)
+		app, used = p.consumers.ByCertificate(thumbprint, subject)
 	}
 	if app == nil {
 		verified := "of no known authority"
@@ -87,6 +87,8 @@ func (p *policy) identify(x *gateway.Exchange, connection *tls.ConnectionState) 
 		return &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the client certificate is not valid yet", Cause: errors.New(thumbprint)}
 	case now.After(cert.NotAfter):
 		return &gateway.Error{Problem: gateway.InvalidCredentials, Detail: "the client certificate has expired", Cause: errors.New(thumbprint)}
+	default:
+		used(now)
 	}
 	return x.Recognise(app, p.schemes, nil)
 }

@@ -81,6 +81,8 @@ var laws = []struct {
 	{"the audit chain holds", auditChain},
 	{"changes of the control plane come one after the other", controlSerialised},
 	{"contents are kept once", blobs},
+	{"contents that nothing refers to are deleted", pruned},
+	{"contents are not deleted under changes", prunedMeanwhile},
 	{"usage is added up by day", usageAdds},
 	{"replicas add usage at the same time", usageRace},
 	{"who watches the control plane is told", controlWatched},

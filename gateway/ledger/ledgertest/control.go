@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -273,6 +274,96 @@ func blobs(w *world) {
 	}
 	_, err = w.db.Content(w.ctx, ledger.HashOf(nil))
 	w.fails(err, ledger.ErrNotFound)
+}
+
+// file puts a thing that refers to a content.
+func (w *world) file(db *ledger.DB, name, content string) string {
+	w.Helper()
+	var hash string
+	_, err := db.Change(w.ctx, architect, func(d *ledger.Draft) error {
+		hash = d.Blob([]byte(content))
+		return d.Put(ledger.Entry{Kind: "file", Name: name, Body: fmt.Appendf(nil, `{"files":{"a.yaml":%q}}`, hash)}, ledger.Any)
+	})
+	w.ok(err)
+	return hash
+}
+
+// prune deletes what nothing refers to, and tells how much that was.
+func (w *world) prune() int {
+	w.Helper()
+	n, err := w.db.Prune(w.ctx)
+	w.ok(err)
+	return n
+}
+
+func pruned(w *world) {
+	w.same("before the first change", w.prune(), 0)
+	old := w.file(w.db, "f", "old")
+	kept := w.file(w.db, "g", "kept")
+	both := w.file(w.db, "h", "both")
+	w.file(w.db, "i", "both")
+	w.same("nothing is unused", w.prune()+w.prune(), 0)
+	now := w.file(w.db, "f", "new")
+	w.change(func(d *ledger.Draft) error { return d.Delete("file", "h", ledger.Any) })
+	w.same("for the first time", w.prune(), 0)
+	_, err := w.db.Content(w.ctx, old)
+	w.ok(err) // a replica may still build a table of it
+	w.same("for the second time", w.prune(), 1)
+	_, err = w.db.Content(w.ctx, old)
+	w.fails(err, ledger.ErrNotFound)
+	for _, hash := range []string{now, kept, both} {
+		_, err := w.db.Content(w.ctx, hash)
+		w.ok(err)
+	}
+	// What comes back between two calls is kept, and what was deleted can be had again.
+	w.file(w.db, "g", "other")
+	w.same("unused for a moment", w.prune(), 0)
+	w.file(w.db, "j", "kept")
+	w.file(w.db, "k", "old")
+	w.same("used again", w.prune()+w.prune(), 0)
+	for _, hash := range []string{kept, old} {
+		_, err := w.db.Content(w.ctx, hash)
+		w.ok(err)
+	}
+}
+
+// prunedMeanwhile changes entries from content to content while contents are
+// deleted: what an entry refers to is there at any time.
+func prunedMeanwhile(w *world) {
+	w.file(w.db, "f0", "content 0")
+	dbs := []*ledger.DB{w.db}
+	if w.engine.Shared {
+		dbs = append(dbs, w.open("two"))
+	}
+	var changing, pruning sync.WaitGroup
+	var done atomic.Bool
+	for i, db := range dbs {
+		changing.Go(func() {
+			for n := range 30 { // few contents: each comes back again and again
+				w.file(db, fmt.Sprint("f", i), fmt.Sprint("content ", n%3))
+			}
+		})
+		pruning.Go(func() {
+			for !done.Load() {
+				if _, err := db.Prune(w.ctx); err != nil {
+					w.Error(err)
+				}
+			}
+		})
+	}
+	changing.Wait()
+	done.Store(true)
+	pruning.Wait()
+	c, err := w.db.Control(w.ctx)
+	w.ok(err)
+	for _, e := range c.Of("file") {
+		var body struct{ Files map[string]string }
+		w.ok(json.Unmarshal(e.Body, &body))
+		for _, hash := range body.Files {
+			_, err := w.db.Content(w.ctx, hash)
+			w.ok(err)
+		}
+	}
 }
 
 func controlWatched(w *world) {
