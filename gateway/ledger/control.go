@@ -296,6 +296,9 @@ func (d *Draft) Note(action, target string) {
 
 // Blob keeps a content with the change, and returns its hexadecimal SHA-256.
 func (d *Draft) Blob(content []byte) string {
+	if content == nil {
+		content = []byte{} // nothing is a content, too
+	}
 	hash := HashOf(content)
 	d.blobs[hash] = content
 	return hash

@@ -195,7 +195,7 @@ func (a *applying) put(kind, name, parent string, v any, secret []byte) error {
 			s.Text = "is taken over: it came in by the admin API"
 		}
 	}
-	return a.step(s, a.d.Put(ledger.Entry{Kind: kind, Name: name, Parent: parent, Body: text, Secret: secret}, ledger.Any))
+	return a.step(s, keep(a.d, ledger.Entry{Kind: kind, Name: name, Parent: parent, Body: text, Secret: secret}, ledger.Any))
 }
 
 func same(a, b []byte) bool { return string(a) == string(b) }
@@ -509,7 +509,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 			}
 			v.Steps = old.Body.Steps // what happened stays
 			if old.Body.Status != v.Status || old.Body.Plan != v.Plan {
-				v.Steps = append(slices.Clip(v.Steps), Step{v.Status, v.Plan, a.d.Now, a.by.Actor, a.by.Reason})
+				v.step(Step{v.Status, v.Plan, a.d.Now, a.by.Actor, a.by.Reason})
 			}
 		}
 		if err := a.put(KindSubscription, name, v.App, v, nil); err != nil {

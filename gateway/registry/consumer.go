@@ -165,7 +165,7 @@ func (n noun) put(d *ledger.Draft, name string, v body, m ledger.Match) error {
 			return refuse(Invalid, "", "there is no %s %q", n.over, v.parent())
 		}
 	}
-	return d.Put(ledger.Entry{Kind: n.kind, Name: name, Parent: v.parent(), Body: text}, m)
+	return keep(d, ledger.Entry{Kind: n.kind, Name: name, Parent: v.parent(), Body: text}, m)
 }
 
 // Delete ends an organisation, a member, an app, a product or a plan. With an

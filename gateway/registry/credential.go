@@ -262,7 +262,7 @@ func putCredential(d *ledger.Draft, name string, c *Credential, secret []byte, m
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindCredential, Name: name, Parent: c.App, Body: text, Secret: secret}, m)
+	return keep(d, ledger.Entry{Kind: KindCredential, Name: name, Parent: c.App, Body: text, Secret: secret}, m)
 }
 
 var hashPattern = regexp.MustCompile(`^sha256:[0-9a-fA-F]{64}$`)

@@ -188,7 +188,7 @@ func putOperator(d *ledger.Draft, name string, o *Operator, digest []byte, m led
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindOperator, Name: name, Body: text, Secret: digest}, m)
+	return keep(d, ledger.Entry{Kind: KindOperator, Name: name, Body: text, Secret: digest}, m)
 }
 
 // HasOperators tells whether there is any operator.
@@ -262,7 +262,7 @@ func (r *Registry) Bootstrap(ctx context.Context) (token string, expires time.Ti
 		if err != nil {
 			return err
 		}
-		return d.Put(ledger.Entry{Kind: KindBootstrap, Name: bootstrapName, Body: text, Secret: digest}, ledger.Any)
+		return keep(d, ledger.Entry{Kind: KindBootstrap, Name: bootstrapName, Body: text, Secret: digest}, ledger.Any)
 	})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("the bootstrap token: %w", err)

@@ -51,8 +51,24 @@ func ways(from string) []string {
 	}[from]
 }
 
-// mostSteps bounds what is remembered in the thing itself; the audit has all.
-const mostSteps = 50
+// mostSteps and longestSteps (in bytes of JSON) bound what is remembered in the
+// thing itself; the audit has all.
+const (
+	mostSteps    = 50
+	longestSteps = 64 << 10
+)
+
+// step notes a decision, and forgets the oldest ones when there are too many.
+func (s *Subscription) step(next Step) {
+	s.Steps = append(slices.Clip(s.Steps), next)
+	s.Steps = s.Steps[max(0, len(s.Steps)-mostSteps):]
+	for len(s.Steps) > 1 {
+		if text, err := encode(s.Steps); err != nil || len(text) <= longestSteps {
+			return
+		}
+		s.Steps = s.Steps[1:]
+	}
+}
 
 func (s *Subscription) parent() string { return s.App }
 
@@ -130,8 +146,7 @@ func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, 
 			return err
 		}
 		if before.Status != s.Status || before.Plan != s.Plan {
-			s.Steps = append(slices.Clip(s.Steps), Step{Status: s.Status, Plan: s.Plan, At: d.Now, By: by.Actor, Reason: by.Reason})
-			s.Steps = s.Steps[max(0, len(s.Steps)-mostSteps):]
+			s.step(Step{Status: s.Status, Plan: s.Plan, At: d.Now, By: by.Actor, Reason: by.Reason})
 		}
 		if err := putSubscription(d, &s, m); err != nil {
 			return err
@@ -152,5 +167,5 @@ func putSubscription(d *ledger.Draft, s *Subscription, m ledger.Match) error {
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindSubscription, Name: SubscriptionName(s.App, s.Product), Parent: s.App, Body: text}, m)
+	return keep(d, ledger.Entry{Kind: KindSubscription, Name: SubscriptionName(s.App, s.Product), Parent: s.App, Body: text}, m)
 }

@@ -111,7 +111,7 @@ func putVersion(d *ledger.Draft, v *Version, m ledger.Match) error {
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindVersion, Name: v.name(), Parent: v.API, Body: text}, m)
+	return keep(d, ledger.Entry{Kind: KindVersion, Name: v.name(), Parent: v.API, Body: text}, m)
 }
 
 // number is a semantic version.
@@ -329,6 +329,7 @@ const (
 	mostFiles     = 500
 	largestFile   = 16 << 20
 	largestFolder = 64 << 20
+	longestName   = 500 // of a file in its folder, in bytes
 )
 
 func checkFiles(api, version string, files map[string][]byte) error {
@@ -344,6 +345,8 @@ func checkFiles(api, version string, files map[string][]byte) error {
 		switch {
 		case !fs.ValidPath(name) || name == "." || strings.Contains("/"+name, "/."):
 			return refuse(Invalid, "a name inside the folder; hidden ones are not read", "%q is not a name of a file", name)
+		case len(name) > longestName:
+			return refuse(Invalid, fmt.Sprintf("%d bytes at most", longestName), "the name of a file has %d bytes: %.60q…", len(name), name)
 		case name == specs.LifecycleFile:
 			return refuse(Invalid, "leave it out: the registry writes it", "%s says where a version stands", name)
 		case len(content) > largestFile:
