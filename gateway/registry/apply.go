@@ -78,16 +78,11 @@ type Files struct {
 // workspace say. headrace.yaml concerns processes, and is left aside.
 func (r *Registry) Plan(ctx context.Context, by ledger.By, files Files) (*Proposal, error) {
 	var p *Proposal
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) (err error) {
-		if p, err = r.plan(d, by, files); err == nil {
-			err = errDry
-		}
+	err := r.try(ctx, func(d *ledger.Draft) (err error) {
+		p, err = r.plan(d, by, files)
 		return err
 	})
-	if !errors.Is(err, errDry) {
-		return nil, err
-	}
-	return p, nil
+	return p, err
 }
 
 // Apply does what Plan says, all or nothing. revision is the plan's: when the

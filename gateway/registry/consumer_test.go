@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/workspace"
 )
 
 // consumers makes an organisation with an app, a product and two plans.
@@ -296,4 +297,48 @@ func TestTakingAwayNeedsNoBuild(t *testing.T) {
 	w.ok(err)
 	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
 	w.faulty(err, "systems/erp.yaml")
+}
+
+// While a change is checked, and that takes long, a credential is revoked, and a
+// subscription suspended, at once; the change is made all the same.
+func TestTakingAwayDoesNotWait(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	key, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
+	w.ok(err)
+	checks := 0
+	options := w.options
+	options.Check = func(files workspace.Hashed) error {
+		if checks++; checks > 1 {
+			return w.live.Check(files)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := w.r.Revoke(w.ctx, by, key.Name, ledger.Any)
+			_, also := w.r.Decide(w.ctx, by, s.Name, Suspended, ledger.Any)
+			done <- errors.Join(err, also)
+		}()
+		select {
+		case err := <-done:
+			w.ok(err)
+		case <-time.After(time.Minute):
+			t.Fatal("revoking waits for the check")
+		}
+		return w.live.Check(files)
+	}
+	r := New(options)
+	p, err := r.Publish(w.ctx, by, Release{API: "orders", Version: "1.1.0", Files: document("list", "show")})
+	w.ok(err)
+	if checks != 1 {
+		t.Errorf("the version was checked %d times", checks)
+	}
+	i, err := Get[Version](w.ctx, r, KindVersion, "orders/1.1.0")
+	if err != nil || i.Revision != p.Revision {
+		t.Errorf("the answer tells of revision %d, and it is %d: %v", p.Revision, i.Revision, err)
+	}
+	w.routes()
 }

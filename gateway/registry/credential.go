@@ -141,8 +141,9 @@ func (r *Registry) NewClient(ctx context.Context, by ledger.By, app, label strin
 	id, secret := clientStart+strings.ToLower(rand.Text())[:clientIDLength], secretStart+rand.Text()+rand.Text()
 	digest := sha256.Sum256([]byte(secret))
 	c := &Credential{App: app, Type: "oauth", Label: label, ID: id, Scopes: scopes, Expires: expires}
-	var done ledger.Entry
+	var last *ledger.Draft
 	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		if _, err := d.Get(KindApp, app); err != nil {
 			return err
 		}
@@ -152,17 +153,12 @@ func (r *Registry) NewClient(ctx context.Context, by ledger.By, app, label strin
 		if err := room(d, app, "oauth"); err != nil {
 			return err
 		}
-		if err := putCredential(d, id, c, digest[:], ledger.Absent); err != nil {
-			return err
-		}
-		var err error
-		done, err = d.Get(KindCredential, id)
-		return err
+		return putCredential(d, id, c, digest[:], ledger.Absent)
 	})
 	if err != nil {
 		return Item[Credential]{}, "", err
 	}
-	made, err := item[Credential](&done)
+	made, err := settled[Credential](last, KindCredential, id)
 	return made, secret, err
 }
 
@@ -235,7 +231,7 @@ func (r *Registry) Revoke(ctx context.Context, by ledger.By, name string, m ledg
 	if by.Reason == "" {
 		return 0, refuse(NoReason, "say why", "the credential %q would be revoked without a reason", name)
 	}
-	return r.quietly(ctx, by, func(d *ledger.Draft) error {
+	return r.atOnce(ctx, by, func(d *ledger.Draft) error {
 		e, c, err := credential(d, name)
 		if err != nil {
 			return err

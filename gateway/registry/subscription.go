@@ -84,7 +84,7 @@ func SubscriptionName(app, product string) string { return app + "." + product }
 // Subscribe asks for a product on a plan, for an app. One that was rejected or
 // has ended may be asked for again.
 func (r *Registry) Subscribe(ctx context.Context, by ledger.By, app, product, plan string) (Item[Subscription], error) {
-	return r.subscription(ctx, by, SubscriptionName(app, product), ledger.Any, func(d *ledger.Draft, s *Subscription, known bool) error {
+	return r.subscription(ctx, by, r.change, SubscriptionName(app, product), ledger.Any, func(d *ledger.Draft, s *Subscription, known bool) error {
 		if _, err := d.Get(KindApp, app); err != nil {
 			return err
 		}
@@ -102,7 +102,11 @@ func (r *Registry) Decide(ctx context.Context, by ledger.By, name, status string
 	if by.Reason == "" && (status == Rejected || status == Suspended) {
 		return Item[Subscription]{}, refuse(NoReason, "say why", "the subscription %q would be %s without a reason", name, status)
 	}
-	return r.subscription(ctx, by, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
+	change := r.change
+	if status == Suspended || status == Ended {
+		change = r.atOnce // what takes access away must work in any case
+	}
+	return r.subscription(ctx, by, change, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
 		switch {
 		case !known:
 			return refuse(NotFound, "", "there is no subscription %q", name)
@@ -116,7 +120,7 @@ func (r *Registry) Decide(ctx context.Context, by ledger.By, name, status string
 
 // ChangePlan puts a subscription on another plan.
 func (r *Registry) ChangePlan(ctx context.Context, by ledger.By, name, plan string, m ledger.Match) (Item[Subscription], error) {
-	return r.subscription(ctx, by, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
+	return r.subscription(ctx, by, r.change, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
 		switch {
 		case !known:
 			return refuse(NotFound, "", "there is no subscription %q", name)
@@ -128,9 +132,13 @@ func (r *Registry) ChangePlan(ctx context.Context, by ledger.By, name, plan stri
 	})
 }
 
-func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, m ledger.Match, fn func(d *ledger.Draft, s *Subscription, known bool) error) (Item[Subscription], error) {
-	var done ledger.Entry
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+// changing is how a change is made.
+type changing func(context.Context, ledger.By, func(*ledger.Draft) error) (int64, error)
+
+func (r *Registry) subscription(ctx context.Context, by ledger.By, change changing, name string, m ledger.Match, fn func(d *ledger.Draft, s *Subscription, known bool) error) (Item[Subscription], error) {
+	var last *ledger.Draft
+	_, err := change(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		var s Subscription
 		e, err := d.Get(KindSubscription, name)
 		known := err == nil
@@ -148,18 +156,12 @@ func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, 
 		if before.Status != s.Status || before.Plan != s.Plan {
 			s.step(Step{Status: s.Status, Plan: s.Plan, At: d.Now, By: by.Actor, Reason: by.Reason})
 		}
-		if err := putSubscription(d, &s, m); err != nil {
-			return err
-		}
-		if done, err = d.Get(KindSubscription, name); err != nil || s.Status == Suspended || s.Status == Ended {
-			return err // what takes access away must work in any case
-		}
-		return r.check(d)
+		return putSubscription(d, &s, m)
 	})
 	if err != nil {
 		return Item[Subscription]{}, err
 	}
-	return item[Subscription](&done)
+	return settled[Subscription](last, KindSubscription, name)
 }
 
 func putSubscription(d *ledger.Draft, s *Subscription, m ledger.Match) error {

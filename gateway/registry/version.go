@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -176,8 +175,9 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 	if err := checkFiles(api, version, files); err != nil {
 		return Item[Version]{}, err
 	}
-	var done ledger.Entry
+	var last *ledger.Draft
 	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		v := &Version{API: api, Version: version, Status: Draft}
 		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
 			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
@@ -190,25 +190,20 @@ func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version str
 			return err
 		}
 		if v.Shadow {
-			if err := r.check(d); err != nil {
-				return err
-			}
+			return r.check(d)
 		}
-		var err error
-		done, err = d.Get(KindVersion, v.name())
-		return err
+		return nil
 	})
 	if err != nil {
 		return Item[Version]{}, err
 	}
-	return item[Version](&done)
+	return settled[Version](last, KindVersion, api+"/"+version)
 }
 
 // Shadow has a draft tried on the traffic of the version that is served of its
 // major, or ends that.
 func (r *Registry) Shadow(ctx context.Context, by ledger.By, api, version string, on bool, m ledger.Match) (Item[Version], error) {
-	var done Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	return r.changeVersion(ctx, by, api+"/"+version, func(d *ledger.Draft) error {
 		v, err := versionOf(d, api+"/"+version)
 		if err != nil {
 			return err
@@ -226,13 +221,21 @@ func (r *Registry) Shadow(ctx context.Context, by ledger.By, api, version string
 			}
 		}
 		v.Shadow = on
-		if err := putVersion(d, v, m); err != nil {
-			return err
-		}
-		done, err = published(d, v.name(), judgement{})
-		return err
+		return putVersion(d, v, m)
 	})
-	return done.Item, err
+}
+
+// changeVersion makes a change of a version, and returns it.
+func (r *Registry) changeVersion(ctx context.Context, by ledger.By, name string, fn func(*ledger.Draft) error) (Item[Version], error) {
+	var last *ledger.Draft
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		last = d
+		return fn(d)
+	})
+	if err != nil {
+		return Item[Version]{}, err
+	}
+	return settled[Version](last, KindVersion, name)
 }
 
 // main is the version of v's major that all apps meet, or met last; nil when
@@ -262,8 +265,7 @@ func (r *Registry) Withdraw(ctx context.Context, by ledger.By, api, version stri
 	if by.Reason == "" {
 		return Item[Version]{}, refuse(NoReason, "say why", "%s would be withdrawn", name)
 	}
-	var done Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	return r.changeVersion(ctx, by, name, func(d *ledger.Draft) error {
 		v, err := versionOf(d, name)
 		if err != nil {
 			return err
@@ -272,13 +274,8 @@ func (r *Registry) Withdraw(ctx context.Context, by ledger.By, api, version stri
 			return refuse(State, "deprecate it, and retire it", "%s is no canary", name)
 		}
 		v.Status, v.Retired = Retired, &d.Now
-		if err := putVersion(d, v, m); err != nil {
-			return err
-		}
-		done, err = published(d, name, judgement{})
-		return err
+		return putVersion(d, v, m)
 	})
-	return done.Item, err
 }
 
 // DeleteDraft ends a draft.
@@ -363,28 +360,25 @@ func checkFiles(api, version string, files map[string][]byte) error {
 // major. A breaking change against that one is refused unless it is excepted.
 func (r *Registry) Publish(ctx context.Context, by ledger.By, release Release) (Publication, error) {
 	var p Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) (err error) {
+	i, err := r.changeVersion(ctx, by, release.API+"/"+release.Version, func(d *ledger.Draft) (err error) {
 		p, err = r.publish(d, by, release)
 		return err
 	})
+	if err == nil {
+		p.Item = i
+	}
 	return p, err
 }
-
-// errDry ends a change that is only tried.
-var errDry = errors.New("registry: only tried")
 
 // TryPublish tells what Publish would do, and does nothing.
 func (r *Registry) TryPublish(ctx context.Context, by ledger.By, release Release) (Publication, error) {
 	var p Publication
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) (err error) {
+	err := r.try(ctx, func(d *ledger.Draft) (err error) {
 		if p, err = r.publish(d, by, release); err == nil {
 			err = r.check(d)
 		}
-		return cmp.Or(err, errDry)
+		return err
 	})
-	if errors.Is(err, errDry) {
-		err = nil
-	}
 	return p, err
 }
 
@@ -667,8 +661,7 @@ func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) e
 
 // move changes the state of the version that is served of its major.
 func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, m ledger.Match, fn func(*ledger.Draft, *Version) error) (Item[Version], error) {
-	var done Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	return r.changeVersion(ctx, by, api+"/"+version, func(d *ledger.Draft) error {
 		v, err := served(d, api+"/"+version)
 		if err != nil {
 			return err
@@ -676,13 +669,8 @@ func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, 
 		if err := fn(d, v); err != nil {
 			return err
 		}
-		if err := putVersion(d, v, m); err != nil {
-			return err
-		}
-		done, err = published(d, v.name(), judgement{})
-		return err
+		return putVersion(d, v, m)
 	})
-	return done.Item, err
 }
 
 // served reads a version that is the newest of its major.

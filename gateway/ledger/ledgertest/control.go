@@ -254,6 +254,49 @@ func controlSerialised(w *world) {
 	w.same("counted", string(e.Body), fmt.Sprint(8*len(dbs)))
 }
 
+// What must not wait is done while another change is made, which is run again
+// only if that concerns it.
+func controlAtOnce(w *world) {
+	w.put("key", "k", "1")
+	for _, c := range []struct {
+		kind string
+		runs int
+	}{{"key", 1}, {"app", 2}} {
+		runs := 0
+		var last *ledger.Draft
+		revision, err := w.db.Change(w.ctx, architect, func(d *ledger.Draft) error {
+			runs, last = runs+1, d
+			d.Indifferent = func(e *ledger.Entry, gone bool) bool { return e.Kind == "key" && !gone }
+			if runs == 1 {
+				_, err := w.db.ChangeAtOnce(w.ctx, architect, func(d *ledger.Draft) error {
+					return d.Put(ledger.Entry{Kind: c.kind, Name: "k", Body: []byte("2")}, ledger.Any)
+				})
+				w.ok(err)
+			}
+			return d.Put(ledger.Entry{Kind: "version", Name: c.kind, Body: []byte("3")}, ledger.Absent)
+		})
+		w.ok(err)
+		own, err := w.db.Entry(w.ctx, "version", c.kind)
+		w.ok(err)
+		drafted, err := last.Get("version", c.kind)
+		w.ok(err)
+		other, err := w.db.Entry(w.ctx, c.kind, "k")
+		w.ok(err)
+		w.same("runs for a change of a "+c.kind, runs, c.runs)
+		w.same("revisions", []any{own.Revision, drafted.Revision, other.Revision}, []any{revision, revision, revision - 1})
+		w.same("the other", string(other.Body), "2")
+	}
+	err := w.db.Try(w.ctx, func(d *ledger.Draft) error {
+		return d.Put(ledger.Entry{Kind: "version", Name: "tried", Body: []byte("1")}, ledger.Absent)
+	})
+	w.ok(err)
+	if _, err := w.db.Entry(w.ctx, "version", "tried"); !errors.Is(err, ledger.ErrNotFound) {
+		w.Errorf("what was tried is kept: %v", err)
+	}
+	_, err = w.db.VerifyAudit(w.ctx, ledger.AuditHead{})
+	w.ok(err)
+}
+
 func blobs(w *world) {
 	big := bytes.Repeat([]byte("x"), 3<<20)
 	var hash string
