@@ -124,6 +124,7 @@ func TestCredentials(t *testing.T) {
 		t.Fatal(text)
 	}
 	d.want(422, "invalid-change", "POST", "/apps/shop/keys", token, `{"expires":"2001-01-01T00:00:00Z"}`)
+	d.want(412, "changed-meanwhile", "POST", "/keys/"+prefix+"/rotate", token, `{"overlap":"24h"}`, "If-Match", `"1"`)
 	_, text = d.want(201, `"label":"web"`, "POST", "/keys/"+prefix+"/rotate", token, `{"overlap":"24h"}`)
 	next := read[string](t, text, "secret")
 	d.want(409, "too-many", "POST", "/apps/shop/keys", token, ``)

@@ -105,7 +105,11 @@ func (a *admin) rotateKey(k *call) error {
 			return &gateway.Error{Problem: gateway.InvalidBody, Detail: "overlap is a duration such as 24h"}
 		}
 	}
-	i, text, err := a.options.Registry.RotateKey(k.Request().Context(), k.by(), k.Param("prefix"), overlap, n.Expires)
+	m, err := k.match()
+	if err != nil {
+		return err
+	}
+	i, text, err := a.options.Registry.RotateKey(k.Request().Context(), k.by(), k.Param("prefix"), overlap, n.Expires, m)
 	if err != nil {
 		return err
 	}

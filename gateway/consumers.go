@@ -381,7 +381,7 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 			switch {
 			case k.Expires != nil && !now.Before(k.Expires.Time()):
 				return nil, true
-			case !c.holds(k.app, func(w *Withdrawn) bool { return w.Keys[k.digest] }):
+			case !c.holds(k.app, func(w *Withdrawn) bool { return over(w.Keys, k.digest, now) }):
 				return nil, false
 			}
 			if at := now.Unix(); atomic.LoadInt64(&k.used) < at { // the line is shared: it is written once a second
@@ -420,7 +420,7 @@ func (c *Consumers) ByClient(issuer, id string) *App {
 func (c *Consumers) ByOAuthClient(id string, now time.Time) *OAuthClient {
 	client := c.oauth[id]
 	if client == nil || client.Expires != nil && !now.Before(client.Expires.Time()) ||
-		!c.holds(client.App, func(w *Withdrawn) bool { return w.OAuth[id] }) {
+		!c.holds(client.App, func(w *Withdrawn) bool { return over(w.OAuth, id, now) }) {
 		return nil
 	}
 	return client

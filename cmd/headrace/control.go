@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/gateway/registry"
@@ -150,12 +151,26 @@ func standOf(r workspace.Reload) ledger.Replica {
 	return stand
 }
 
-// withdraw has the table that goes on refuse what no longer holds.
+// swapping swaps the table. What was taken from consumers while it was built is
+// refused from its first call on.
+func (s *server) swapping(next *workspace.Loaded, revision int64, swap func()) {
+	s.withdrawing.Lock()
+	defer s.withdrawing.Unlock()
+	s.registry.Serves(revision)
+	s.withdrawFrom(next.Table)
+	swap()
+}
+
+// withdraw has the table that is served refuse what no longer holds.
 func (s *server) withdraw() {
-	table := s.gateway.Table()
-	if table == nil || s.registry == nil {
-		return
+	s.withdrawing.Lock()
+	defer s.withdrawing.Unlock()
+	if table := s.gateway.Table(); table != nil {
+		s.withdrawFrom(table)
 	}
+}
+
+func (s *server) withdrawFrom(table *gateway.Table) {
 	ctx, cancel := context.WithTimeout(context.Background(), layerPatience)
 	defer cancel()
 	w, err := s.registry.Withdrawn(ctx)
@@ -164,4 +179,17 @@ func (s *server) withdraw() {
 		return
 	}
 	table.Consumers.Withdraw(w)
+}
+
+// refuse has what is taken from consumers refused at once, before a table without
+// it is built, until ctx ends.
+func (s *server) refuse(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.taken:
+			s.withdraw()
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -54,8 +55,11 @@ type server struct {
 	registry *registry.Registry
 	tried    chan struct{} // a table was loaded, or refused
 	keys     chan struct{} // the control plane has changed, and perhaps signing keys with it
+	taken    chan struct{} // the same, and perhaps something was taken from consumers
 	draining atomic.Bool
-	tls      atomic.Pointer[tls.Config] // nil without TLS
+
+	withdrawing sync.Mutex                 // held while what was taken is put into the table that is served
+	tls         atomic.Pointer[tls.Config] // nil without TLS
 
 	gatewayListener, adminListener net.Listener
 }
@@ -68,11 +72,11 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1), keys: make(chan struct{}, 1)}
+	s := &server{parts: parts, config: config, tried: make(chan struct{}, 1), keys: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
 	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry, Meter: parts.usage})
 	options := parts.options()
 	options.Served = s.served
-	options.Registry, options.Tried = s.layer, s.again
+	options.Registry, options.Tried, options.Swapping = s.layer, s.again, s.swapping
 	s.live = workspace.NewLive(dir, options, s.gateway, parts.log)
 	s.registry = newRegistry(parts, s.live)
 	err = s.start()
@@ -119,9 +123,11 @@ func (s *server) start() error {
 // changed hears that the control plane has changed.
 func (s *server) changed() {
 	s.live.Wake()
-	select {
-	case s.keys <- struct{}{}:
-	default: // it has been told already
+	for _, told := range []chan struct{}{s.keys, s.taken} {
+		select {
+		case told <- struct{}{}:
+		default: // it has been told already
+		}
 	}
 }
 
@@ -198,6 +204,7 @@ func (s *server) run(ctx context.Context) error {
 		g.Go(func() error { s.parts.issuer.Run(running, s.keys); return nil })
 	}
 	g.Go(func() error { return s.report(running) })
+	g.Go(func() error { return s.refuse(running) })
 	g.Go(func() error {
 		<-running.Done()
 		s.draining.Store(true)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/workspace"
 )
@@ -109,7 +110,7 @@ func TestKeys(t *testing.T) {
 	if strings.Contains(string(e.Body), "secret") || len(e.Secret) != 32 {
 		t.Errorf("what is kept of a key: %s %x", e.Body, e.Secret)
 	}
-	second, other, err := w.r.RotateKey(w.ctx, by, first.Name, time.Hour, nil)
+	second, other, err := w.r.RotateKey(w.ctx, by, first.Name, time.Hour, nil, ledger.Any)
 	w.ok(err)
 	for _, key := range []string{text, other} {
 		if app, _ := w.knows(key); app != "shop" {
@@ -133,9 +134,9 @@ func TestKeys(t *testing.T) {
 	if app, _ := w.knows(text); app != "shop" {
 		t.Error("the other one does not")
 	}
-	_, _, err = w.r.RotateKey(w.ctx, by, second.Name, time.Hour, nil)
+	_, _, err = w.r.RotateKey(w.ctx, by, second.Name, time.Hour, nil, ledger.Any)
 	w.refused(err, State, "no longer valid")
-	_, third, err := w.r.RotateKey(w.ctx, by, first.Name, 0, nil)
+	_, third, err := w.r.RotateKey(w.ctx, by, first.Name, 0, nil, ledger.Any)
 	w.ok(err)
 	if app, expired := w.knows(text); app != "" || !expired {
 		t.Errorf("without an overlap the old key is of %q, expired %v", app, expired)
@@ -341,4 +342,81 @@ func TestTakingAwayDoesNotWait(t *testing.T) {
 		t.Errorf("the answer tells of revision %d, and it is %d: %v", p.Revision, i.Revision, err)
 	}
 	w.routes()
+}
+
+// What was taken from consumers since the table that is served was built, by the
+// names that the table has for it.
+func TestWithdrawn(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	w.put(KindApp, "till", `{"organisation":"acme"}`)
+	w.put(KindApp, "kiosk", `{"organisation":"acme"}`)
+	old, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	kept, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")
+	w.ok(err)
+	thumbprint := "sha256:" + strings.Repeat("AB", 32)
+	var names []string
+	for _, text := range []string{
+		`{"app":"shop","type":"certificate","thumbprint":"` + thumbprint + `"}`,
+		`{"app":"shop","type":"certificate","subject":"CN=shop, O=Acme"}`,
+		`{"app":"shop","type":"client","issuer":"https://login.example.com","id":"shop"}`,
+	} {
+		name, _, err := w.r.AddCredential(w.ctx, by, []byte(text))
+		w.ok(err)
+		names = append(names, name)
+	}
+	w.routes()
+	w.r.Serves(w.live.Last().Served)
+	if found, err := w.r.Withdrawn(w.ctx); err != nil || found != nil {
+		t.Fatalf("%+v %v", found, err)
+	}
+	w.put(KindOrganisation, "new", "{}")
+	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
+	w.ok(err)
+	if found, err := w.r.Withdrawn(w.ctx); err != nil || found != nil {
+		t.Fatalf("%+v %v", found, err)
+	}
+	for _, name := range names {
+		_, err := w.r.Revoke(w.ctx, by, name, ledger.Any)
+		w.ok(err)
+	}
+	_, err = w.r.Revoke(w.ctx, by, kept.Name, ledger.Any)
+	w.ok(err)
+	_, _, err = w.r.RotateKey(w.ctx, by, old.Name, time.Hour, nil, ledger.Any)
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Ended, ledger.Any)
+	w.ok(err)
+	_, err = w.r.Delete(w.ctx, by, KindApp, "till", ledger.Any)
+	w.ok(err)
+	w.put(KindApp, "kiosk", `{"organisation":"acme","disabled":true}`)
+	found, err := w.r.Withdrawn(w.ctx)
+	w.ok(err)
+	if len(found.Apps) != 2 || !found.Apps["till"] || !found.Apps["kiosk"] {
+		t.Errorf("apps: %v", found.Apps)
+	}
+	if !found.Subscriptions[[2]string{"shop", "desk"}] {
+		t.Errorf("subscriptions: %v", found.Subscriptions)
+	}
+	if !found.Certificates[gateway.CertificateName{Thumbprint: strings.ToLower(thumbprint)}] || !found.Certificates[gateway.CertificateName{Subject: "CN=shop,O=Acme"}] {
+		t.Errorf("certificates: %v", found.Certificates)
+	}
+	if !found.Clients[gateway.ClientIdentity{Issuer: "https://login.example.com", ID: "shop"}] {
+		t.Errorf("clients: %v", found.Clients)
+	}
+	var at []time.Duration
+	for _, from := range found.Keys {
+		at = append(at, max(0, time.Until(from).Round(10*time.Minute)))
+	}
+	slices.Sort(at)
+	if !slices.Equal(at, []time.Duration{0, time.Hour}) {
+		t.Errorf("keys end after %v", at)
+	}
+	w.routes()
+	w.r.Serves(w.live.Last().Served)
+	if found, err := w.r.Withdrawn(w.ctx); err != nil || found != nil {
+		t.Errorf("%+v %v", found, err)
+	}
 }

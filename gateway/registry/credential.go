@@ -77,7 +77,7 @@ func (r *Registry) NewKey(ctx context.Context, by ledger.By, app, label string, 
 
 // RotateKey makes a key that stands for another one. The old one works for as
 // long as overlap says, and no longer than it would have.
-func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, overlap time.Duration, expires *time.Time) (Item[Credential], string, error) {
+func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, overlap time.Duration, expires *time.Time, m ledger.Match) (Item[Credential], string, error) {
 	before, err := Get[Credential](ctx, r, KindCredential, old)
 	if err != nil {
 		return Item[Credential]{}, "", err
@@ -98,7 +98,7 @@ func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, over
 		if end := d.Now.Add(overlap); c.Expires == nil || end.Before(*c.Expires) {
 			c.Expires = &end
 		}
-		return putCredential(d, old, c, e.Secret, ledger.Any)
+		return putCredential(d, old, c, e.Secret, m)
 	})
 }
 

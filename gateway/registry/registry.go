@@ -115,8 +115,10 @@ type Registry struct {
 	ledger   *ledger.DB
 	contents contents
 
-	shown sync.Mutex // guards last
-	last  *tree      // what Layer gave
+	shown  sync.Mutex      // guards what follows
+	last   *tree           // what Layer gave
+	given  *ledger.Control // what that was made of
+	served *ledger.Control // what the table that is served was built of; nil before the first
 }
 
 // New makes a registry on a ledger.
@@ -196,6 +198,7 @@ func (r *Registry) Layer(ctx context.Context) (workspace.Layer, error) {
 	if !t.same(r.last) {
 		r.last = t
 	}
+	r.given = c
 	return workspace.Layer{Files: r.last, Revision: c.Revision}, nil
 }
 
