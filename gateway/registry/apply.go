@@ -38,8 +38,10 @@ type Proposed struct {
 	Name   string `json:"name"`
 	// Text says more for people: what is taken over, why it is refused.
 	Text string `json:"text,omitempty"`
-	// Refused tells that it cannot be done.
-	Refused bool `json:"refused,omitempty"`
+	// Refused tells that it cannot be done. Needs is the role that is missing, if
+	// that is why.
+	Refused bool   `json:"refused,omitempty"`
+	Needs   string `json:"needs,omitempty"`
 	// Changes are those of a version against the one before it.
 	Changes []Change `json:"changes,omitempty"`
 }
@@ -72,6 +74,9 @@ type Files struct {
 	FS fs.FS
 	// Exceptions are reasons for breaking changes that are let through, by ID.
 	Exceptions map[string]string
+	// Needs names the role that is needed to change a thing of a kind, and that the
+	// one who applies does not have; nil stands for none.
+	Needs func(kind string) string
 }
 
 // Plan tells what has to change so that the registry holds what the files of a
@@ -154,7 +159,12 @@ type applying struct {
 func (a *applying) step(s Proposed, err error) error {
 	var refusal *Refusal
 	var faults *source.Error
+	if a.files.Needs != nil && err == nil {
+		s.Needs = a.files.Needs(s.Kind)
+	}
 	switch {
+	case s.Needs != "":
+		s.Refused, s.Text = true, strings.TrimPrefix(s.Text+"; needs the role "+s.Needs, "; ")
 	case errors.As(err, &refusal):
 		s.Refused, s.Text = true, strings.TrimPrefix(s.Text+"; "+refusal.Wrong, "; ")
 		if refusal.Right != "" {
