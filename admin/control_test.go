@@ -143,7 +143,8 @@ func TestCredentials(t *testing.T) {
 	if !strings.HasPrefix(secret, "hrs_") || !strings.HasPrefix(id, "hrc_") {
 		t.Error(text)
 	}
-	_, text = d.want(201, "client-", "POST", "/apps/shop/credentials", token, `{"type":"client","issuer":"https://login.example.com","id":"shop"}`)
+	_, text = d.want(201, "client-", "POST", "/apps/shop/credentials", token, `{"type":"client","issuer":"https://login.example.com","id":"shop","reason":"a partner's issuer"}`)
+	d.want(200, "a partner's issuer", "GET", "/audit?limit=1", token, "")
 	client := read[string](t, text, "name")
 	d.want(412, "", "POST", "/apps/shop/credentials", token, `{"type":"client","issuer":"https://login.example.com","id":"shop"}`)
 	d.want(422, "thumbprint", "POST", "/apps/shop/credentials", token, `{"type":"certificate"}`)

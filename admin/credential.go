@@ -138,6 +138,8 @@ func (a *admin) addCredential(k *call) error {
 	if err != nil {
 		return err
 	}
+	delete(body, "reason") // read by call.by
+	delete(body, "actor")
 	body["app"] = app
 	text, err := json.Marshal(body)
 	if err != nil {
