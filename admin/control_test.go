@@ -250,6 +250,8 @@ func TestAuditSaysWho(t *testing.T) {
 	d.want(200, `"actor":"pam","role":"partner-manager","reason":"a new partner","requestId":"`+h.Get("X-Request-Id")+`","action":"create","target":"organisation/acme"`,
 		"GET", "/audit?actor=pam", pam, "")
 	d.want(200, "", "PUT", "/organisations/acme", "shared", `{"title":"Acme"}`, "If-Match", "*", "X-Actor", "ann")
+	d.want(200, `"action":"create","target":"operator/olga","revision":2,"hash"`, "GET", "/audit?kind=operator", pam, "") // not what she may do
+	d.want(200, `"action":"create","target":"operator/olga","revision":2,"after":{"role":"operator"`, "GET", "/audit?kind=operator", "shared", "")
 	d.want(200, `"before":{},"after":{"title":"Acme"}`, "GET", "/audit?actor=admin.token:%20ann&kind=organisation", pam, "")
 	d.want(403, "operator may", "POST", "/writes/pauses/pause", pam, `{"system":"erp"}`)
 	d.want(200, `"actor":"olga"`, "POST", "/writes/pauses/pause", olga, `{"system":"erp","actor":"ann","reason":"inventory"}`)

@@ -115,6 +115,8 @@ type Registry struct {
 	ledger   *ledger.DB
 	contents contents
 
+	comparing, trying gate // for one caller each: they cost as much as a publish
+
 	shown  sync.Mutex      // guards what follows
 	last   *tree           // what Layer gave
 	given  *ledger.Control // what that was made of
@@ -126,7 +128,19 @@ func New(o Options) *Registry {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{options: o, ledger: o.Ledger, contents: contents{ledger: o.Ledger}}
+	return &Registry{options: o, ledger: o.Ledger, contents: contents{ledger: o.Ledger}, comparing: make(gate, 1), trying: make(gate, 1)}
+}
+
+// gate lets a few in at a time; the others wait before it as long as they like.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case g <- struct{}{}:
+		return func() { <-g }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Refusal says why a change was not made.
@@ -254,6 +268,11 @@ func (r *Registry) atOnce(ctx context.Context, by ledger.By, fn func(*ledger.Dra
 
 // try runs what a change would do, and changes nothing.
 func (r *Registry) try(ctx context.Context, fn func(*ledger.Draft) error) error {
+	leave, err := r.trying.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return r.ledger.Try(ctx, func(d *ledger.Draft) error { return notFound(fn(d)) })
 }
 

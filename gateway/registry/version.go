@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -586,10 +587,25 @@ func (r *Registry) show(t *tree, use func(fs.FS) error) error {
 	return r.options.Over(t, use)
 }
 
-// Deprecate says when a version ends. Saying it again changes the dates, until
-// it is retired.
+// Deprecate says when a version ends. Saying it again changes what is said, until
+// it is retired; the rest stays as it was promised.
 func (r *Registry) Deprecate(ctx context.Context, by ledger.By, api, version string, end Deprecation, m ledger.Match) (Item[Version], error) {
-	return r.move(ctx, by, api, version, m, func(d *ledger.Draft, v *Version) error { return v.deprecate(d, end) })
+	return r.move(ctx, by, api, version, m, func(d *ledger.Draft, v *Version) error { return v.deprecate(d, end.over(v.Deprecation)) })
+}
+
+// over is the deprecation with what it does not say taken from an earlier one, if
+// there is one.
+func (d Deprecation) over(was *Deprecation) Deprecation {
+	if was == nil {
+		return d
+	}
+	if d.Since.IsZero() {
+		d.Since = was.Since
+	}
+	d.Sunset = cmp.Or(d.Sunset, was.Sunset)
+	d.Successor = cmp.Or(d.Successor, was.Successor)
+	d.Link = cmp.Or(d.Link, was.Link)
+	return d
 }
 
 func (v *Version) deprecate(d *ledger.Draft, end Deprecation) error {
@@ -598,9 +614,6 @@ func (v *Version) deprecate(d *ledger.Draft, end Deprecation) error {
 	}
 	if end.Since.IsZero() {
 		end.Since = d.Now
-		if v.Deprecation != nil {
-			end.Since = v.Deprecation.Since
-		}
 	}
 	if end.Sunset != nil && end.Sunset.Before(end.Since) {
 		return refuse(Invalid, "a date after it", "the end lies before the deprecation")
@@ -645,6 +658,8 @@ func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) e
 	switch {
 	case v.Status != Deprecated:
 		return refuse(State, "deprecate it first, or override with a reason", "%s is not deprecated", v.name())
+	case d.Now.Before(v.Deprecation.Since):
+		return refuse(State, "wait, or override with a reason", "%s is not deprecated before %s", v.name(), v.Deprecation.Since.UTC().Format(time.RFC3339))
 	case v.Deprecation.Sunset != nil && d.Now.Before(*v.Deprecation.Sunset):
 		return refuse(State, "wait, or override with a reason", "%s is promised until %s", v.name(), v.Deprecation.Sunset.UTC().Format(time.RFC3339))
 	case r.options.InUse == nil:
@@ -718,6 +733,11 @@ func (r *Registry) Export(ctx context.Context, api, version string) (map[string]
 // Changes lists what differs from one version to another one. The one before it
 // is taken when from is empty; its name is returned.
 func (r *Registry) Changes(ctx context.Context, api, from, to string) (string, []Change, error) {
+	leave, err := r.comparing.enter(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	defer leave()
 	now, err := Get[Version](ctx, r, KindVersion, api+"/"+to)
 	if err != nil {
 		return "", nil, err

@@ -61,6 +61,14 @@ func TestLifecycle(t *testing.T) {
 	if _, err = w.r.Retire(w.ctx, by, "orders", "1.1.0", false, ledger.Match(v.Revision)); err == nil {
 		t.Error("a replaced version is retired")
 	}
+	v, err = w.r.Deprecate(w.ctx, by, "orders", "1.2.0", Deprecation{Since: time.Now().Add(30 * time.Minute)}, ledger.Any)
+	if w.ok(err); v.Body.Deprecation.Sunset == nil || v.Body.Deprecation.Successor != "/orders/v2" {
+		t.Errorf("what was promised is gone: %+v", v.Body.Deprecation)
+	}
+	_, err = w.r.Retire(w.ctx, by, "orders", "1.2.0", false, ledger.Any)
+	w.refused(err, State, "is not deprecated before")
+	_, err = w.r.Deprecate(w.ctx, by, "orders", "1.2.0", Deprecation{Since: time.Now()}, ledger.Any)
+	w.ok(err)
 	_, err = w.r.Retire(w.ctx, by, "orders", "1.2.0", false, ledger.Any)
 	w.refused(err, State, "promised until")
 	_, err = w.r.Retire(w.ctx, ledger.By{Actor: "ada"}, "orders", "1.2.0", true, ledger.Any)

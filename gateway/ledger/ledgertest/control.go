@@ -185,10 +185,19 @@ func controlAudited(w *world) {
 // The chain holds when old rows are deleted, and when many replicas write to it.
 func auditChain(w *world) {
 	w.ok(w.db.Pause(w.ctx, "erp", "", me))
+	first, err := w.db.VerifyAudit(w.ctx, ledger.AuditHead{})
+	w.ok(err)
 	w.advance(time.Hour)
 	w.ok(w.db.Resume(w.ctx, "erp", "", me))
-	_, err := w.db.Retain(w.ctx, ledger.Retention{Audit: time.Minute})
+	_, err = w.db.Retain(w.ctx, ledger.Retention{Audit: time.Minute})
 	w.ok(err)
+	_, err = w.db.VerifyAudit(w.ctx, first) // its row is gone, and is the one before all that are kept
+	w.ok(err)
+	first.Hash = make([]byte, len(first.Hash))
+	var broken *ledger.AuditError
+	if _, err = w.db.VerifyAudit(w.ctx, first); !errors.As(err, &broken) || broken.Number != 1 {
+		w.Errorf("another head than the one that was noted: %v", err)
+	}
 	head, err := w.db.VerifyAudit(w.ctx, ledger.AuditHead{})
 	w.ok(err)
 	w.same("kept", []any{head.First, head.Last}, []any{2, 2})
