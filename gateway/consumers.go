@@ -111,6 +111,7 @@ type Subscription struct {
 // ConsumerFile is the shape of consumers.yaml.
 type ConsumerFile struct {
 	Organisations map[string]*Organisation `yaml:"organisations" doc:"Organisations by name."`
+	Members       map[string]*Member       `yaml:"members" doc:"People of organisations, by ORGANISATION.SOMEONE."`
 	Apps          map[string]*App          `yaml:"apps" doc:"Apps by name."`
 	Products      map[string]*Product      `yaml:"products" doc:"Products by name."`
 	Plans         map[string]*Plan         `yaml:"plans" doc:"Plans by name."`
@@ -174,6 +175,7 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 	for name, o := range c.Organisations {
 		o.Name = name
 	}
+	file.checkMembers(ps)
 	for i, name := range slices.Sorted(maps.Keys(c.Apps)) {
 		app := c.Apps[name]
 		app.Name, app.index = name, i

@@ -115,6 +115,13 @@ func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, 
 	a := &applying{r: r, d: d, by: by, files: files, plan: &Proposal{Revision: d.Revision(), Steps: []Proposed{}}, wanted: map[[2]string]bool{}}
 	var ps source.Problems
 	consumers := workspace.LoadConsumers(files.FS, &ps)
+	for name, m := range consumers.Members { // no table looks at them
+		if m == nil {
+			ps.Add(consumers.Node.At("members", name), fmt.Sprintf("nothing stands under %q", name), "")
+		} else if m.Organisation != "" && m.Email != "" {
+			gateway.CheckMember(name, m.Organisation, m.Email, m.Node, &ps)
+		}
+	}
 	for _, step := range []func(*source.Problems) error{a.entries, a.versions, a.vanishedVersions} {
 		if err := step(&ps); err != nil {
 			return nil, err
@@ -477,6 +484,20 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 	from := From{ByApply}
 	for _, name := range slices.Sorted(maps.Keys(c.Organisations)) {
 		if err := a.put(KindOrganisation, name, "", Organisation{c.Organisations[name].Title, from}, nil); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
+		m := c.Members[name]
+		if _, err := a.d.Get(KindOrganisation, m.Organisation); err != nil {
+			a.wanted[[2]string{KindMember, name}] = true
+			err = refuse(Invalid, "", "there is no organisation %q", m.Organisation)
+			if err := a.step(Proposed{Action: "create", Kind: KindMember, Name: name}, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.put(KindMember, name, m.Organisation, Member{m.Organisation, m.Title, m.Email, m.Role, m.Status, from}, nil); err != nil {
 			return err
 		}
 	}

@@ -210,3 +210,36 @@ func TestApplyClients(t *testing.T) {
 	r.write("consumers.yaml", consumersText)
 	w.plan(r, "delete credential hrc_1")
 }
+
+// Members come as files, too.
+func TestApplyMembers(t *testing.T) {
+	w := newWorld(t)
+	r := repo{}
+	r.write("headrace.yaml", "{}")
+	text := "organisations: {acme: {}}\nmembers: {acme.ada: {organisation: acme, email: ada@example.com, role: owner, status: active}}\n"
+	r.write("consumers.yaml", text)
+	w.apply(r, "create organisation acme, create member acme.ada")
+	m, err := Get[Member](w.ctx, w.r, KindMember, "acme.ada")
+	if w.ok(err); m.Parent != "acme" || m.Body.Role != "owner" || m.Body.Status != "active" {
+		t.Errorf("%+v", m)
+	}
+	r.write("consumers/people.yaml", "members: {acme.grace: {organisation: acme, email: grace@example.com}}\n")
+	w.apply(r, "create member acme.grace")
+	w.plan(r, "")
+	for wrong, part := range map[string]string{
+		`consumers/people.yaml:1:31: members["acme.grace"].email: "grace" is not an address`: "members: {acme.grace: {email: grace, organisation: acme}}\n",
+		`consumers/people.yaml:1:18: members.grace: "grace" is not a name of a member`:       "members: {grace: {organisation: acme, email: grace@example.com}}\n",
+		`"acme.ada" stands at consumers.yaml:2:21 already`:                                   "members: {acme.ada: {organisation: acme, email: grace@example.com}}\n",
+		`create member other.ada: there is no organisation "other"`:                          "members: {other.ada: {organisation: other, email: grace@example.com}}\n",
+	} {
+		r.write("consumers/people.yaml", part)
+		p, err := w.r.Plan(w.ctx, by, Files{FS: fstest.MapFS(r)})
+		if w.ok(err); !strings.Contains(p.Error(), wrong) {
+			t.Errorf("got %s, want %s", p.Error(), wrong)
+		}
+	}
+	delete(r, "consumers/people.yaml")
+	w.apply(r, "delete member acme.grace")
+	r.write("consumers.yaml", "organisations: {}")
+	w.plan(r, "delete member acme.ada, delete organisation acme")
+}

@@ -3,11 +3,9 @@ package registry
 import (
 	"context"
 	"fmt"
-	"net/mail"
-	"regexp"
 	"slices"
-	"strings"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -86,16 +84,8 @@ func (*App) check(name string, n source.Node, ps *source.Problems)          { ch
 func (*Product) check(name string, n source.Node, ps *source.Problems)      { checkName(name, n, ps) }
 func (*Plan) check(name string, n source.Node, ps *source.Problems)         { checkName(name, n, ps) }
 
-var memberPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
 func (m *Member) check(name string, n source.Node, ps *source.Problems) {
-	someone, ok := strings.CutPrefix(name, m.Organisation+".")
-	if !ok || !memberPattern.MatchString(someone) {
-		ps.Add(n, fmt.Sprintf("%q is not a name of a member", name), "ORGANISATION.SOMEONE")
-	}
-	if a, err := mail.ParseAddress(m.Email); err != nil || a.Address != m.Email {
-		ps.Add(n.At("email"), fmt.Sprintf("%q is not an address", m.Email), "write NAME@HOST")
-	}
+	gateway.CheckMember(name, m.Organisation, m.Email, n, ps)
 }
 
 // noun is a kind whose things are put as a whole.
