@@ -85,12 +85,14 @@ type Product struct {
 
 // Plan is a set of limits and a class that subscriptions are made on.
 type Plan struct {
-	Name     string         `yaml:"-"`
-	Title    string         `yaml:"title" doc:"Name as shown to people."`
-	Class    *specs.Class   `yaml:"class" doc:"Class of calls on this plan; the operation's own class when absent."`
-	Products source.Strings `yaml:"products" doc:"Products that the plan is offered for; all when absent."`
-	Policies specs.Policies `yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
-	Node     source.Node    `yaml:",node"`
+	Name  string `yaml:"-"`
+	Title string `yaml:"title" doc:"Name as shown to people."`
+	// WriteShare is 0 where nothing is said.
+	WriteShare int            `yaml:"write_share" doc:"Part in percent of a system's buffer of writes that one app may fill with calls on this plan; writes.share when absent."`
+	Class      *specs.Class   `yaml:"class" doc:"Class of calls on this plan; the operation's own class when absent."`
+	Products   source.Strings `yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	Policies   specs.Policies `yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	Node       source.Node    `yaml:",node"`
 
 	index int
 }
@@ -203,6 +205,9 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 	for i, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		p := c.Plans[name]
 		p.Name, p.index = name, i
+		if n := p.Node.Get("write_share"); n.Exists() && (p.WriteShare < 1 || p.WriteShare > 100) {
+			ps.Add(n, fmt.Sprintf("a share of %d percent", p.WriteShare), "between 1 and 100")
+		}
 		for _, product := range p.Products {
 			if c.Products[product] == nil {
 				dangling(p.Node, "products", product, c.Products, ps)

@@ -509,7 +509,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		p := c.Plans[name]
-		plan := Plan{Title: p.Title, Products: p.Products, Policies: Raw{p.Node.Get("policies")}, From: from}
+		plan := Plan{Title: p.Title, Products: p.Products, WriteShare: p.WriteShare, Policies: Raw{p.Node.Get("policies")}, From: from}
 		if p.Class != nil {
 			plan.Class = p.Class.String()
 		}

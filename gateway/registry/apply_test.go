@@ -15,7 +15,7 @@ const consumersText = `organisations: {acme: {title: Acme}}
 apps:
   shop: {organisation: acme, keys: [{prefix: abcdefgh, hash: "sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `", expires: 2099-12-31}]}
 products: {desk: {apis: [orders/v1]}}
-plans: {gold: {class: high, policies: {throttle: {rate: 5/s}}}}
+plans: {gold: {class: high, write_share: 40, policies: {throttle: {rate: 5/s}}}}
 subscriptions: [{app: shop, product: desk, plan: gold}]
 `
 

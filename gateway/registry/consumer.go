@@ -43,11 +43,12 @@ type Product struct {
 
 // Plan is a set of limits and a class that subscriptions are made on.
 type Plan struct {
-	Title    string         `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
-	Class    string         `json:"class,omitempty" yaml:"class" enum:"critical,high,normal,low" doc:"Class of calls on this plan; the operation's own class when absent."`
-	Products source.Strings `json:"products,omitempty" yaml:"products" doc:"Products that the plan is offered for; all when absent."`
-	Policies Raw            `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
-	From     `yaml:",inline"`
+	Title      string         `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	Class      string         `json:"class,omitempty" yaml:"class" enum:"critical,high,normal,low" doc:"Class of calls on this plan; the operation's own class when absent."`
+	Products   source.Strings `json:"products,omitempty" yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	WriteShare int            `json:"write_share,omitempty" yaml:"write_share" doc:"Part in percent of a system's buffer of writes that one app may fill; writes.share when absent."`
+	Policies   Raw            `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	From       `yaml:",inline"`
 }
 
 // Raw is a part of a body that somebody else decodes.

@@ -38,6 +38,7 @@ func TestPutRefuses(t *testing.T) {
 		{KindProduct, "desk", `{"apis":["orders/v7"]}`, `there is no API "orders/v7"`},
 		{KindPlan, "gold", `{"policies":{"throtle":{}}}`, `consumers/plans/gold.yaml:1:41: plans.gold.policies.throtle: there is no policy "throtle"`},
 		{KindPlan, "gold", `{"policies":{"throttle":{}}}`, `the key "rate" is missing`},
+		{KindPlan, "gold", `{"write_share":101}`, `consumers/plans/gold.yaml:1:33: plans.gold.write_share: a share of 101 percent; between 1 and 100`},
 		{KindPlan, "gold", `{"class":"urgent"}`, `"urgent" is not known here`},
 	} {
 		_, err := w.r.Put(w.ctx, by, c.kind, c.name, []byte(c.text), ledger.Any)
