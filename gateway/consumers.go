@@ -336,6 +336,10 @@ func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
 	}
 }
 
+// LongestClientID is how long the id of a client of the token endpoint may be, in
+// bytes.
+const LongestClientID = 255
+
 func (c *Consumers) addOAuth(app *App, ps *source.Problems) {
 	if len(app.OAuth) > 2 {
 		ps.Add(app.Node.At("oauth"), fmt.Sprintf("the app has %d clients", len(app.OAuth)), "at most two: the old one and its successor")
@@ -346,6 +350,9 @@ func (c *Consumers) addOAuth(app *App, ps *source.Problems) {
 			continue // reported when it was read
 		}
 		client.App = app
+		if n := len(client.ID); n > LongestClientID {
+			ps.Add(client.Node.At("id"), fmt.Sprintf("the id has %d bytes", n), fmt.Sprintf("%d at most", LongestClientID))
+		}
 		if !hash(client.Hash, &client.digest) {
 			ps.Add(client.Node.At("hash"), "is not a hash of a secret", "headrace key --client prints it: sha256: and 64 hexadecimal digits")
 		}

@@ -137,6 +137,9 @@ func (e endpoints) client(x *gateway.Exchange, form url.Values) (*gateway.OAuthC
 	case !basic:
 		return nil, &refusal{Code: "invalid_client", Description: "the client does not say who it is", status: http.StatusUnauthorized, challenge: true}
 	}
+	if len(id) > gateway.LongestClientID { // is nobody's, and would be remembered as a guess
+		return nil, &refusal{Code: "invalid_client", Description: "the client is not known, or its secret is wrong", status: http.StatusUnauthorized, challenge: true}
+	}
 	i, now := e.issuer, time.Now()
 	guess := x.Origin() + " " + id
 	if block := i.guard.Blocked(guess, now); block > 0 {

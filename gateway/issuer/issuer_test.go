@@ -251,6 +251,11 @@ func TestGuessing(t *testing.T) {
 		if resp, _ := request(t, i, grant, "other-client", "right"); resp.Status != 200 {
 			t.Errorf("another client: %d", resp.Status)
 		}
+		// Ids that no client can have are not remembered.
+		quiet := open(t, &memory{}, someSettings)
+		if resp, _ := request(t, quiet, grant, strings.Repeat("x", gateway.LongestClientID+1), "wrong"); resp.Status != 401 || !quiet.guard.Quiet() {
+			t.Errorf("%d, and the id is remembered", resp.Status)
+		}
 		time.Sleep(time.Second)
 		if resp, _ := request(t, i, grant, "shop-client", "wrong"); resp.Status != 401 {
 			t.Errorf("after a second: %d", resp.Status)
