@@ -233,11 +233,22 @@ func (d *Draft) Control() *Control { return d.base.with(d.base.Revision, d.chang
 // when parent is empty, sorted by name.
 func (d *Draft) List(kind, parent string) []Entry {
 	var list []Entry
-	for _, e := range d.Control().Of(kind) {
-		if parent == "" || e.Parent == parent {
+	add := func(e *Entry) {
+		if e != nil && (parent == "" || e.Parent == parent) {
 			list = append(list, *e)
 		}
 	}
+	for _, e := range d.base.Of(kind) {
+		if _, ok := d.changed[[2]string{kind, e.Name}]; !ok {
+			add(e)
+		}
+	}
+	for id, e := range d.changed {
+		if id[0] == kind {
+			add(e)
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return compareEntries(&a, &b) })
 	return list
 }
 

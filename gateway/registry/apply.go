@@ -84,7 +84,7 @@ type Files struct {
 func (r *Registry) Plan(ctx context.Context, by ledger.By, files Files) (*Proposal, error) {
 	var p *Proposal
 	err := r.try(ctx, func(d *ledger.Draft) (err error) {
-		p, err = r.plan(d, by, files)
+		p, err = r.plan(ctx, d, by, files)
 		return err
 	})
 	return p, err
@@ -99,7 +99,7 @@ func (r *Registry) Apply(ctx context.Context, by ledger.By, files Files, revisio
 		if d.Revision() != revision {
 			return refuse(Different, "plan again", "the plan is of revision %d, and the registry of %d", revision, d.Revision())
 		}
-		if p, err = r.plan(d, by, files); err == nil && p.Refused() {
+		if p, err = r.plan(ctx, d, by, files); err == nil && p.Refused() {
 			err = p
 		}
 		return err
@@ -111,8 +111,8 @@ func (r *Registry) Apply(ctx context.Context, by ledger.By, files Files, revisio
 }
 
 // plan makes all changes in the draft, and collects what is against them.
-func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, error) {
-	a := &applying{r: r, d: d, by: by, files: files, plan: &Proposal{Revision: d.Revision(), Steps: []Proposed{}}, wanted: map[[2]string]bool{}}
+func (r *Registry) plan(ctx context.Context, d *ledger.Draft, by ledger.By, files Files) (*Proposal, error) {
+	a := &applying{ctx: ctx, r: r, d: d, by: by, files: files, plan: &Proposal{Revision: d.Revision(), Steps: []Proposed{}}, wanted: map[[2]string]bool{}}
 	var ps source.Problems
 	consumers := workspace.LoadConsumers(files.FS, &ps)
 	for name, m := range consumers.Members { // no table looks at them
@@ -154,6 +154,7 @@ func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, 
 
 // applying is one run of a plan.
 type applying struct {
+	ctx    context.Context
 	r      *Registry
 	d      *ledger.Draft
 	by     ledger.By
@@ -222,6 +223,8 @@ func (a *applying) entries(ps *source.Problems) error {
 	for _, top := range folders() {
 		err := fs.WalkDir(a.files.FS, top, func(name string, e fs.DirEntry, err error) error {
 			switch {
+			case a.ctx.Err() != nil: // nobody waits for the plan any more
+				return a.ctx.Err()
 			case errors.Is(err, fs.ErrNotExist):
 				return nil
 			case err != nil:
@@ -263,6 +266,9 @@ func (a *applying) versions(ps *source.Problems) error {
 		return nx.compare(ny)
 	})
 	for _, dir := range dirs {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
 		if info, err := fs.Stat(a.files.FS, dir); err != nil || !info.IsDir() || strings.HasPrefix(path.Base(dir), ".") {
 			continue
 		}
@@ -421,7 +427,7 @@ func (a *applying) move(name string, l life) error {
 		err = v.deprecate(a.d, *l.end)
 	case l.status == Retired:
 		s.Action = "retire"
-		if err = a.r.mayRetire(context.Background(), a.d, v); err == nil {
+		if err = a.r.mayRetire(a.ctx, a.d, v); err == nil {
 			v.Status, v.Retired = Retired, &a.d.Now
 		}
 	case v.Status == Retired:

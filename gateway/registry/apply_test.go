@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -209,6 +211,32 @@ func TestApplyClients(t *testing.T) {
 	w.plan(r, "")
 	r.write("consumers.yaml", consumersText)
 	w.plan(r, "delete credential hrc_1")
+}
+
+// leaving are files whose owner leaves when the first is opened.
+type leaving struct {
+	files fs.FS
+	leave func()
+}
+
+func (l leaving) Open(name string) (fs.File, error) {
+	l.leave()
+	return l.files.Open(name)
+}
+
+// A plan for which nobody waits ends, and a workspace has its bounds.
+func TestPlanEnds(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(w.ctx)
+	if _, err := w.r.Plan(ctx, by, Files{FS: leaving{fstest.MapFS(newRepo()), cancel}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	many := map[string][]byte{}
+	for n := range mostInWorkspace + 1 {
+		many[fmt.Sprint("systems/", n, ".yaml")] = nil
+	}
+	_, err := Memory(many)
+	w.refused(err, Invalid, "the workspace has 10001 files")
 }
 
 // Members come as files, too.
