@@ -55,6 +55,7 @@ func TestVersionsByTheAPI(t *testing.T) {
 	d.want(404, "no-such-thing", "GET", at, token, "")
 	d.want(200, `"rule":"api-owner"`, "POST", at+"?dry-run=true", token, sent(listed, ""))
 	d.want(404, "no-such-thing", "GET", at, token, "")
+	d.want(422, "a draft has neither a canary nor exceptions", "POST", at, token, sent(listed, `,"status":"draft","canary":{"share":10}`))
 	h, _ := d.want(200, `"status":"draft"`, "POST", at, token, sent(listed, `,"status":"draft"`))
 	d.want(200, `"served":false`, "GET", at, token, "")
 	d.want(412, "changed-meanwhile", "POST", at+"/publish", token, "{}", "If-Match", `"999"`)

@@ -244,6 +244,9 @@ func (e endpoints) revoke(x *gateway.Exchange, c caller) (any, *refusal) {
 	if read == nil {
 		return struct{}{}, nil // RFC 7009, section 2.2
 	}
+	if left := e.issuer.pace.wait(c.client.ID, c.now); left > 0 {
+		return nil, &refusal{Code: "temporarily_unavailable", Description: "the client revokes too many tokens", status: http.StatusTooManyRequests, retryAfter: left}
+	}
 	if err := e.issuer.revoke(x.Context(), read.ID, read.ExpiresAt.Time); err != nil {
 		e.issuer.log.Error("a token cannot be revoked", "error", err)
 		return nil, &refusal{Code: "server_error", status: http.StatusServiceUnavailable, retryAfter: time.Second}
