@@ -12,8 +12,8 @@ import (
 // applyRoutes are those of a workspace as a whole, and of its single files.
 func (a *admin) applyRoutes() []route {
 	return []route{
-		{"POST", "/plan", designing(), filesBody, a.plan},
-		{"POST", "/apply", designing(), filesBody, a.apply},
+		{"POST", "/plan", applying(), filesBody, a.plan},
+		{"POST", "/apply", applying(), filesBody, a.apply},
 		{"GET", "/files", looking(), 0, a.files},
 		{"GET", "/files/{path...}", looking(), 0, a.file},
 		{"PUT", "/files/{path...}", designing(), longBody, a.putFile},
@@ -35,7 +35,16 @@ func (k *call) workspace() (workspaceBody, registry.Files, error) {
 		return body, registry.Files{}, err
 	}
 	files, err := registry.Memory(body.Files)
-	return body, registry.Files{FS: files, Exceptions: reasons(body.Exceptions)}, err
+	return body, registry.Files{FS: files, Exceptions: reasons(body.Exceptions), Needs: k.needs}, err
+}
+
+// needs names the role that the caller lacks to change things of a kind; empty
+// when there is none.
+func (k *call) needs(kind string) string {
+	if least := changing(kind); !may(k.who.roles, least) {
+		return named(least, " or ")
+	}
+	return ""
 }
 
 func (a *admin) plan(k *call) error {
@@ -86,6 +95,9 @@ func planRefused(p *registry.Proposal) error {
 		if !s.Refused {
 			continue
 		}
+		if s.Needs != "" {
+			e.Problem = gateway.Forbidden
+		}
 		e.Detail += "; " + s.Action + " " + s.Kind + " " + s.Name + ": " + s.Text
 		for _, c := range s.Changes {
 			if c.Level == registry.Breaking {
@@ -93,7 +105,7 @@ func planRefused(p *registry.Proposal) error {
 			}
 		}
 	}
-	if changes != nil {
+	if changes != nil && e.Problem == gateway.InvalidChange {
 		e.Problem, e.Changes = gateway.Breaking, changes
 	}
 	return e

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
 )
 
 // action is a row of the audit.
@@ -47,7 +49,11 @@ func (a *admin) audit(k *call) error {
 	}
 	var list []action
 	for _, r := range rows {
-		list = append(list, actionOf(r))
+		row := actionOf(r)
+		if strings.HasPrefix(row.Target, registry.KindOperator+"/") && !may(k.who.roles, governing()) {
+			row.Before, row.After = nil, nil // operators are for admins to look at
+		}
+		list = append(list, row)
 	}
 	more := len(list) == s.limit && list[len(list)-1].Number > 1
 	return paged(k, list, more, func(r action) string { return strconv.FormatInt(r.Number, 10) })

@@ -7,7 +7,8 @@ import (
 )
 
 // nounRoutes are those of a kind whose things are put as a whole. T is its body.
-func nounRoutes[T any](a *admin, kind, many string, writers []registry.Role) []route {
+func nounRoutes[T any](a *admin, kind, many string) []route {
+	writers := changing(kind)
 	one := "/" + many + "/{" + kind + "}"
 	return []route{
 		{"GET", "/" + many, looking(), 0, func(k *call) error { return list[T](a, k, kind, k.QueryParam("organisation")) }},

@@ -124,6 +124,7 @@ func TestCredentials(t *testing.T) {
 		t.Fatal(text)
 	}
 	d.want(422, "invalid-change", "POST", "/apps/shop/keys", token, `{"expires":"2001-01-01T00:00:00Z"}`)
+	d.want(412, "changed-meanwhile", "POST", "/keys/"+prefix+"/rotate", token, `{"overlap":"24h"}`, "If-Match", `"1"`)
 	_, text = d.want(201, `"label":"web"`, "POST", "/keys/"+prefix+"/rotate", token, `{"overlap":"24h"}`)
 	next := read[string](t, text, "secret")
 	d.want(409, "too-many", "POST", "/apps/shop/keys", token, ``)
@@ -142,7 +143,8 @@ func TestCredentials(t *testing.T) {
 	if !strings.HasPrefix(secret, "hrs_") || !strings.HasPrefix(id, "hrc_") {
 		t.Error(text)
 	}
-	_, text = d.want(201, "client-", "POST", "/apps/shop/credentials", token, `{"type":"client","issuer":"https://login.example.com","id":"shop"}`)
+	_, text = d.want(201, "client-", "POST", "/apps/shop/credentials", token, `{"type":"client","issuer":"https://login.example.com","id":"shop","reason":"a partner's issuer"}`)
+	d.want(200, "a partner's issuer", "GET", "/audit?limit=1", token, "")
 	client := read[string](t, text, "name")
 	d.want(412, "", "POST", "/apps/shop/credentials", token, `{"type":"client","issuer":"https://login.example.com","id":"shop"}`)
 	d.want(422, "thumbprint", "POST", "/apps/shop/credentials", token, `{"type":"certificate"}`)
@@ -248,6 +250,8 @@ func TestAuditSaysWho(t *testing.T) {
 	d.want(200, `"actor":"pam","role":"partner-manager","reason":"a new partner","requestId":"`+h.Get("X-Request-Id")+`","action":"create","target":"organisation/acme"`,
 		"GET", "/audit?actor=pam", pam, "")
 	d.want(200, "", "PUT", "/organisations/acme", "shared", `{"title":"Acme"}`, "If-Match", "*", "X-Actor", "ann")
+	d.want(200, `"action":"create","target":"operator/olga","revision":2,"hash"`, "GET", "/audit?kind=operator", pam, "") // not what she may do
+	d.want(200, `"action":"create","target":"operator/olga","revision":2,"after":{"role":"operator"`, "GET", "/audit?kind=operator", "shared", "")
 	d.want(200, `"before":{},"after":{"title":"Acme"}`, "GET", "/audit?actor=admin.token:%20ann&kind=organisation", pam, "")
 	d.want(403, "operator may", "POST", "/writes/pauses/pause", pam, `{"system":"erp"}`)
 	d.want(200, `"actor":"olga"`, "POST", "/writes/pauses/pause", olga, `{"system":"erp","actor":"ann","reason":"inventory"}`)

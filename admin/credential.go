@@ -105,7 +105,11 @@ func (a *admin) rotateKey(k *call) error {
 			return &gateway.Error{Problem: gateway.InvalidBody, Detail: "overlap is a duration such as 24h"}
 		}
 	}
-	i, text, err := a.options.Registry.RotateKey(k.Request().Context(), k.by(), k.Param("prefix"), overlap, n.Expires)
+	m, err := k.match()
+	if err != nil {
+		return err
+	}
+	i, text, err := a.options.Registry.RotateKey(k.Request().Context(), k.by(), k.Param("prefix"), overlap, n.Expires, m)
 	if err != nil {
 		return err
 	}
@@ -134,6 +138,8 @@ func (a *admin) addCredential(k *call) error {
 	if err != nil {
 		return err
 	}
+	delete(body, "reason") // read by call.by
+	delete(body, "actor")
 	body["app"] = app
 	text, err := json.Marshal(body)
 	if err != nil {

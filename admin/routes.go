@@ -41,6 +41,18 @@ func partnering() []registry.Role { return []registry.Role{registry.PartnerManag
 func governing() []registry.Role  { return []registry.Role{registry.Admin} }
 func first() []registry.Role      { return []registry.Role{registry.Admin, registry.Bootstrap} }
 
+// applying are those who may apply a workspace, each what they may change singly.
+func applying() []registry.Role { return []registry.Role{registry.Architect, registry.PartnerManager} }
+
+// changing are those who may change things of a kind.
+func changing(kind string) []registry.Role {
+	switch kind {
+	case registry.KindOrganisation, registry.KindMember, registry.KindApp, registry.KindCredential, registry.KindSubscription:
+		return partnering()
+	}
+	return designing()
+}
+
 // routes is the table of the admin API: what there is, and for whom.
 func (a *admin) routes() []route {
 	list := []route{
@@ -82,11 +94,11 @@ func (a *admin) controlRoutes() []route {
 		a.versionRoutes(),
 		a.applyRoutes(),
 		a.usageRoutes(),
-		nounRoutes[registry.Organisation](a, registry.KindOrganisation, "organisations", partnering()),
-		nounRoutes[registry.Member](a, registry.KindMember, "members", partnering()),
-		nounRoutes[registry.App](a, registry.KindApp, "apps", partnering()),
-		nounRoutes[registry.Product](a, registry.KindProduct, "products", designing()),
-		nounRoutes[registry.Plan](a, registry.KindPlan, "plans", designing()),
+		nounRoutes[registry.Organisation](a, registry.KindOrganisation, "organisations"),
+		nounRoutes[registry.Member](a, registry.KindMember, "members"),
+		nounRoutes[registry.App](a, registry.KindApp, "apps"),
+		nounRoutes[registry.Product](a, registry.KindProduct, "products"),
+		nounRoutes[registry.Plan](a, registry.KindPlan, "plans"),
 		[]route{
 			{"GET", "/apps/{app}/credentials", looking(), 0, a.credentials},
 			{"POST", "/apps/{app}/credentials", partnering(), 0, a.addCredential},

@@ -157,6 +157,9 @@ func (a *admin) putVersion(k *call) error {
 		return err
 	}
 	r := registry.Release{API: k.Param("api"), Version: k.Param("version"), Files: body.Files, Common: body.Common, Canary: body.Canary, Exceptions: reasons(body.Exceptions)}
+	if body.Status == registry.Draft && (body.Canary != nil || len(body.Exceptions) > 0) {
+		return &gateway.Error{Problem: gateway.InvalidBody, Detail: "a draft has neither a canary nor exceptions; say them when it is published"}
+	}
 	if body.Status == registry.Draft && k.QueryParam("dry-run") != "true" {
 		var err error
 		if r.Match, err = k.match(); err != nil {

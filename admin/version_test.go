@@ -55,6 +55,7 @@ func TestVersionsByTheAPI(t *testing.T) {
 	d.want(404, "no-such-thing", "GET", at, token, "")
 	d.want(200, `"rule":"api-owner"`, "POST", at+"?dry-run=true", token, sent(listed, ""))
 	d.want(404, "no-such-thing", "GET", at, token, "")
+	d.want(422, "a draft has neither a canary nor exceptions", "POST", at, token, sent(listed, `,"status":"draft","canary":{"share":10}`))
 	h, _ := d.want(200, `"status":"draft"`, "POST", at, token, sent(listed, `,"status":"draft"`))
 	d.want(200, `"served":false`, "GET", at, token, "")
 	d.want(412, "changed-meanwhile", "POST", at+"/publish", token, "{}", "If-Match", `"999"`)
@@ -146,4 +147,28 @@ func TestFilesAndApply(t *testing.T) {
 	d.want(200, `"items":[]`, "GET", "/usage?api=bills", token, "")
 	d.want(200, `"calls":0`, "GET", "/apis/bills/versions/1.0.0/usage", token, "")
 	d.want(200, `"checked":0`, "GET", "/apis/bills/versions/1.0.0/shadow", token, "")
+}
+
+// Whoever applies a workspace may change by it what they may change singly, and
+// nothing else.
+func TestApplyKeepsToRoles(t *testing.T) {
+	d := judged(t)
+	architect, partner, admin := d.operator("ann", registry.Architect), d.operator("pam", registry.PartnerManager), d.operator("ada", registry.Admin)
+	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	workspace := func(revision string) string {
+		return fmt.Sprintf(`{"files":{"consumers.yaml":%q,"systems/crm.yaml":%q},"revision":%s}`, encode("organisations: {acme: {title: Acme}}\n"), encode("url: http://127.0.0.1:9\n"), revision)
+	}
+	revision := func() string {
+		h, _ := d.want(200, "", "POST", "/plan", admin, workspace("0"))
+		return strings.Trim(h.Get("ETag"), `"`)
+	}
+	at := revision()
+	d.want(200, `"refused":true,"needs":"partner-manager"`, "POST", "/plan", architect, workspace(at))
+	d.want(403, "create organisation acme: needs the role partner-manager", "POST", "/apply", architect, workspace(at))
+	d.want(403, "create file systems/crm.yaml: needs the role architect", "POST", "/apply", partner, workspace(at))
+	d.want(404, "", "GET", "/organisations/acme", admin, "")
+	d.want(200, "", "POST", "/apply", admin, workspace(at))
+	// What is there already needs nobody's leave.
+	d.want(200, `"steps":[]`, "POST", "/apply", architect, workspace(revision()))
+	d.want(403, "delete organisation acme", "POST", "/apply", architect, fmt.Sprintf(`{"files":{"systems/crm.yaml":%q},"revision":%s}`, encode("url: http://127.0.0.1:9\n"), revision()))
 }

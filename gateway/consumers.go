@@ -138,12 +138,14 @@ type Product struct {
 
 // Plan is a set of limits and a class that subscriptions are made on.
 type Plan struct {
-	Name     string         `yaml:"-"`
-	Title    string         `yaml:"title" doc:"Name as shown to people."`
-	Class    *specs.Class   `yaml:"class" doc:"Class of calls on this plan; the operation's own class when absent."`
-	Products source.Strings `yaml:"products" doc:"Products that the plan is offered for; all when absent."`
-	Policies specs.Policies `yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
-	Node     source.Node    `yaml:",node"`
+	Name  string `yaml:"-"`
+	Title string `yaml:"title" doc:"Name as shown to people."`
+	// WriteShare is 0 where nothing is said.
+	WriteShare int            `yaml:"write_share" doc:"Part in percent of a system's buffer of writes that one app may fill with calls on this plan; writes.share when absent."`
+	Class      *specs.Class   `yaml:"class" doc:"Class of calls on this plan; the operation's own class when absent."`
+	Products   source.Strings `yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	Policies   specs.Policies `yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	Node       source.Node    `yaml:",node"`
 
 	index int
 }
@@ -164,6 +166,7 @@ type Subscription struct {
 // ConsumerFile is the shape of consumers.yaml.
 type ConsumerFile struct {
 	Organisations map[string]*Organisation `yaml:"organisations" doc:"Organisations by name."`
+	Members       map[string]*Member       `yaml:"members" doc:"People of organisations, by ORGANISATION.SOMEONE."`
 	Apps          map[string]*App          `yaml:"apps" doc:"Apps by name."`
 	Products      map[string]*Product      `yaml:"products" doc:"Products by name."`
 	Plans         map[string]*Plan         `yaml:"plans" doc:"Plans by name."`
@@ -227,6 +230,7 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 	for name, o := range c.Organisations {
 		o.Name = name
 	}
+	file.checkMembers(ps)
 	for i, name := range slices.Sorted(maps.Keys(c.Apps)) {
 		app := c.Apps[name]
 		app.Name, app.index = name, i
@@ -254,6 +258,9 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 	for i, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		p := c.Plans[name]
 		p.Name, p.index = name, i
+		if n := p.Node.Get("write_share"); n.Exists() && (p.WriteShare < 1 || p.WriteShare > 100) {
+			ps.Add(n, fmt.Sprintf("a share of %d percent", p.WriteShare), "between 1 and 100")
+		}
 		for _, product := range p.Products {
 			if c.Products[product] == nil {
 				dangling(p.Node, "products", product, c.Products, ps)
@@ -379,6 +386,10 @@ func (c *Consumers) addCredentials(app *App, ps *source.Problems) {
 	}
 }
 
+// LongestClientID is how long the id of a client of the token endpoint may be, in
+// bytes.
+const LongestClientID = 255
+
 func (c *Consumers) addOAuth(app *App, ps *source.Problems) {
 	if len(app.OAuth) > 2 {
 		ps.Add(app.Node.At("oauth"), fmt.Sprintf("the app has %d clients", len(app.OAuth)), "at most two: the old one and its successor")
@@ -389,6 +400,9 @@ func (c *Consumers) addOAuth(app *App, ps *source.Problems) {
 			continue // reported when it was read
 		}
 		client.App = app
+		if n := len(client.ID); n > LongestClientID {
+			ps.Add(client.Node.At("id"), fmt.Sprintf("the id has %d bytes", n), fmt.Sprintf("%d at most", LongestClientID))
+		}
 		if !hash(client.Hash, &client.digest) {
 			ps.Add(client.Node.At("hash"), "is not a hash of a secret", "headrace key --client prints it: sha256: and 64 hexadecimal digits")
 		}
@@ -431,7 +445,7 @@ func (c *Consumers) ByKey(key string, now time.Time) (app *App, expired bool) {
 			switch {
 			case k.Expires != nil && !now.Before(k.Expires.Time()):
 				return nil, true
-			case !c.holds(k.app, func(w *Withdrawn) bool { return w.Keys[k.digest] }):
+			case !c.holds(k.app, func(w *Withdrawn) bool { return over(w.Keys, k.digest, now) }):
 				return nil, false
 			}
 			k.used.note(now)
@@ -477,7 +491,7 @@ func (c *Consumers) ByClient(issuer, id string, now time.Time) *App {
 func (c *Consumers) ByOAuthClient(id string, now time.Time) *OAuthClient {
 	client := c.oauth[id]
 	if client == nil || client.Expires != nil && !now.Before(client.Expires.Time()) ||
-		!c.holds(client.App, func(w *Withdrawn) bool { return w.OAuth[id] }) {
+		!c.holds(client.App, func(w *Withdrawn) bool { return over(w.OAuth, id, now) }) {
 		return nil
 	}
 	return client

@@ -106,6 +106,13 @@ func (c Change) identity() string {
 
 var weights = map[checker.Level]Level{checker.ERR: Breaking, checker.WARN: Risky}
 
+// noticed are rules whose changes break no promise, and that callers notice all the
+// same who rely on what they have always been given.
+var noticed = []string{
+	checker.ResponseOptionalPropertyRemovedId, checker.OptionalResponseHeaderRemovedId,
+	checker.RequestParameterDefaultValueChangedId, checker.RequestBodyDefaultValueChangedId, checker.RequestPropertyDefaultValueChangedId,
+}
+
 // versioning are rules about info.version. A version of ours is named by its
 // folder, and whether a change asks for a new major one is for the registry to say.
 var versioning = []string{checker.APIVersionNotBumpedId, checker.APIVersionDecreasedId, checker.APIMajorVersionNotBumpedId}
@@ -116,6 +123,9 @@ func (c *Contract) change(found checker.Change, texts checker.Localizer) Change 
 		Rule: found.GetId(), Level: cmp.Or(weights[found.GetLevel()], Compatible),
 		Method: found.GetOperation(), Path: found.GetPath(), Operation: found.GetOperationId(),
 		Text: found.GetUncolorizedText(texts), Reason: found.GetComment(texts),
+	}
+	if change.Level == Compatible && slices.Contains(noticed, change.Rule) {
+		change.Level = Risky
 	}
 	at := found.GetRevisionSource()
 	if at == nil || at.Line == 0 {

@@ -94,6 +94,13 @@ func TestDiff(t *testing.T) {
 				"apis/orders/1.1.0/openapi.yaml:35:20: compatible POST /orders: response-optional-property-added",
 			},
 		},
+		"property removed": {
+			edits: []string{"        note: {type: string}\n", ""},
+			want: []string{
+				"apis/orders/1.0.0/openapi.yaml:34:15: risky POST /orders: response-optional-property-removed",
+				"apis/orders/1.0.0/openapi.yaml:34:15: risky POST /orders: request-property-removed",
+			},
+		},
 		"property became required": {
 			edits: []string{"required: [customer]", "required: [customer, note]"},
 			want: []string{

@@ -224,6 +224,9 @@ func (r *resolver) open(ref source.Node, name string, in *file) *file {
 	if !fs.ValidPath(full) {
 		return refuse("leads out of the workspace")
 	}
+	if strings.Contains("/"+full, "/.") || full == "headrace.yaml" {
+		return refuse("belongs to the process, and is no part of a document")
+	}
 	if f, ok := r.files[full]; ok {
 		if f != nil && !f.root.Exists() {
 			return nil // reported already

@@ -124,6 +124,8 @@ func TestReferencesRefused(t *testing.T) {
 		{"file scheme", []string{"openapi.yaml", schema("file:///etc/passwd")}, "openapi.yaml:4:34: components.schemas.A.$ref: file:///etc/passwd: documents are not fetched from the network" + right},
 		{"absolute", []string{"openapi.yaml", schema("/etc/passwd")}, "openapi.yaml:4:34: components.schemas.A.$ref: /etc/passwd: absolute paths are not followed" + right},
 		{"traversal", []string{"openapi.yaml", schema("../../../../etc/passwd")}, "openapi.yaml:4:34: components.schemas.A.$ref: ../../../../etc/passwd: leads out of the workspace" + right},
+		{"hidden beside it", []string{"openapi.yaml", schema(".state/oauth.key")}, "openapi.yaml:4:34: components.schemas.A.$ref: .state/oauth.key: belongs to the process, and is no part of a document" + right},
+		{"settings", []string{"openapi.yaml", schema("../../../headrace.yaml")}, "openapi.yaml:4:34: components.schemas.A.$ref: ../../../headrace.yaml: belongs to the process, and is no part of a document" + right},
 		{"encoded traversal", []string{"openapi.yaml", schema("%2e%2e/%2e%2e/%2e%2e/%2e%2e/x")}, "openapi.yaml:4:34: components.schemas.A.$ref: %2e%2e/%2e%2e/%2e%2e/%2e%2e/x: leads out of the workspace" + right},
 		{"backslash", []string{"openapi.yaml", schema(`..\x`)}, `openapi.yaml:4:34: components.schemas.A.$ref: ..\x: is not a reference that can be followed` + right},
 		{"query", []string{"openapi.yaml", schema("a.yaml?x")}, "openapi.yaml:4:34: components.schemas.A.$ref: a.yaml?x: is not a reference that can be followed" + right},

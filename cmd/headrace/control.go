@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/gateway/registry"
@@ -150,9 +151,39 @@ func standOf(r workspace.Reload) ledger.Replica {
 	return stand
 }
 
-// withdrawing has what was taken from consumers refused at once, by the table
-// that serves while the next one is built, until ctx ends.
-func (s *server) withdrawing(ctx context.Context) error {
+// swapping swaps the table. What was taken from consumers while it was built is
+// refused from its first call on.
+func (s *server) swapping(next *workspace.Loaded, revision int64, swap func()) {
+	s.withdrawing.Lock()
+	defer s.withdrawing.Unlock()
+	s.registry.Serves(revision)
+	s.withdrawFrom(next.Table)
+	swap()
+}
+
+// withdraw has the table that is served refuse what no longer holds.
+func (s *server) withdraw() {
+	s.withdrawing.Lock()
+	defer s.withdrawing.Unlock()
+	if table := s.gateway.Table(); table != nil {
+		s.withdrawFrom(table)
+	}
+}
+
+func (s *server) withdrawFrom(table *gateway.Table) {
+	ctx, cancel := context.WithTimeout(context.Background(), layerPatience)
+	defer cancel()
+	w, err := s.registry.Withdrawn(ctx)
+	if err != nil {
+		s.parts.log.Error("what was taken from consumers may still be accepted: the registry cannot be read", "error", err)
+		return
+	}
+	table.Consumers.Withdraw(w)
+}
+
+// refuse has what is taken from consumers refused at once, before a table without
+// it is built, until ctx ends.
+func (s *server) refuse(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -186,23 +217,4 @@ func (s *server) pruning(ctx context.Context) error {
 			s.parts.log.Info("contents that nothing refers to were deleted", "contents", n)
 		}
 	}
-}
-
-// withdraw has the table that serves refuse what no longer holds. What it is of
-// is read before the registry: what is noted in it is never older than it is.
-func (s *server) withdraw() {
-	s.taking.Lock()
-	defer s.taking.Unlock()
-	served, table := s.live.Last().Served, s.gateway.Table()
-	if table == nil || s.registry == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), layerPatience)
-	defer cancel()
-	w, err := s.registry.Withdrawn(ctx, served)
-	if err != nil {
-		s.parts.log.Error("what was taken from consumers may still be accepted: the registry cannot be read", "error", err)
-		return
-	}
-	table.Consumers.Withdraw(w)
 }

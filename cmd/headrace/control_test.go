@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -240,7 +241,16 @@ func TestReplicaThatCannotBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, text := sites[0].shop(t)
-	spread(t, sites, "both know the key", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", text); return status >= 500 })
+	if _, err := sites[0].server.registry.Put(ctx, by, registry.KindApp, "till", []byte(`{"organisation":"acme"}`), ledger.Any); err != nil {
+		t.Fatal(err)
+	}
+	_, till, err := sites[0].server.registry.NewKey(ctx, by, "till", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{text, till} {
+		spread(t, sites, "both know the key", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", key); return status >= 500 })
+	}
 	first := sites[0].server.live.Last().Served
 	// Only the second one has it in its files, too.
 	if _, err := sites[0].server.registry.PutFile(ctx, by, "systems/crm.yaml", []byte("url: http://127.0.0.1:1\n"), ledger.Any); err != nil {
@@ -270,58 +280,58 @@ func TestReplicaThatCannotBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	spread(t, sites, "the key is revoked", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", text); return status == 401 })
+	if _, err := sites[0].server.registry.Delete(ctx, by, registry.KindApp, "till", ledger.Any); err != nil {
+		t.Fatal(err)
+	}
+	spread(t, sites, "the key of the app that is gone is refused", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", till); return status == 401 })
 	if sites[1].server.live.Last().Served == sites[0].server.live.Last().Served {
 		t.Error("the second replica serves the new revision, which it cannot build")
 	}
 	if err := os.Remove(own); err != nil {
 		t.Fatal(err)
 	}
-	spread(t, sites, "both serve the third revision", func(s *site) bool { return s.server.live.Last().Served == first+2 })
+	spread(t, sites, "both serve the newest revision", func(s *site) bool { return s.server.live.Last().Served == first+3 })
 	var state struct {
 		Reload struct{ Registry, Served int64 }
 	}
-	if _, body := fetch(t, sites[1].admin+"/admin/v1/status"); json.Unmarshal([]byte(body), &state) != nil || state.Reload.Registry != first+2 || state.Reload.Served != first+2 {
+	if _, body := fetch(t, sites[1].admin+"/admin/v1/status"); json.Unmarshal([]byte(body), &state) != nil || state.Reload.Registry != first+3 || state.Reload.Served != first+3 {
 		t.Error(body)
 	}
 }
 
-// What is taken from consumers is refused before the next table is built.
-func TestTakenBeforeTheTable(t *testing.T) {
+// stuck are the files of a registry that cannot be read for a while.
+type stuck struct{ begun, ended chan struct{} }
+
+func (s stuck) Hash(string) string { return "" }
+func (s stuck) Open(string) (fs.File, error) {
+	select {
+	case s.begun <- struct{}{}:
+	default: // it is known
+	}
+	<-s.ended
+	return nil, fs.ErrNotExist
+}
+
+// What is taken from a consumer is refused at once, also while a table is built and
+// takes long.
+func TestRevocationWhileATableIsBuilt(t *testing.T) {
 	s := startSite(t, "gateway", t.TempDir(), "sqlite:headrace.db")
-	ctx := t.Context()
-	by := ledger.By{Actor: "ada", Reason: "test"}
+	ctx, by := t.Context(), ledger.By{Actor: "ada", Reason: "test"}
 	if _, err := s.server.registry.PutFile(ctx, by, "systems/erp.yaml", []byte("url: http://127.0.0.1:1\n"), ledger.Any); err != nil {
 		t.Fatal(err)
 	}
 	key, text := s.shop(t)
-	known := func() bool { status, _ := s.call(t, "/orders/v1/orders", text); return status >= 500 }
-	eventually(t, "the key is known", known)
-	table := s.server.gateway.Table()
-	if _, err := s.server.parts.ledger.Change(ctx, by, func(d *ledger.Draft) error {
-		e, err := d.Get(registry.KindCredential, key.Name)
-		if err != nil {
-			return err
-		}
-		e.Body = []byte(`{"app":"shop","type":"key","prefix":"` + key.Name + `","revoked":"2026-01-01T00:00:00Z"}`)
-		return d.Put(e, ledger.Any)
-	}); err != nil {
+	spread(t, []*site{s}, "the key is known", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", text); return status >= 500 })
+	files := stuck{make(chan struct{}, 1), make(chan struct{})}
+	checked := make(chan error)
+	go func() { checked <- s.server.live.Check(files) }()
+	<-files.begun
+	if _, err := s.server.registry.Revoke(ctx, by, key.Name, ledger.Any); err != nil {
 		t.Fatal(err)
 	}
-	s.server.withdraw()
-	if app, _ := table.Consumers.ByKey(text, time.Now()); app != nil {
-		t.Error("the table that serves still knows the key")
-	}
-	// What has come back since the table was built is not taken.
-	eventually(t, "a table without the key serves", func() bool { return s.server.gateway.Table() != table })
-	other, text, err := s.server.registry.NewKey(ctx, by, "shop", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the other key is known", known)
-	s.server.withdraw()
-	if !known() {
-		t.Errorf("the key %s, which holds, is refused", other.Name)
-	}
+	spread(t, []*site{s}, "the key is revoked", func(s *site) bool { status, _ := s.call(t, "/orders/v1/orders", text); return status == 401 })
+	close(files.ended)
+	<-checked
 }
 
 // grep gives the lines of a text that hold a word.

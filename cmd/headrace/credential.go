@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -34,8 +35,9 @@ func keyCommand() *cobra.Command {
 		Short: "Make an API key for consumers.yaml; or make, rotate and revoke keys of a running gateway",
 		Long: "Make an API key, and what consumers.yaml keeps of it. The key itself is printed once and cannot be found out again;\n" +
 			"consumers.yaml keeps its prefix and its hash. The commands below make, rotate and revoke keys of a running gateway.\n",
-		Example: "  headrace key\n  headrace key new shop --label \"web shop\" --expires 2160h\n  headrace key rotate 4f7a9c2e --overlap 48h\n  headrace key revoke 4f7a9c2e --reason leaked",
-		Args:    cobra.NoArgs,
+		Example: "  headrace key\n  headrace key new shop --label \"web shop\" --expires 2160h\n  headrace key rotate 4f7a9c2e --overlap 48h\n" +
+			"  headrace key new shop --client --scopes orders:read,orders:write\n  headrace key add shop --subject CN=shop,O=Acme\n  headrace key revoke 4f7a9c2e --reason leaked",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if client {
 				return printClient(cmd.OutOrStdout())
@@ -46,7 +48,7 @@ func keyCommand() *cobra.Command {
 		},
 	})
 	cmd.Flags().BoolVar(&client, "client", false, "make a client of the gateway's token endpoint instead, for apps.NAME.oauth")
-	cmd.AddCommand(keyNew(r), keyRotate(r), keyRevoke(r), keyList(r))
+	cmd.AddCommand(keyNew(r), keyAdd(r), keyRotate(r), keyRevoke(r), keyList(r))
 	return cmd
 }
 
@@ -55,10 +57,45 @@ func newKeyText(t thing) string {
 	return fmt.Sprintf("key (hand it to the app, it is shown only now):\n  %s\nprefix: %s", t.text("secret"), t.text("prefix"))
 }
 
+// newClientText is said of a client that was made.
+func newClientText(t thing) string {
+	return fmt.Sprintf("client_secret (hand it to the app, it is shown only now):\n  %s\nclient_id: %s", t.text("secret"), t.text("id"))
+}
+
+// keyAdd adds what somebody else has made: a client of another issuer, or a certificate.
+func keyAdd(r *remote) *cobra.Command {
+	given := map[string]*string{}
+	cmd := r.reasoned(&cobra.Command{
+		Use: "add APP", Short: "Let an app prove itself by a client certificate, or by the tokens of another issuer", Args: cobra.ExactArgs(1),
+		Example: "  headrace key add shop --thumbprint sha256:5f…\n  headrace key add shop --subject CN=shop,O=Acme\n  headrace key add shop --issuer https://login.example.com --id shop",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"type": "certificate"}
+			for name, value := range given {
+				if *value != "" {
+					body[name] = *value
+				}
+			}
+			if *given["issuer"] != "" || *given["id"] != "" {
+				body["type"] = "client"
+			}
+			return r.act(cmd.Context(), "apps/"+url.PathEscape(args[0])+"/credentials", body, func(t thing) string { return t.text("name") + " added" })
+		},
+	})
+	for name, doc := range map[string]string{
+		"label": "what people call it", "issuer": "iss of the tokens, with --id", "id": "how the issuer's tokens call the app",
+		"thumbprint": "sha256: and the hexadecimal SHA-256 of the certificate", "subject": "subject of the certificate as in RFC 2253",
+	} {
+		given[name] = cmd.Flags().String(name, "", doc)
+	}
+	return cmd
+}
+
 func keyNew(r *remote) *cobra.Command {
 	var label, expires string
+	var client bool
+	var scopes []string
 	cmd := r.reasoned(&cobra.Command{
-		Use: "new APP", Short: "Make a key for an app; it is shown once", Args: cobra.ExactArgs(1),
+		Use: "new APP", Short: "Make a key for an app, or a client of the token endpoint; it is shown once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"label": label}
 			at, err := lifetime(expires)
@@ -68,9 +105,19 @@ func keyNew(r *remote) *cobra.Command {
 			if at != nil {
 				body["expires"] = at
 			}
-			return r.act(cmd.Context(), "apps/"+url.PathEscape(args[0])+"/keys", body, newKeyText)
+			app := "apps/" + url.PathEscape(args[0])
+			switch {
+			case client:
+				body["scopes"] = append([]string{}, scopes...)
+				return r.act(cmd.Context(), app+"/oauth-clients", body, newClientText)
+			case len(scopes) > 0:
+				return errors.New("--scopes belong to --client")
+			}
+			return r.act(cmd.Context(), app+"/keys", body, newKeyText)
 		},
 	})
+	cmd.Flags().BoolVar(&client, "client", false, "make a client of the gateway's token endpoint instead")
+	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "with --client: scopes that its tokens may have")
 	cmd.Flags().StringVar(&label, "label", "", "what people call it")
 	cmd.Flags().StringVar(&expires, "expires", "", "when it ends: a date, a time, or a duration from now")
 	return cmd

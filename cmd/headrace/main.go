@@ -59,7 +59,25 @@ func root() *cobra.Command {
 	cmd.AddCommand(publishCommand(), deprecateCommand(), restoreCommand(), retireCommand(), withdrawCommand(), shadowCommand(), listCommand(), showCommand(), exportCommand(), applyCommand(),
 		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand())
 	cmd.AddCommand(nounCommands()...)
+	strict(cmd.Commands())
 	return cmd
+}
+
+// strict has commands that only hold others refuse names that none of them has.
+// Their help is no success: a script would take a key for revoked that is not.
+func strict(list []*cobra.Command) {
+	for _, cmd := range list {
+		if cmd.HasSubCommands() && !cmd.Runnable() {
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return nil
+				}
+				return fmt.Errorf("unknown command %q for %q; %s --help lists them", args[0], cmd.CommandPath(), cmd.CommandPath())
+			}
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+		strict(cmd.Commands())
+	}
 }
 
 // version is the module's version, or the revision that it was built from.

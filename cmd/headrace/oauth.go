@@ -164,7 +164,7 @@ func (s issuerStore) AddKey(ctx context.Context, k issuer.Key, last string) erro
 	if err != nil {
 		return err
 	}
-	_, err = s.ledger.Change(ctx, issuerItself, func(d *ledger.Draft) error {
+	_, err = s.ledger.ChangeAtOnce(ctx, issuerItself, func(d *ledger.Draft) error {
 		keys, err := readKeys(d.Control())
 		if err != nil || newest(keys) != last {
 			return err // another replica was faster
@@ -175,7 +175,7 @@ func (s issuerStore) AddKey(ctx context.Context, k issuer.Key, last string) erro
 }
 
 func (s issuerStore) RemoveKey(ctx context.Context, id string) error {
-	_, err := s.ledger.Change(ctx, issuerItself, func(d *ledger.Draft) error {
+	_, err := s.ledger.ChangeAtOnce(ctx, issuerItself, func(d *ledger.Draft) error {
 		if err := d.Delete(signingKeys, id, ledger.Any); !errors.Is(err, ledger.ErrNotFound) {
 			return err
 		}
@@ -194,7 +194,7 @@ func (s issuerStore) Revoke(ctx context.Context, token string, until time.Time) 
 	if err != nil {
 		return err
 	}
-	_, err = s.ledger.Change(ctx, issuerItself, func(d *ledger.Draft) error {
+	_, err = s.ledger.ChangeAtOnce(ctx, issuerItself, func(d *ledger.Draft) error {
 		for _, e := range d.List(revokedTokens, "") { // those that have ended are in nobody's way
 			if until, err := endOf(e.Body); err != nil || d.Now.After(until) {
 				if err := d.Delete(revokedTokens, e.Name, ledger.Any); err != nil {

@@ -56,9 +56,10 @@ type server struct {
 	tried    chan struct{} // a table was loaded, or refused
 	keys     chan struct{} // the control plane has changed, and perhaps signing keys with it
 	taken    chan struct{} // the same, and perhaps something was taken from consumers
-	taking   sync.Mutex    // held while what was taken is read and noted
 	draining atomic.Bool
-	tls      atomic.Pointer[tls.Config] // nil without TLS
+
+	withdrawing sync.Mutex                 // held while what was taken is put into the table that is served
+	tls         atomic.Pointer[tls.Config] // nil without TLS
 
 	gatewayListener, adminListener net.Listener
 }
@@ -75,7 +76,7 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 	s.gateway = gateway.New(gateway.Options{Recorder: parts.telemetry, Meter: parts.usage})
 	options := parts.options()
 	options.Served = s.served
-	options.Registry, options.Tried = s.layer, s.again
+	options.Registry, options.Tried, options.Swapping = s.layer, s.again, s.swapping
 	s.live = workspace.NewLive(dir, options, s.gateway, parts.log)
 	s.registry = newRegistry(parts, s.live)
 	err = s.start()
@@ -203,8 +204,8 @@ func (s *server) run(ctx context.Context) error {
 		g.Go(func() error { s.parts.issuer.Run(running, s.keys); return nil })
 	}
 	g.Go(func() error { return s.report(running) })
-	g.Go(func() error { return s.withdrawing(running) })
 	g.Go(func() error { return s.pruning(running) })
+	g.Go(func() error { return s.refuse(running) })
 	g.Go(func() error {
 		<-running.Done()
 		s.draining.Store(true)

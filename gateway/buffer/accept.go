@@ -141,6 +141,10 @@ func (o *operation) write(x *gateway.Exchange, r *system.Request, key string, g 
 		return nil, nil, err
 	}
 	settings := b.settings.Load()
+	part := settings.Share
+	if s := x.Subscription; s != nil && s.Plan != nil && s.Plan.WriteShare > 0 {
+		part = float64(s.Plan.WriteShare) / 100
+	}
 	now := time.Now()
 	r.IdempotencyKey = ""
 	k := &kept{Request: *r, Subscribed: x.Subscription != nil, Estimate: g.estimate(now)}
@@ -154,7 +158,7 @@ func (o *operation) write(x *gateway.Exchange, r *system.Request, key string, g 
 		Timeout: o.timeout, Correlation: r.Correlation, Request: data,
 		Bound: ledger.Bound{
 			Writes: settings.Writes, Bytes: settings.Bytes,
-			AppWrites: share(settings.Writes, settings.Share), AppBytes: share(settings.Bytes, settings.Share),
+			AppWrites: share(settings.Writes, part), AppBytes: share(settings.Bytes, part),
 		},
 	}
 	if settings.Expiry > 0 {

@@ -158,6 +158,24 @@ func TestBounds(t *testing.T) {
 	w.want(w.post("/orders", `{"id":"9"}`), 201)
 }
 
+// A plan says how much of a buffer one app may fill.
+func TestWriteShareOfAPlan(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.o.Settings.Writes, w.o.Settings.Share = 6, 0.5
+		w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(strings.Replace(document, "wait: 2s}", "wait: 2s, policies: {subscription: {}}}", 1))
+		w.files["consumers.yaml"].Data = []byte(consumers + "products: {desk: {apis: [orders/v1]}}\nplans: {small: {write_share: 20}}\nsubscriptions: [{app: shop, product: desk, plan: small}]\n")
+	})
+	w.erp.behave(func(rw http.ResponseWriter, _ *http.Request, _ string) bool { rw.WriteHeader(503); return false }, nil)
+	w.want(w.post("/orders", `{"id":"0"}`, "Prefer: wait=0"), 202)
+	w.want(w.post("/orders", `{"id":"1"}`, "Prefer: wait=0"), 503, "buffer-full", "the app's share")
+	for n := range 3 {
+		w.want(w.send("POST", "/orders/v1/orders", fmt.Sprintf(`{"id":"%d"}`, n), "other", "Prefer: wait=0"), 202)
+	}
+	w.want(w.send("POST", "/orders/v1/orders", `{"id":"9"}`, "other", "Prefer: wait=0"), 503, "buffer-full", "the app's share")
+	w.erp.behave(nil, nil)
+	w.eventually("all four are done", func() bool { return len(w.erp.effects()) == 4 })
+}
+
 // An app that was disabled meanwhile has nothing sent any more.
 func TestRevoked(t *testing.T) {
 	w := newWorld(t, nil)

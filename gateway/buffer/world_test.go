@@ -227,6 +227,14 @@ func identify() gateway.Kind {
 		})
 }
 
+// subscribed asks for nothing; plans count where it stands.
+func subscribed() gateway.Kind {
+	return gateway.Define(gateway.Kind{Name: "subscription", Stage: gateway.StageSubscription, Levels: gateway.LevelAPI, Doc: "d"},
+		func(*gateway.Binding, struct{}) gateway.Policy {
+			return func(next gateway.Handler) gateway.Handler { return next }
+		})
+}
+
 type quiet struct{}
 
 func (quiet) Prepare(*gateway.Operation) {}
@@ -298,7 +306,7 @@ func (w *world) compile(ps *source.Problems) (*gateway.Table, *buffer.Set) {
 	files, dir := buffer.Document()
 	var set *buffer.Set
 	table, _ := workspace.Build(workspace.Load(w.files, ps), workspace.Options{
-		Kinds: []gateway.Kind{identify()},
+		Kinds: []gateway.Kind{identify(), subscribed()},
 		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
 			set = w.buffer.Build(w.fleet.Build(fsys, systems, ps))
 			return set

@@ -137,6 +137,9 @@ func (e endpoints) client(x *gateway.Exchange, form url.Values) (*gateway.OAuthC
 	case !basic:
 		return nil, &refusal{Code: "invalid_client", Description: "the client does not say who it is", status: http.StatusUnauthorized, challenge: true}
 	}
+	if len(id) > gateway.LongestClientID { // is nobody's, and would be remembered as a guess
+		return nil, &refusal{Code: "invalid_client", Description: "the client is not known, or its secret is wrong", status: http.StatusUnauthorized, challenge: true}
+	}
 	i, now := e.issuer, time.Now()
 	guess := x.Origin() + " " + id
 	if block := i.guard.Blocked(guess, now); block > 0 {
@@ -241,6 +244,9 @@ func (e endpoints) revoke(x *gateway.Exchange, c caller) (any, *refusal) {
 	read := e.own(c)
 	if read == nil {
 		return struct{}{}, nil // RFC 7009, section 2.2
+	}
+	if left := e.issuer.pace.wait(c.client.ID, c.now); left > 0 {
+		return nil, &refusal{Code: "temporarily_unavailable", Description: "the client revokes too many tokens", status: http.StatusTooManyRequests, retryAfter: left}
 	}
 	if err := e.issuer.revoke(x.Context(), read.ID, read.ExpiresAt.Time); err != nil {
 		e.issuer.log.Error("a token cannot be revoked", "error", err)

@@ -80,6 +80,7 @@ type Issuer struct {
 	consumers func() *gateway.Consumers
 	log       *slog.Logger
 	guard     gateway.Guard
+	pace      pace
 
 	known atomic.Pointer[known]
 	mu    sync.Mutex // one Refresh at a time

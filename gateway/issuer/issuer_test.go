@@ -251,6 +251,11 @@ func TestGuessing(t *testing.T) {
 		if resp, _ := request(t, i, grant, "other-client", "right"); resp.Status != 200 {
 			t.Errorf("another client: %d", resp.Status)
 		}
+		// Ids that no client can have are not remembered.
+		quiet := open(t, &memory{}, someSettings)
+		if resp, _ := request(t, quiet, grant, strings.Repeat("x", gateway.LongestClientID+1), "wrong"); resp.Status != 401 || !quiet.guard.Quiet() {
+			t.Errorf("%d, and the id is remembered", resp.Status)
+		}
 		time.Sleep(time.Second)
 		if resp, _ := request(t, i, grant, "shop-client", "wrong"); resp.Status != 401 {
 			t.Errorf("after a second: %d", resp.Status)
@@ -409,4 +414,34 @@ func TestStoreAway(t *testing.T) {
 	if resp, _ := call(t, i, e.form(e.revoke), url.Values{"token": {said["access_token"].(string)}}, "shop-client", "right"); resp.Status != http.StatusServiceUnavailable {
 		t.Errorf("a revocation that is not kept: %d", resp.Status)
 	}
+}
+
+// A client cannot fill what all replicas keep of revoked tokens.
+func TestRevocationsHaveAPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		i := open(t, m, someSettings)
+		e := endpoints{i}
+		revoke := func(client string) *gateway.Response {
+			_, said := request(t, i, grant, client, "right")
+			resp, _ := call(t, i, e.form(e.revoke), url.Values{"token": {said["access_token"].(string)}}, client, "right")
+			return resp
+		}
+		for range mostRevocations {
+			if resp := revoke("shop-client"); resp.Status != 200 {
+				t.Fatal(resp.Status)
+			}
+		}
+		time.Sleep(20 * time.Second)
+		if resp := revoke("shop-client"); resp.Status != 429 || resp.Header.Get("Retry-After") != "40" || len(m.revoked) != mostRevocations {
+			t.Errorf("%d %v, %d kept", resp.Status, resp.Header, len(m.revoked))
+		}
+		if resp := revoke("other-client"); resp.Status != 200 {
+			t.Errorf("another client: %d", resp.Status)
+		}
+		time.Sleep(40 * time.Second)
+		if resp := revoke("shop-client"); resp.Status != 200 {
+			t.Errorf("a minute later: %d", resp.Status)
+		}
+	})
 }

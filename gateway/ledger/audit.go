@@ -271,6 +271,9 @@ func (db *DB) VerifyAudit(ctx context.Context, since AuditHead) (AuditHead, erro
 		if err != nil {
 			return err
 		}
+		if since.Last == tail.number && since.Last > 0 && !bytes.Equal(since.Hash, tail.hash) {
+			return &AuditError{since.Last, "has not the hash that was noted"}
+		}
 		v := verifier{at: tail, head: head, since: since}
 		err = t.query(func(r row) error {
 			a, err := scanAudit(r)

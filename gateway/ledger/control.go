@@ -196,6 +196,11 @@ func (m Match) check(kind, name string, have *Entry) error {
 type Draft struct {
 	// Now is the time of the change.
 	Now time.Time
+	// Indifferent tells that a change which somebody else has made meanwhile is none
+	// of this one's business, so that this one is not run again because of it: e
+	// was made or changed, or is gone. What this change changes itself is not
+	// asked for. nil stands for false.
+	Indifferent func(e *Entry, gone bool) bool
 
 	db      *DB
 	ctx     context.Context
@@ -231,11 +236,22 @@ func (d *Draft) Control() *Control { return d.base.with(d.base.Revision, d.chang
 // when parent is empty, sorted by name.
 func (d *Draft) List(kind, parent string) []Entry {
 	var list []Entry
-	for _, e := range d.Control().Of(kind) {
-		if parent == "" || e.Parent == parent {
+	add := func(e *Entry) {
+		if e != nil && (parent == "" || e.Parent == parent) {
 			list = append(list, *e)
 		}
 	}
+	for _, e := range d.base.Of(kind) {
+		if _, ok := d.changed[[2]string{kind, e.Name}]; !ok {
+			add(e)
+		}
+	}
+	for id, e := range d.changed {
+		if id[0] == kind {
+			add(e)
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return compareEntries(&a, &b) })
 	return list
 }
 
@@ -299,6 +315,9 @@ func (d *Draft) Note(action, target string) {
 
 // Blob keeps a content with the change, and returns its hexadecimal SHA-256.
 func (d *Draft) Blob(content []byte) string {
+	if content == nil {
+		content = []byte{} // nothing is a content, too
+	}
 	hash := HashOf(content)
 	d.blobs[hash] = content
 	return hash
@@ -333,33 +352,102 @@ var errMoved = errors.New("ledger: the control plane has changed")
 // fn holds no lock of the ledger and may take its time: when another replica
 // was faster, it is run again on what is there then. ErrConflict when that
 // does not end.
+//
+// Changes of this process take turns, so that what takes long is not done in vain.
 func (db *DB) Change(ctx context.Context, by By, fn func(*Draft) error) (int64, error) {
 	db.control.changing.Lock()
 	defer db.control.changing.Unlock()
+	return db.ChangeAtOnce(ctx, by, fn)
+}
+
+// ChangeAtOnce is Change for what must not wait for a change of this process that
+// takes long: to take something from somebody. fn has to be quick.
+func (db *DB) ChangeAtOnce(ctx context.Context, by By, fn func(*Draft) error) (int64, error) {
 	for range tries {
-		base, err := db.Control(ctx)
+		d, err := db.draft(ctx)
+		if err == nil {
+			err = fn(d)
+		}
 		if err != nil {
 			return 0, err
 		}
-		d := &Draft{Now: moment(db.now()), db: db, ctx: ctx, base: base, changed: map[[2]string]*Entry{}, blobs: map[string][]byte{}}
-		if err := fn(d); err != nil {
-			return 0, err
-		}
-		if len(d.changed) == 0 && len(d.notes) == 0 {
-			return base.Revision, nil
-		}
-		err = db.alone(ctx, func(w *work) error { return w.control(d, by) })
-		switch {
-		case errors.Is(err, errMoved):
-		case err != nil:
-			return 0, err
-		case len(d.changed) == 0:
-			return base.Revision, nil
-		default:
-			return base.Revision + 1, nil
+		revision, err := db.conclude(ctx, d, by)
+		if !errors.Is(err, errMoved) {
+			return revision, err
 		}
 	}
 	return 0, fmt.Errorf("%w: others change the control plane all the time", ErrConflict)
+}
+
+// Try runs fn on a change that is thrown away. It waits for nobody, and nobody
+// waits for it.
+func (db *DB) Try(ctx context.Context, fn func(*Draft) error) error {
+	d, err := db.draft(ctx)
+	if err != nil {
+		return err
+	}
+	return fn(d)
+}
+
+func (db *DB) draft(ctx context.Context) (*Draft, error) {
+	base, err := db.Control(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{Now: moment(db.now()), db: db, ctx: ctx, base: base, changed: map[[2]string]*Entry{}, blobs: map[string][]byte{}}, nil
+}
+
+// conclude makes a draft the next revision; errMoved when it has to be run again.
+func (db *DB) conclude(ctx context.Context, d *Draft, by By) (int64, error) {
+	if len(d.changed) == 0 && len(d.notes) == 0 {
+		return d.base.Revision, nil
+	}
+	for range tries {
+		err := db.alone(ctx, func(w *work) error { return w.control(d, by) })
+		if err == nil {
+			return d.base.Revision + min(1, int64(len(d.changed))), nil
+		}
+		if !errors.Is(err, errMoved) {
+			return 0, err
+		}
+		now, err := db.Control(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if !d.move(now) {
+			return 0, errMoved
+		}
+	}
+	return 0, errMoved
+}
+
+// move takes a draft over to a later revision, if it is indifferent to all that
+// has changed since its own.
+func (d *Draft) move(to *Control) bool {
+	if d.Indifferent == nil || to.Revision < d.base.Revision {
+		return false
+	}
+	concerns := func(e *Entry, gone bool) bool {
+		_, mine := d.changed[[2]string{e.Kind, e.Name}]
+		return mine || !d.Indifferent(e, gone)
+	}
+	for _, e := range to.Entries {
+		if was := d.base.Get(e.Kind, e.Name); (was == nil || was.Revision != e.Revision) && concerns(e, false) {
+			return false
+		}
+	}
+	for _, e := range d.base.Entries {
+		if to.Get(e.Kind, e.Name) == nil && concerns(e, true) {
+			return false
+		}
+	}
+	d.base = to
+	for _, e := range d.changed {
+		if e != nil {
+			e.Revision = to.Revision + 1
+		}
+	}
+	return true
 }
 
 // control commits a change.

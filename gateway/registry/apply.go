@@ -38,8 +38,10 @@ type Proposed struct {
 	Name   string `json:"name"`
 	// Text says more for people: what is taken over, why it is refused.
 	Text string `json:"text,omitempty"`
-	// Refused tells that it cannot be done.
-	Refused bool `json:"refused,omitempty"`
+	// Refused tells that it cannot be done. Needs is the role that is missing, if
+	// that is why.
+	Refused bool   `json:"refused,omitempty"`
+	Needs   string `json:"needs,omitempty"`
 	// Changes are those of a version against the one before it.
 	Changes []Change `json:"changes,omitempty"`
 }
@@ -72,22 +74,20 @@ type Files struct {
 	FS fs.FS
 	// Exceptions are reasons for breaking changes that are let through, by ID.
 	Exceptions map[string]string
+	// Needs names the role that is needed to change a thing of a kind, and that the
+	// one who applies does not have; nil stands for none.
+	Needs func(kind string) string
 }
 
 // Plan tells what has to change so that the registry holds what the files of a
 // workspace say. headrace.yaml concerns processes, and is left aside.
 func (r *Registry) Plan(ctx context.Context, by ledger.By, files Files) (*Proposal, error) {
 	var p *Proposal
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) (err error) {
-		if p, err = r.plan(d, by, files); err == nil {
-			err = errDry
-		}
+	err := r.try(ctx, func(d *ledger.Draft) (err error) {
+		p, err = r.plan(ctx, d, by, files)
 		return err
 	})
-	if !errors.Is(err, errDry) {
-		return nil, err
-	}
-	return p, nil
+	return p, err
 }
 
 // Apply does what Plan says, all or nothing. revision is the plan's: when the
@@ -99,7 +99,7 @@ func (r *Registry) Apply(ctx context.Context, by ledger.By, files Files, revisio
 		if d.Revision() != revision {
 			return refuse(Different, "plan again", "the plan is of revision %d, and the registry of %d", revision, d.Revision())
 		}
-		if p, err = r.plan(d, by, files); err == nil && p.Refused() {
+		if p, err = r.plan(ctx, d, by, files); err == nil && p.Refused() {
 			err = p
 		}
 		return err
@@ -111,10 +111,17 @@ func (r *Registry) Apply(ctx context.Context, by ledger.By, files Files, revisio
 }
 
 // plan makes all changes in the draft, and collects what is against them.
-func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, error) {
-	a := &applying{r: r, d: d, by: by, files: files, plan: &Proposal{Revision: d.Revision(), Steps: []Proposed{}}, wanted: map[[2]string]bool{}}
+func (r *Registry) plan(ctx context.Context, d *ledger.Draft, by ledger.By, files Files) (*Proposal, error) {
+	a := &applying{ctx: ctx, r: r, d: d, by: by, files: files, plan: &Proposal{Revision: d.Revision(), Steps: []Proposed{}}, wanted: map[[2]string]bool{}}
 	var ps source.Problems
 	consumers := workspace.LoadConsumers(files.FS, &ps)
+	for name, m := range consumers.Members { // no table looks at them
+		if m == nil {
+			ps.Add(consumers.Node.At("members", name), fmt.Sprintf("nothing stands under %q", name), "")
+		} else if m.Organisation != "" && m.Email != "" {
+			gateway.CheckMember(name, m.Organisation, m.Email, m.Node, &ps)
+		}
+	}
 	for _, step := range []func(*source.Problems) error{a.entries, a.versions, a.vanishedVersions} {
 		if err := step(&ps); err != nil {
 			return nil, err
@@ -147,6 +154,7 @@ func (r *Registry) plan(d *ledger.Draft, by ledger.By, files Files) (*Proposal, 
 
 // applying is one run of a plan.
 type applying struct {
+	ctx    context.Context
 	r      *Registry
 	d      *ledger.Draft
 	by     ledger.By
@@ -159,7 +167,12 @@ type applying struct {
 func (a *applying) step(s Proposed, err error) error {
 	var refusal *Refusal
 	var faults *source.Error
+	if a.files.Needs != nil && err == nil {
+		s.Needs = a.files.Needs(s.Kind)
+	}
 	switch {
+	case s.Needs != "":
+		s.Refused, s.Text = true, strings.TrimPrefix(s.Text+"; needs the role "+s.Needs, "; ")
 	case errors.As(err, &refusal):
 		s.Refused, s.Text = true, strings.TrimPrefix(s.Text+"; "+refusal.Wrong, "; ")
 		if refusal.Right != "" {
@@ -195,7 +208,7 @@ func (a *applying) put(kind, name, parent string, v any, secret []byte) error {
 			s.Text = "is taken over: it came in by the admin API"
 		}
 	}
-	return a.step(s, a.d.Put(ledger.Entry{Kind: kind, Name: name, Parent: parent, Body: text, Secret: secret}, ledger.Any))
+	return a.step(s, keep(a.d, ledger.Entry{Kind: kind, Name: name, Parent: parent, Body: text, Secret: secret}, ledger.Any))
 }
 
 func same(a, b []byte) bool { return string(a) == string(b) }
@@ -210,6 +223,8 @@ func (a *applying) entries(ps *source.Problems) error {
 	for _, top := range folders() {
 		err := fs.WalkDir(a.files.FS, top, func(name string, e fs.DirEntry, err error) error {
 			switch {
+			case a.ctx.Err() != nil: // nobody waits for the plan any more
+				return a.ctx.Err()
 			case errors.Is(err, fs.ErrNotExist):
 				return nil
 			case err != nil:
@@ -251,6 +266,9 @@ func (a *applying) versions(ps *source.Problems) error {
 		return nx.compare(ny)
 	})
 	for _, dir := range dirs {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
 		if info, err := fs.Stat(a.files.FS, dir); err != nil || !info.IsDir() || strings.HasPrefix(path.Base(dir), ".") {
 			continue
 		}
@@ -409,7 +427,7 @@ func (a *applying) move(name string, l life) error {
 		err = v.deprecate(a.d, *l.end)
 	case l.status == Retired:
 		s.Action = "retire"
-		if err = a.r.mayRetire(context.Background(), a.d, v); err == nil {
+		if err = a.r.mayRetire(a.ctx, a.d, v); err == nil {
 			v.Status, v.Retired = Retired, &a.d.Now
 		}
 	case v.Status == Retired:
@@ -475,6 +493,20 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 			return err
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
+		m := c.Members[name]
+		if _, err := a.d.Get(KindOrganisation, m.Organisation); err != nil {
+			a.wanted[[2]string{KindMember, name}] = true
+			err = refuse(Invalid, "", "there is no organisation %q", m.Organisation)
+			if err := a.step(Proposed{Action: "create", Kind: KindMember, Name: name}, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.put(KindMember, name, m.Organisation, Member{m.Organisation, m.Title, m.Email, m.Role, m.Status, from}, nil); err != nil {
+			return err
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Products)) {
 		p := c.Products[name]
 		if err := a.put(KindProduct, name, "", Product{p.Title, p.APIs, from}, nil); err != nil {
@@ -483,7 +515,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		p := c.Plans[name]
-		plan := Plan{Title: p.Title, Products: p.Products, Policies: Raw{p.Node.Get("policies")}, From: from}
+		plan := Plan{Title: p.Title, Products: p.Products, WriteShare: p.WriteShare, Policies: Raw{p.Node.Get("policies")}, From: from}
 		if p.Class != nil {
 			plan.Class = p.Class.String()
 		}
@@ -509,7 +541,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 			}
 			v.Steps = old.Body.Steps // what happened stays
 			if old.Body.Status != v.Status || old.Body.Plan != v.Plan {
-				v.Steps = append(slices.Clip(v.Steps), Step{v.Status, v.Plan, a.d.Now, a.by.Actor, a.by.Reason})
+				v.step(Step{v.Status, v.Plan, a.d.Now, a.by.Actor, a.by.Reason})
 			}
 		}
 		if err := a.put(KindSubscription, name, v.App, v, nil); err != nil {

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -15,7 +17,7 @@ const consumersText = `organisations: {acme: {title: Acme}}
 apps:
   shop: {organisation: acme, keys: [{prefix: abcdefgh, hash: "sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `", expires: 2099-12-31}]}
 products: {desk: {apis: [orders/v1]}}
-plans: {gold: {class: high, policies: {throttle: {rate: 5/s}}}}
+plans: {gold: {class: high, write_share: 40, policies: {throttle: {rate: 5/s}}}}
 subscriptions: [{app: shop, product: desk, plan: gold}]
 `
 
@@ -209,4 +211,63 @@ func TestApplyClients(t *testing.T) {
 	w.plan(r, "")
 	r.write("consumers.yaml", consumersText)
 	w.plan(r, "delete credential hrc_1")
+}
+
+// leaving are files whose owner leaves when the first is opened.
+type leaving struct {
+	files fs.FS
+	leave func()
+}
+
+func (l leaving) Open(name string) (fs.File, error) {
+	l.leave()
+	return l.files.Open(name)
+}
+
+// A plan for which nobody waits ends, and a workspace has its bounds.
+func TestPlanEnds(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(w.ctx)
+	if _, err := w.r.Plan(ctx, by, Files{FS: leaving{fstest.MapFS(newRepo()), cancel}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	many := map[string][]byte{}
+	for n := range mostInWorkspace + 1 {
+		many[fmt.Sprint("systems/", n, ".yaml")] = nil
+	}
+	_, err := Memory(many)
+	w.refused(err, Invalid, "the workspace has 10001 files")
+}
+
+// Members come as files, too.
+func TestApplyMembers(t *testing.T) {
+	w := newWorld(t)
+	r := repo{}
+	r.write("headrace.yaml", "{}")
+	text := "organisations: {acme: {}}\nmembers: {acme.ada: {organisation: acme, email: ada@example.com, role: owner, status: active}}\n"
+	r.write("consumers.yaml", text)
+	w.apply(r, "create organisation acme, create member acme.ada")
+	m, err := Get[Member](w.ctx, w.r, KindMember, "acme.ada")
+	if w.ok(err); m.Parent != "acme" || m.Body.Role != "owner" || m.Body.Status != "active" {
+		t.Errorf("%+v", m)
+	}
+	r.write("consumers/people.yaml", "members: {acme.grace: {organisation: acme, email: grace@example.com}}\n")
+	w.apply(r, "create member acme.grace")
+	w.plan(r, "")
+	for wrong, part := range map[string]string{
+		`consumers/people.yaml:1:31: members["acme.grace"].email: "grace" is not an address`: "members: {acme.grace: {email: grace, organisation: acme}}\n",
+		`consumers/people.yaml:1:18: members.grace: "grace" is not a name of a member`:       "members: {grace: {organisation: acme, email: grace@example.com}}\n",
+		`"acme.ada" stands at consumers.yaml:2:21 already`:                                   "members: {acme.ada: {organisation: acme, email: grace@example.com}}\n",
+		`create member other.ada: there is no organisation "other"`:                          "members: {other.ada: {organisation: other, email: grace@example.com}}\n",
+	} {
+		r.write("consumers/people.yaml", part)
+		p, err := w.r.Plan(w.ctx, by, Files{FS: fstest.MapFS(r)})
+		if w.ok(err); !strings.Contains(p.Error(), wrong) {
+			t.Errorf("got %s, want %s", p.Error(), wrong)
+		}
+	}
+	delete(r, "consumers/people.yaml")
+	w.apply(r, "delete member acme.grace")
+	r.write("consumers.yaml", "organisations: {}")
+	w.plan(r, "delete member acme.ada, delete organisation acme")
 }

@@ -3,11 +3,9 @@ package registry
 import (
 	"context"
 	"fmt"
-	"net/mail"
-	"regexp"
 	"slices"
-	"strings"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -45,11 +43,12 @@ type Product struct {
 
 // Plan is a set of limits and a class that subscriptions are made on.
 type Plan struct {
-	Title    string         `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
-	Class    string         `json:"class,omitempty" yaml:"class" enum:"critical,high,normal,low" doc:"Class of calls on this plan; the operation's own class when absent."`
-	Products source.Strings `json:"products,omitempty" yaml:"products" doc:"Products that the plan is offered for; all when absent."`
-	Policies Raw            `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
-	From     `yaml:",inline"`
+	Title      string         `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
+	Class      string         `json:"class,omitempty" yaml:"class" enum:"critical,high,normal,low" doc:"Class of calls on this plan; the operation's own class when absent."`
+	Products   source.Strings `json:"products,omitempty" yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	WriteShare int            `json:"write_share,omitempty" yaml:"write_share" doc:"Part in percent of a system's buffer of writes that one app may fill; writes.share when absent."`
+	Policies   Raw            `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	From       `yaml:",inline"`
 }
 
 // Raw is a part of a body that somebody else decodes.
@@ -86,16 +85,8 @@ func (*App) check(name string, n source.Node, ps *source.Problems)          { ch
 func (*Product) check(name string, n source.Node, ps *source.Problems)      { checkName(name, n, ps) }
 func (*Plan) check(name string, n source.Node, ps *source.Problems)         { checkName(name, n, ps) }
 
-var memberPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
 func (m *Member) check(name string, n source.Node, ps *source.Problems) {
-	someone, ok := strings.CutPrefix(name, m.Organisation+".")
-	if !ok || !memberPattern.MatchString(someone) {
-		ps.Add(n, fmt.Sprintf("%q is not a name of a member", name), "ORGANISATION.SOMEONE")
-	}
-	if a, err := mail.ParseAddress(m.Email); err != nil || a.Address != m.Email {
-		ps.Add(n.At("email"), fmt.Sprintf("%q is not an address", m.Email), "write NAME@HOST")
-	}
+	gateway.CheckMember(name, m.Organisation, m.Email, n, ps)
 }
 
 // noun is a kind whose things are put as a whole.
@@ -165,7 +156,7 @@ func (n noun) put(d *ledger.Draft, name string, v body, m ledger.Match) error {
 			return refuse(Invalid, "", "there is no %s %q", n.over, v.parent())
 		}
 	}
-	return d.Put(ledger.Entry{Kind: n.kind, Name: name, Parent: v.parent(), Body: text}, m)
+	return keep(d, ledger.Entry{Kind: n.kind, Name: name, Parent: v.parent(), Body: text}, m)
 }
 
 // Delete ends an organisation, a member, an app, a product or a plan. With an

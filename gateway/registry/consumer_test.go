@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/workspace"
 )
 
 // consumers makes an organisation with an app, a product and two plans.
@@ -36,6 +38,7 @@ func TestPutRefuses(t *testing.T) {
 		{KindProduct, "desk", `{"apis":["orders/v7"]}`, `there is no API "orders/v7"`},
 		{KindPlan, "gold", `{"policies":{"throtle":{}}}`, `consumers/plans/gold.yaml:1:41: plans.gold.policies.throtle: there is no policy "throtle"`},
 		{KindPlan, "gold", `{"policies":{"throttle":{}}}`, `the key "rate" is missing`},
+		{KindPlan, "gold", `{"write_share":101}`, `consumers/plans/gold.yaml:1:33: plans.gold.write_share: a share of 101 percent; between 1 and 100`},
 		{KindPlan, "gold", `{"class":"urgent"}`, `"urgent" is not known here`},
 	} {
 		_, err := w.r.Put(w.ctx, by, c.kind, c.name, []byte(c.text), ledger.Any)
@@ -108,7 +111,7 @@ func TestKeys(t *testing.T) {
 	if strings.Contains(string(e.Body), "secret") || len(e.Secret) != 32 {
 		t.Errorf("what is kept of a key: %s %x", e.Body, e.Secret)
 	}
-	second, other, err := w.r.RotateKey(w.ctx, by, first.Name, time.Hour, nil)
+	second, other, err := w.r.RotateKey(w.ctx, by, first.Name, time.Hour, nil, ledger.Any)
 	w.ok(err)
 	for _, key := range []string{text, other} {
 		if app, _ := w.knows(key); app != "shop" {
@@ -132,9 +135,9 @@ func TestKeys(t *testing.T) {
 	if app, _ := w.knows(text); app != "shop" {
 		t.Error("the other one does not")
 	}
-	_, _, err = w.r.RotateKey(w.ctx, by, second.Name, time.Hour, nil)
+	_, _, err = w.r.RotateKey(w.ctx, by, second.Name, time.Hour, nil, ledger.Any)
 	w.refused(err, State, "no longer valid")
-	_, third, err := w.r.RotateKey(w.ctx, by, first.Name, 0, nil)
+	_, third, err := w.r.RotateKey(w.ctx, by, first.Name, 0, nil, ledger.Any)
 	w.ok(err)
 	if app, expired := w.knows(text); app != "" || !expired {
 		t.Errorf("without an overlap the old key is of %q, expired %v", app, expired)
@@ -296,4 +299,125 @@ func TestTakingAwayNeedsNoBuild(t *testing.T) {
 	w.ok(err)
 	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
 	w.faulty(err, "systems/erp.yaml")
+}
+
+// While a change is checked, and that takes long, a credential is revoked, and a
+// subscription suspended, at once; the change is made all the same.
+func TestTakingAwayDoesNotWait(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	key, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
+	w.ok(err)
+	checks := 0
+	options := w.options
+	options.Check = func(files workspace.Hashed) error {
+		if checks++; checks > 1 {
+			return w.live.Check(files)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := w.r.Revoke(w.ctx, by, key.Name, ledger.Any)
+			_, also := w.r.Decide(w.ctx, by, s.Name, Suspended, ledger.Any)
+			done <- errors.Join(err, also)
+		}()
+		select {
+		case err := <-done:
+			w.ok(err)
+		case <-time.After(time.Minute):
+			t.Fatal("revoking waits for the check")
+		}
+		return w.live.Check(files)
+	}
+	r := New(options)
+	p, err := r.Publish(w.ctx, by, Release{API: "orders", Version: "1.1.0", Files: document("list", "show")})
+	w.ok(err)
+	if checks != 1 {
+		t.Errorf("the version was checked %d times", checks)
+	}
+	i, err := Get[Version](w.ctx, r, KindVersion, "orders/1.1.0")
+	if err != nil || i.Revision != p.Revision {
+		t.Errorf("the answer tells of revision %d, and it is %d: %v", p.Revision, i.Revision, err)
+	}
+	w.routes()
+}
+
+// What was taken from consumers since the table that is served was built, by the
+// names that the table has for it.
+func TestWithdrawn(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	w.put(KindApp, "till", `{"organisation":"acme"}`)
+	w.put(KindApp, "kiosk", `{"organisation":"acme"}`)
+	old, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	kept, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")
+	w.ok(err)
+	thumbprint := "sha256:" + strings.Repeat("AB", 32)
+	var names []string
+	for _, text := range []string{
+		`{"app":"shop","type":"certificate","thumbprint":"` + thumbprint + `"}`,
+		`{"app":"shop","type":"certificate","subject":"CN=shop, O=Acme"}`,
+		`{"app":"shop","type":"client","issuer":"https://login.example.com","id":"shop"}`,
+	} {
+		name, _, err := w.r.AddCredential(w.ctx, by, []byte(text))
+		w.ok(err)
+		names = append(names, name)
+	}
+	w.routes()
+	w.r.Serves(w.live.Last().Served)
+	if found, err := w.r.Withdrawn(w.ctx); err != nil || found != nil {
+		t.Fatalf("%+v %v", found, err)
+	}
+	w.put(KindOrganisation, "new", "{}")
+	_, err = w.r.Decide(w.ctx, by, s.Name, Approved, ledger.Any)
+	w.ok(err)
+	if found, err := w.r.Withdrawn(w.ctx); err != nil || found != nil {
+		t.Fatalf("%+v %v", found, err)
+	}
+	for _, name := range names {
+		_, err := w.r.Revoke(w.ctx, by, name, ledger.Any)
+		w.ok(err)
+	}
+	_, err = w.r.Revoke(w.ctx, by, kept.Name, ledger.Any)
+	w.ok(err)
+	_, _, err = w.r.RotateKey(w.ctx, by, old.Name, time.Hour, nil, ledger.Any)
+	w.ok(err)
+	_, err = w.r.Decide(w.ctx, by, s.Name, Ended, ledger.Any)
+	w.ok(err)
+	_, err = w.r.Delete(w.ctx, by, KindApp, "till", ledger.Any)
+	w.ok(err)
+	w.put(KindApp, "kiosk", `{"organisation":"acme","disabled":true}`)
+	found, err := w.r.Withdrawn(w.ctx)
+	w.ok(err)
+	if len(found.Apps) != 2 || !found.Apps["till"] || !found.Apps["kiosk"] {
+		t.Errorf("apps: %v", found.Apps)
+	}
+	if !found.Subscriptions[[2]string{"shop", "desk"}] {
+		t.Errorf("subscriptions: %v", found.Subscriptions)
+	}
+	if !found.Certificates[gateway.CertificateName{Thumbprint: strings.ToLower(thumbprint)}] || !found.Certificates[gateway.CertificateName{Subject: "CN=shop,O=Acme"}] {
+		t.Errorf("certificates: %v", found.Certificates)
+	}
+	if !found.Clients[gateway.ClientIdentity{Issuer: "https://login.example.com", ID: "shop"}] {
+		t.Errorf("clients: %v", found.Clients)
+	}
+	var at []time.Duration
+	for _, from := range found.Keys {
+		at = append(at, max(0, time.Until(from).Round(10*time.Minute)))
+	}
+	slices.Sort(at)
+	if !slices.Equal(at, []time.Duration{0, time.Hour}) {
+		t.Errorf("keys end after %v", at)
+	}
+	w.routes()
+	w.r.Serves(w.live.Last().Served)
+	if found, err := w.r.Withdrawn(w.ctx); err != nil || found != nil {
+		t.Errorf("%+v %v", found, err)
+	}
 }

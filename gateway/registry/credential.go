@@ -78,7 +78,7 @@ func (r *Registry) NewKey(ctx context.Context, by ledger.By, app, label string, 
 
 // RotateKey makes a key that stands for another one. The old one works for as
 // long as overlap says, and no longer than it would have.
-func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, overlap time.Duration, expires *time.Time) (Item[Credential], string, error) {
+func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, overlap time.Duration, expires *time.Time, m ledger.Match) (Item[Credential], string, error) {
 	before, err := Get[Credential](ctx, r, KindCredential, old)
 	if err != nil {
 		return Item[Credential]{}, "", err
@@ -99,7 +99,7 @@ func (r *Registry) RotateKey(ctx context.Context, by ledger.By, old string, over
 		if end := d.Now.Add(overlap); c.Expires == nil || end.Before(*c.Expires) {
 			c.Expires = &end
 		}
-		return putCredential(d, old, c, e.Secret, ledger.Any)
+		return putCredential(d, old, c, e.Secret, m)
 	})
 }
 
@@ -142,8 +142,9 @@ func (r *Registry) NewClient(ctx context.Context, by ledger.By, app, label strin
 	id, secret := clientStart+strings.ToLower(rand.Text())[:clientIDLength], secretStart+rand.Text()+rand.Text()
 	digest := sha256.Sum256([]byte(secret))
 	c := &Credential{App: app, Type: "oauth", Label: label, ID: id, Scopes: scopes, Expires: expires}
-	var done ledger.Entry
+	var last *ledger.Draft
 	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		if _, err := d.Get(KindApp, app); err != nil {
 			return err
 		}
@@ -153,17 +154,12 @@ func (r *Registry) NewClient(ctx context.Context, by ledger.By, app, label strin
 		if err := room(d, app, "oauth"); err != nil {
 			return err
 		}
-		if err := putCredential(d, id, c, digest[:], ledger.Absent); err != nil {
-			return err
-		}
-		var err error
-		done, err = d.Get(KindCredential, id)
-		return err
+		return putCredential(d, id, c, digest[:], ledger.Absent)
 	})
 	if err != nil {
 		return Item[Credential]{}, "", err
 	}
-	made, err := item[Credential](&done)
+	made, err := settled[Credential](last, KindCredential, id)
 	return made, secret, err
 }
 
@@ -236,7 +232,7 @@ func (r *Registry) Revoke(ctx context.Context, by ledger.By, name string, m ledg
 	if by.Reason == "" {
 		return 0, refuse(NoReason, "say why", "the credential %q would be revoked without a reason", name)
 	}
-	return r.quietly(ctx, by, func(d *ledger.Draft) error {
+	return r.atOnce(ctx, by, func(d *ledger.Draft) error {
 		e, c, err := credential(d, name)
 		if err != nil {
 			return err
@@ -263,7 +259,7 @@ func putCredential(d *ledger.Draft, name string, c *Credential, secret []byte, m
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindCredential, Name: name, Parent: c.App, Body: text, Secret: secret}, m)
+	return keep(d, ledger.Entry{Kind: KindCredential, Name: name, Parent: c.App, Body: text, Secret: secret}, m)
 }
 
 var hashPattern = regexp.MustCompile(`^sha256:[0-9a-fA-F]{64}$`)

@@ -61,7 +61,7 @@ func putFile(d *ledger.Draft, name string, content []byte, origin Origin, m ledg
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindFile, Name: name, Body: text}, m)
+	return keep(d, ledger.Entry{Kind: KindFile, Name: name, Body: text}, m)
 }
 
 // DeleteFile ends a file.

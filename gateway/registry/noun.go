@@ -94,6 +94,17 @@ func encode(v any) ([]byte, error) {
 	return text, nil
 }
 
+// keep puts a thing into a draft. One that could not be read again is refused: it
+// would keep every replica from building a table, and from starting.
+func keep(d *ledger.Draft, e ledger.Entry, m ledger.Match) error {
+	var ps source.Problems
+	source.Parse(e.Kind+"/"+e.Name, e.Body, bodyLimits, &ps)
+	for _, p := range ps.List() {
+		return refuse(Invalid, "fewer or shorter names and texts", "the %s %.100q %s", e.Kind, e.Name, p.Wrong)
+	}
+	return d.Put(e, m)
+}
+
 // item decodes an entry of the ledger. What is kept was decoded before; that
 // it cannot be is a fault of the ledger or of an older program.
 func item[T any](e *ledger.Entry) (Item[T], error) {

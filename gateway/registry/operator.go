@@ -85,24 +85,21 @@ func (r *Registry) NewOperator(ctx context.Context, by ledger.By, name string, o
 	if err != nil {
 		return Item[Operator]{}, "", err
 	}
-	var done ledger.Entry
-	_, err = r.quietly(ctx, by, func(d *ledger.Draft) error {
+	var last *ledger.Draft
+	_, err = r.atOnce(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		if o.Expires != nil && !o.Expires.After(d.Now) {
 			return refuse(Invalid, "a time to come", "the token would have expired on %s", o.Expires.UTC().Format(time.RFC3339))
 		}
 		if err := endBootstrap(d, by, o.Role); err != nil {
 			return err
 		}
-		if err := putOperator(d, name, v, digest, ledger.Absent); err != nil {
-			return err
-		}
-		done, err = d.Get(KindOperator, name)
-		return err
+		return putOperator(d, name, v, digest, ledger.Absent)
 	})
 	if err != nil {
 		return Item[Operator]{}, "", err
 	}
-	made, err := item[Operator](&done)
+	made, err := settled[Operator](last, KindOperator, name)
 	return made, text, err
 }
 
@@ -131,8 +128,9 @@ func endBootstrap(d *ledger.Draft, by ledger.By, role Role) error {
 // old one ends at once.
 func (r *Registry) RenewOperator(ctx context.Context, by ledger.By, name string, expires *time.Time, m ledger.Match) (Item[Operator], string, error) {
 	text, prefix, digest := newToken()
-	var done ledger.Entry
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+	var last *ledger.Draft
+	_, err := r.atOnce(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		e, err := d.Get(KindOperator, name)
 		if err != nil {
 			return err
@@ -145,22 +143,18 @@ func (r *Registry) RenewOperator(ctx context.Context, by ledger.By, name string,
 			return refuse(Invalid, "a time to come", "the token would have expired on %s", expires.UTC().Format(time.RFC3339))
 		}
 		i.Body.Prefix, i.Body.Expires = prefix, expires
-		if err := putOperator(d, name, &i.Body, digest, m); err != nil {
-			return err
-		}
-		done, err = d.Get(KindOperator, name)
-		return err
+		return putOperator(d, name, &i.Body, digest, m)
 	})
 	if err != nil {
 		return Item[Operator]{}, "", err
 	}
-	made, err := item[Operator](&done)
+	made, err := settled[Operator](last, KindOperator, name)
 	return made, text, err
 }
 
 // EndOperator deletes an operator; its token ends at once. The last admin stays.
 func (r *Registry) EndOperator(ctx context.Context, by ledger.By, name string, m ledger.Match) (int64, error) {
-	return r.quietly(ctx, by, func(d *ledger.Draft) error {
+	return r.atOnce(ctx, by, func(d *ledger.Draft) error {
 		if err := d.Delete(KindOperator, name, m); err != nil {
 			return err
 		}
@@ -188,7 +182,7 @@ func putOperator(d *ledger.Draft, name string, o *Operator, digest []byte, m led
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindOperator, Name: name, Body: text, Secret: digest}, m)
+	return keep(d, ledger.Entry{Kind: KindOperator, Name: name, Body: text, Secret: digest}, m)
 }
 
 // HasOperators tells whether there is any operator.
@@ -246,7 +240,7 @@ const bootstrapLife = 24 * time.Hour
 // no operator and none that still works. It is returned this once; empty when
 // none is needed. Several replicas that start together make one.
 func (r *Registry) Bootstrap(ctx context.Context) (token string, expires time.Time, err error) {
-	_, err = r.quietly(ctx, ledger.By{Actor: "headrace", Reason: "there is no operator"}, func(d *ledger.Draft) error {
+	_, err = r.atOnce(ctx, ledger.By{Actor: "headrace", Reason: "there is no operator"}, func(d *ledger.Draft) error {
 		token = ""
 		if len(d.List(KindOperator, "")) > 0 {
 			return nil
@@ -262,7 +256,7 @@ func (r *Registry) Bootstrap(ctx context.Context) (token string, expires time.Ti
 		if err != nil {
 			return err
 		}
-		return d.Put(ledger.Entry{Kind: KindBootstrap, Name: bootstrapName, Body: text, Secret: digest}, ledger.Any)
+		return keep(d, ledger.Entry{Kind: KindBootstrap, Name: bootstrapName, Body: text, Secret: digest}, ledger.Any)
 	})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("the bootstrap token: %w", err)

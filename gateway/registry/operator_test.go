@@ -124,6 +124,6 @@ func TestClientsOfTheTokenEndpoint(t *testing.T) {
 	w.refused(err, Invalid, "not handed in")
 	_, _, err = w.r.AddCredential(w.ctx, by, []byte(`{"app":"shop","type":"client","issuer":"https://a","id":"b","scopes":["c"]}`))
 	w.faulty(err, "scopes")
-	_, _, err = w.r.RotateKey(w.ctx, by, c.Name, time.Hour, nil)
+	_, _, err = w.r.RotateKey(w.ctx, by, c.Name, time.Hour, nil, ledger.Any)
 	w.refused(err, Invalid, "of the type oauth")
 }

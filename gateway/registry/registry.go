@@ -116,8 +116,12 @@ type Registry struct {
 	contents contents
 	meanings meanings
 
-	shown sync.Mutex // guards last
-	last  *tree      // what Layer gave
+	comparing, trying gate // for one caller each: they cost as much as a publish
+
+	shown  sync.Mutex      // guards what follows
+	last   *tree           // what Layer gave
+	given  *ledger.Control // what that was made of
+	served *ledger.Control // what the table that is served was built of; nil before the first
 }
 
 // New makes a registry on a ledger.
@@ -125,7 +129,19 @@ func New(o Options) *Registry {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{options: o, ledger: o.Ledger, contents: contents{ledger: o.Ledger}}
+	return &Registry{options: o, ledger: o.Ledger, contents: contents{ledger: o.Ledger}, comparing: make(gate, 1), trying: make(gate, 1)}
+}
+
+// gate lets a few in at a time; the others wait before it as long as they like.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case g <- struct{}{}:
+		return func() { <-g }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Refusal says why a change was not made.
@@ -198,12 +214,14 @@ func (r *Registry) Layer(ctx context.Context) (workspace.Layer, error) {
 	if !t.same(r.last) {
 		r.last = t
 	}
+	r.given = c
 	return workspace.Layer{Files: r.last, Revision: c.Revision}, nil
 }
 
 // change makes a change whose outcome can be built.
 func (r *Registry) change(ctx context.Context, by ledger.By, fn func(*ledger.Draft) error) (int64, error) {
 	return r.ledger.Change(ctx, by, func(d *ledger.Draft) error {
+		d.Indifferent = indifferent
 		if err := fn(d); err != nil {
 			return notFound(err)
 		}
@@ -211,9 +229,53 @@ func (r *Registry) change(ctx context.Context, by ledger.By, fn func(*ledger.Dra
 	})
 }
 
+// indifferent tells that a change of somebody else cannot break the table that a
+// change was checked with: it concerns no table, or takes something away.
+func indifferent(e *ledger.Entry, gone bool) bool {
+	switch e.Kind {
+	case KindVersion, KindFile, KindOrganisation, KindMember, KindApp, KindProduct, KindPlan:
+		return false
+	case KindCredential:
+		i, err := item[Credential](e)
+		return err == nil && !gone && i.Body.Revoked != nil
+	case KindSubscription:
+		i, err := item[Subscription](e)
+		return err == nil && !gone && i.Body.Status != Approved
+	}
+	return true
+}
+
+// settled reads a thing as a change that was made has left it.
+func settled[T any](d *ledger.Draft, kind, name string) (Item[T], error) {
+	e, err := d.Get(kind, name)
+	if err != nil {
+		return Item[T]{}, err
+	}
+	return item[T](&e)
+}
+
 // quietly makes a change that no table depends on.
 func (r *Registry) quietly(ctx context.Context, by ledger.By, fn func(*ledger.Draft) error) (int64, error) {
-	return r.ledger.Change(ctx, by, func(d *ledger.Draft) error { return notFound(fn(d)) })
+	return r.ledger.Change(ctx, by, func(d *ledger.Draft) error {
+		d.Indifferent = indifferent
+		return notFound(fn(d))
+	})
+}
+
+// atOnce makes a change that no table depends on, or that takes something away.
+// It does not wait for others that are being checked.
+func (r *Registry) atOnce(ctx context.Context, by ledger.By, fn func(*ledger.Draft) error) (int64, error) {
+	return r.ledger.ChangeAtOnce(ctx, by, func(d *ledger.Draft) error { return notFound(fn(d)) })
+}
+
+// try runs what a change would do, and changes nothing.
+func (r *Registry) try(ctx context.Context, fn func(*ledger.Draft) error) error {
+	leave, err := r.trying.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return r.ledger.Try(ctx, func(d *ledger.Draft) error { return notFound(fn(d)) })
 }
 
 // notFound puts the ledger's error into the registry's words.

@@ -51,8 +51,24 @@ func ways(from string) []string {
 	}[from]
 }
 
-// mostSteps bounds what is remembered in the thing itself; the audit has all.
-const mostSteps = 50
+// mostSteps and longestSteps (in bytes of JSON) bound what is remembered in the
+// thing itself; the audit has all.
+const (
+	mostSteps    = 50
+	longestSteps = 64 << 10
+)
+
+// step notes a decision, and forgets the oldest ones when there are too many.
+func (s *Subscription) step(next Step) {
+	s.Steps = append(slices.Clip(s.Steps), next)
+	s.Steps = s.Steps[max(0, len(s.Steps)-mostSteps):]
+	for len(s.Steps) > 1 {
+		if text, err := encode(s.Steps); err != nil || len(text) <= longestSteps {
+			return
+		}
+		s.Steps = s.Steps[1:]
+	}
+}
 
 func (s *Subscription) parent() string { return s.App }
 
@@ -68,7 +84,7 @@ func SubscriptionName(app, product string) string { return app + "." + product }
 // Subscribe asks for a product on a plan, for an app. One that was rejected or
 // has ended may be asked for again.
 func (r *Registry) Subscribe(ctx context.Context, by ledger.By, app, product, plan string) (Item[Subscription], error) {
-	return r.subscription(ctx, by, SubscriptionName(app, product), ledger.Any, func(d *ledger.Draft, s *Subscription, known bool) error {
+	return r.subscription(ctx, by, r.change, SubscriptionName(app, product), ledger.Any, func(d *ledger.Draft, s *Subscription, known bool) error {
 		if _, err := d.Get(KindApp, app); err != nil {
 			return err
 		}
@@ -86,7 +102,11 @@ func (r *Registry) Decide(ctx context.Context, by ledger.By, name, status string
 	if by.Reason == "" && (status == Rejected || status == Suspended) {
 		return Item[Subscription]{}, refuse(NoReason, "say why", "the subscription %q would be %s without a reason", name, status)
 	}
-	return r.subscription(ctx, by, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
+	change := r.change
+	if status == Suspended || status == Ended {
+		change = r.atOnce // what takes access away must work in any case
+	}
+	return r.subscription(ctx, by, change, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
 		switch {
 		case !known:
 			return refuse(NotFound, "", "there is no subscription %q", name)
@@ -100,7 +120,7 @@ func (r *Registry) Decide(ctx context.Context, by ledger.By, name, status string
 
 // ChangePlan puts a subscription on another plan.
 func (r *Registry) ChangePlan(ctx context.Context, by ledger.By, name, plan string, m ledger.Match) (Item[Subscription], error) {
-	return r.subscription(ctx, by, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
+	return r.subscription(ctx, by, r.change, name, m, func(_ *ledger.Draft, s *Subscription, known bool) error {
 		switch {
 		case !known:
 			return refuse(NotFound, "", "there is no subscription %q", name)
@@ -112,9 +132,13 @@ func (r *Registry) ChangePlan(ctx context.Context, by ledger.By, name, plan stri
 	})
 }
 
-func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, m ledger.Match, fn func(d *ledger.Draft, s *Subscription, known bool) error) (Item[Subscription], error) {
-	var done ledger.Entry
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+// changing is how a change is made.
+type changing func(context.Context, ledger.By, func(*ledger.Draft) error) (int64, error)
+
+func (r *Registry) subscription(ctx context.Context, by ledger.By, change changing, name string, m ledger.Match, fn func(d *ledger.Draft, s *Subscription, known bool) error) (Item[Subscription], error) {
+	var last *ledger.Draft
+	_, err := change(ctx, by, func(d *ledger.Draft) error {
+		last = d
 		var s Subscription
 		e, err := d.Get(KindSubscription, name)
 		known := err == nil
@@ -130,21 +154,14 @@ func (r *Registry) subscription(ctx context.Context, by ledger.By, name string, 
 			return err
 		}
 		if before.Status != s.Status || before.Plan != s.Plan {
-			s.Steps = append(slices.Clip(s.Steps), Step{Status: s.Status, Plan: s.Plan, At: d.Now, By: by.Actor, Reason: by.Reason})
-			s.Steps = s.Steps[max(0, len(s.Steps)-mostSteps):]
+			s.step(Step{Status: s.Status, Plan: s.Plan, At: d.Now, By: by.Actor, Reason: by.Reason})
 		}
-		if err := putSubscription(d, &s, m); err != nil {
-			return err
-		}
-		if done, err = d.Get(KindSubscription, name); err != nil || s.Status == Suspended || s.Status == Ended {
-			return err // what takes access away must work in any case
-		}
-		return r.check(d)
+		return putSubscription(d, &s, m)
 	})
 	if err != nil {
 		return Item[Subscription]{}, err
 	}
-	return item[Subscription](&done)
+	return settled[Subscription](last, KindSubscription, name)
 }
 
 func putSubscription(d *ledger.Draft, s *Subscription, m ledger.Match) error {
@@ -152,5 +169,5 @@ func putSubscription(d *ledger.Draft, s *Subscription, m ledger.Match) error {
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindSubscription, Name: SubscriptionName(s.App, s.Product), Parent: s.App, Body: text}, m)
+	return keep(d, ledger.Entry{Kind: KindSubscription, Name: SubscriptionName(s.App, s.Product), Parent: s.App, Body: text}, m)
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -33,9 +34,15 @@ func newTree(content func(hash string) ([]byte, error)) *tree {
 	return &tree{files: map[string]file{}, folders: map[string][]string{".": nil}, content: content}
 }
 
+// mostInWorkspace is how many files a workspace may have that is applied.
+const mostInWorkspace = 10_000
+
 // Memory makes a file system of contents by their paths. A *Refusal says which
 // path makes no sense.
 func Memory(files map[string][]byte) (fs.FS, error) {
+	if len(files) > mostInWorkspace {
+		return nil, refuse(Invalid, fmt.Sprintf("%d at most", mostInWorkspace), "the workspace has %d files", len(files))
+	}
 	t := newTree(nil)
 	for name, content := range files {
 		if !fs.ValidPath(name) || name == "." {

@@ -111,7 +111,7 @@ func putVersion(d *ledger.Draft, v *Version, m ledger.Match) error {
 	if err != nil {
 		return err
 	}
-	return d.Put(ledger.Entry{Kind: KindVersion, Name: v.name(), Parent: v.API, Body: text}, m)
+	return keep(d, ledger.Entry{Kind: KindVersion, Name: v.name(), Parent: v.API, Body: text}, m)
 }
 
 // number is a semantic version.
@@ -188,11 +188,12 @@ func (r *Registry) saveDraft(ctx context.Context, by ledger.By, api, version str
 	if err := checkFiles(api, version, files); err != nil {
 		return Item[Version]{}, err
 	}
-	var done ledger.Entry
+	var last *ledger.Draft
 	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
 		if err := share(d, common, ByAPI); err != nil {
 			return err
 		}
+		last = d
 		v := &Version{API: api, Version: version, Status: Draft}
 		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
 			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
@@ -205,25 +206,20 @@ func (r *Registry) saveDraft(ctx context.Context, by ledger.By, api, version str
 			return err
 		}
 		if v.Shadow || len(common) > 0 { // tables depend on it
-			if err := r.check(d); err != nil {
-				return err
-			}
+			return r.check(d)
 		}
-		var err error
-		done, err = d.Get(KindVersion, v.name())
-		return err
+		return nil
 	})
 	if err != nil {
 		return Item[Version]{}, err
 	}
-	return item[Version](&done)
+	return settled[Version](last, KindVersion, api+"/"+version)
 }
 
 // Shadow has a draft tried on the traffic of the version that is served of its
 // major, or ends that.
 func (r *Registry) Shadow(ctx context.Context, by ledger.By, api, version string, on bool, m ledger.Match) (Item[Version], error) {
-	var done Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	return r.changeVersion(ctx, by, api+"/"+version, func(d *ledger.Draft) error {
 		v, err := versionOf(d, api+"/"+version)
 		if err != nil {
 			return err
@@ -241,13 +237,21 @@ func (r *Registry) Shadow(ctx context.Context, by ledger.By, api, version string
 			}
 		}
 		v.Shadow = on
-		if err := putVersion(d, v, m); err != nil {
-			return err
-		}
-		done, err = published(d, v.name(), judgement{})
-		return err
+		return putVersion(d, v, m)
 	})
-	return done.Item, err
+}
+
+// changeVersion makes a change of a version, and returns it.
+func (r *Registry) changeVersion(ctx context.Context, by ledger.By, name string, fn func(*ledger.Draft) error) (Item[Version], error) {
+	var last *ledger.Draft
+	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+		last = d
+		return fn(d)
+	})
+	if err != nil {
+		return Item[Version]{}, err
+	}
+	return settled[Version](last, KindVersion, name)
 }
 
 // main is the version of v's major that all apps meet, or met last; nil when
@@ -277,8 +281,7 @@ func (r *Registry) Withdraw(ctx context.Context, by ledger.By, api, version stri
 	if by.Reason == "" {
 		return Item[Version]{}, refuse(NoReason, "say why", "%s would be withdrawn", name)
 	}
-	var done Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	return r.changeVersion(ctx, by, name, func(d *ledger.Draft) error {
 		v, err := versionOf(d, name)
 		if err != nil {
 			return err
@@ -287,13 +290,8 @@ func (r *Registry) Withdraw(ctx context.Context, by ledger.By, api, version stri
 			return refuse(State, "deprecate it, and retire it", "%s is no canary", name)
 		}
 		v.Status, v.Retired = Retired, &d.Now
-		if err := putVersion(d, v, m); err != nil {
-			return err
-		}
-		done, err = published(d, name, judgement{})
-		return err
+		return putVersion(d, v, m)
 	})
-	return done.Item, err
 }
 
 // DeleteDraft ends a draft.
@@ -344,6 +342,7 @@ const (
 	mostFiles     = 500
 	largestFile   = 16 << 20
 	largestFolder = 64 << 20
+	longestName   = 500 // of a file in its folder, in bytes
 )
 
 func checkFiles(api, version string, files map[string][]byte) error {
@@ -359,6 +358,8 @@ func checkFiles(api, version string, files map[string][]byte) error {
 		switch {
 		case !fs.ValidPath(name) || name == "." || strings.Contains("/"+name, "/."):
 			return refuse(Invalid, "a name inside the folder; hidden ones are not read", "%q is not a name of a file", name)
+		case len(name) > longestName:
+			return refuse(Invalid, fmt.Sprintf("%d bytes at most", longestName), "the name of a file has %d bytes: %.60q…", len(name), name)
 		case name == specs.LifecycleFile:
 			return refuse(Invalid, "leave it out: the registry writes it", "%s says where a version stands", name)
 		case len(content) > largestFile:
@@ -375,10 +376,13 @@ func checkFiles(api, version string, files map[string][]byte) error {
 // major. A breaking change against that one is refused unless it is excepted.
 func (r *Registry) Publish(ctx context.Context, by ledger.By, release Release) (Publication, error) {
 	var p Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) (err error) {
+	i, err := r.changeVersion(ctx, by, release.API+"/"+release.Version, func(d *ledger.Draft) (err error) {
 		p, err = r.publish(d, by, release)
 		return err
 	})
+	if err == nil {
+		p.Item = i
+	}
 	return p, err
 }
 
@@ -405,21 +409,15 @@ func share(d *ledger.Draft, common map[string][]byte, origin Origin) error {
 	return nil
 }
 
-// errDry ends a change that is only tried.
-var errDry = errors.New("registry: only tried")
-
 // TryPublish tells what Publish would do, and does nothing.
 func (r *Registry) TryPublish(ctx context.Context, by ledger.By, release Release) (Publication, error) {
 	var p Publication
-	_, err := r.quietly(ctx, by, func(d *ledger.Draft) (err error) {
+	err := r.try(ctx, func(d *ledger.Draft) (err error) {
 		if p, err = r.publish(d, by, release); err == nil {
 			err = r.check(d)
 		}
-		return cmp.Or(err, errDry)
+		return err
 	})
-	if errors.Is(err, errDry) {
-		err = nil
-	}
 	return p, err
 }
 
@@ -630,10 +628,25 @@ func (r *Registry) show(t *tree, use func(fs.FS) error) error {
 	return r.options.Over(t, use)
 }
 
-// Deprecate says when a version ends. Saying it again changes the dates, until
-// it is retired.
+// Deprecate says when a version ends. Saying it again changes what is said, until
+// it is retired; the rest stays as it was promised.
 func (r *Registry) Deprecate(ctx context.Context, by ledger.By, api, version string, end Deprecation, m ledger.Match) (Item[Version], error) {
-	return r.move(ctx, by, api, version, m, func(d *ledger.Draft, v *Version) error { return v.deprecate(d, end) })
+	return r.move(ctx, by, api, version, m, func(d *ledger.Draft, v *Version) error { return v.deprecate(d, end.over(v.Deprecation)) })
+}
+
+// over is the deprecation with what it does not say taken from an earlier one, if
+// there is one.
+func (d Deprecation) over(was *Deprecation) Deprecation {
+	if was == nil {
+		return d
+	}
+	if d.Since.IsZero() {
+		d.Since = was.Since
+	}
+	d.Sunset = cmp.Or(d.Sunset, was.Sunset)
+	d.Successor = cmp.Or(d.Successor, was.Successor)
+	d.Link = cmp.Or(d.Link, was.Link)
+	return d
 }
 
 func (v *Version) deprecate(d *ledger.Draft, end Deprecation) error {
@@ -642,9 +655,6 @@ func (v *Version) deprecate(d *ledger.Draft, end Deprecation) error {
 	}
 	if end.Since.IsZero() {
 		end.Since = d.Now
-		if v.Deprecation != nil {
-			end.Since = v.Deprecation.Since
-		}
 	}
 	if end.Sunset != nil && end.Sunset.Before(end.Since) {
 		return refuse(Invalid, "a date after it", "the end lies before the deprecation")
@@ -689,6 +699,8 @@ func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) e
 	switch {
 	case v.Status != Deprecated:
 		return refuse(State, "deprecate it first, or override with a reason", "%s is not deprecated", v.name())
+	case d.Now.Before(v.Deprecation.Since):
+		return refuse(State, "wait, or override with a reason", "%s is not deprecated before %s", v.name(), v.Deprecation.Since.UTC().Format(time.RFC3339))
 	case v.Deprecation.Sunset != nil && d.Now.Before(*v.Deprecation.Sunset):
 		return refuse(State, "wait, or override with a reason", "%s is promised until %s", v.name(), v.Deprecation.Sunset.UTC().Format(time.RFC3339))
 	case r.options.InUse == nil:
@@ -705,8 +717,7 @@ func (r *Registry) mayRetire(ctx context.Context, d *ledger.Draft, v *Version) e
 
 // move changes the state of the version that is served of its major.
 func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, m ledger.Match, fn func(*ledger.Draft, *Version) error) (Item[Version], error) {
-	var done Publication
-	_, err := r.change(ctx, by, func(d *ledger.Draft) error {
+	return r.changeVersion(ctx, by, api+"/"+version, func(d *ledger.Draft) error {
 		v, err := served(d, api+"/"+version)
 		if err != nil {
 			return err
@@ -714,13 +725,8 @@ func (r *Registry) move(ctx context.Context, by ledger.By, api, version string, 
 		if err := fn(d, v); err != nil {
 			return err
 		}
-		if err := putVersion(d, v, m); err != nil {
-			return err
-		}
-		done, err = published(d, v.name(), judgement{})
-		return err
+		return putVersion(d, v, m)
 	})
-	return done.Item, err
 }
 
 // served reads a version that is the newest of its major.
@@ -768,6 +774,11 @@ func (r *Registry) Export(ctx context.Context, api, version string) (map[string]
 // Changes lists what differs from one version to another one. The one before it
 // is taken when from is empty; its name is returned.
 func (r *Registry) Changes(ctx context.Context, api, from, to string) (string, []Change, error) {
+	leave, err := r.comparing.enter(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	defer leave()
 	now, err := Get[Version](ctx, r, KindVersion, api+"/"+to)
 	if err != nil {
 		return "", nil, err

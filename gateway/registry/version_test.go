@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -60,6 +61,14 @@ func TestLifecycle(t *testing.T) {
 	if _, err = w.r.Retire(w.ctx, by, "orders", "1.1.0", false, ledger.Match(v.Revision)); err == nil {
 		t.Error("a replaced version is retired")
 	}
+	v, err = w.r.Deprecate(w.ctx, by, "orders", "1.2.0", Deprecation{Since: time.Now().Add(30 * time.Minute)}, ledger.Any)
+	if w.ok(err); v.Body.Deprecation.Sunset == nil || v.Body.Deprecation.Successor != "/orders/v2" {
+		t.Errorf("what was promised is gone: %+v", v.Body.Deprecation)
+	}
+	_, err = w.r.Retire(w.ctx, by, "orders", "1.2.0", false, ledger.Any)
+	w.refused(err, State, "is not deprecated before")
+	_, err = w.r.Deprecate(w.ctx, by, "orders", "1.2.0", Deprecation{Since: time.Now()}, ledger.Any)
+	w.ok(err)
 	_, err = w.r.Retire(w.ctx, by, "orders", "1.2.0", false, ledger.Any)
 	w.refused(err, State, "promised until")
 	_, err = w.r.Retire(w.ctx, ledger.By{Actor: "ada"}, "orders", "1.2.0", true, ledger.Any)
@@ -280,4 +289,40 @@ func TestTree(t *testing.T) {
 	if _, err := layer.Files.Open("none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// What cannot be read again is not kept: it would keep every replica from
+// building a table, and from starting.
+func TestWhatCannotBeReadIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	long := map[string][]byte{}
+	for i := range 400 {
+		long[fmt.Sprintf("%s/%d.yaml", strings.Repeat("<", 200), i)] = []byte("x")
+	}
+	_, err := w.r.SaveDraft(w.ctx, by, "orders", "2.0.0", long, ledger.Any)
+	w.refused(err, Invalid, "is larger than 256KiB; fewer or shorter names")
+	_, err = w.r.SaveDraft(w.ctx, by, "orders", "2.0.0", map[string][]byte{strings.Repeat("x", 501): nil}, ledger.Any)
+	w.refused(err, Invalid, "the name of a file has 501 bytes")
+	strange := map[string][]byte{}
+	for _, name := range []string{"<<", "~", "null", "a: b", "ä\u2028", "\u007f\u0085\ufeff\ufffe", "x\ty", "&a"} {
+		strange[name] = nil
+	}
+	if _, err := w.r.SaveDraft(w.ctx, by, "orders", "2.0.0", strange, ledger.Any); err != nil {
+		t.Errorf("%v", err)
+	}
+	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")
+	w.ok(err)
+	wordy := by
+	wordy.Reason = strings.Repeat("<", 1000)
+	for range mostSteps {
+		_, err = w.r.Decide(w.ctx, wordy, s.Name, Approved, ledger.Any)
+		w.ok(err)
+		_, err = w.r.Decide(w.ctx, wordy, s.Name, Suspended, ledger.Any)
+		w.ok(err)
+	}
+	if s, err := Get[Subscription](w.ctx, w.r, KindSubscription, s.Name); err != nil || len(s.Body.Steps) < 5 {
+		t.Errorf("%d steps, %v", len(s.Body.Steps), err)
+	}
+	w.routes()
 }

@@ -59,10 +59,11 @@ type Use struct {
 }
 
 // InUse lists who has called a major version in the last days: whoever called
-// an earlier minor version of it would be hit by its end, too. Those with most
-// calls come first.
+// an earlier minor version of it would be hit by its end, too. Callers whom nobody
+// knows, and of whom every call was refused, use nothing: else anybody could keep
+// a version from being retired. Those with most calls come first.
 func (b Book) InUse(ctx context.Context, api, version string, days int) ([]Use, error) {
-	uses := map[[2]string]*Use{}
+	uses, answered := map[[2]string]*Use{}, map[[2]string]bool{}
 	from := b.now().UTC().AddDate(0, 0, -days)
 	err := b.all(ctx, ledger.UsageFilter{API: api, From: from}, func(u ledger.Usage) {
 		if major(u.Version) != major(version) {
@@ -73,13 +74,16 @@ func (b Book) InUse(ctx context.Context, api, version string, days int) ([]Use, 
 			uses[key] = &Use{App: u.App, Operation: u.Operation}
 		}
 		uses[key].Calls += u.Calls
+		answered[key] = answered[key] || u.App != "" || u.Refused < u.Calls
 		if uses[key].Last.Before(u.Last) {
 			uses[key].Last = u.Last
 		}
 	})
 	list := make([]Use, 0, len(uses))
-	for _, u := range uses {
-		list = append(list, *u)
+	for key, u := range uses {
+		if answered[key] {
+			list = append(list, *u)
+		}
 	}
 	slices.SortFunc(list, func(a, b Use) int {
 		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.App, b.App), cmp.Compare(a.Operation, b.Operation))

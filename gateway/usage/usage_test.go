@@ -319,11 +319,20 @@ func TestInUse(t *testing.T) {
 	add("1.1.0", "shop", 1, 3)
 	add("1.0.0", "old", 31, 9)
 	add("2.0.0", "new", 1, 9)
+	for _, c := range []ledger.Usage{ // nobody knows who; only the second was let in at all
+		{UsageKey: ledger.UsageKey{Operation: "putStock"}, Calls: 7, Refused: 7},
+		{UsageKey: ledger.UsageKey{Operation: "listStock"}, Calls: 2, Refused: 1},
+	} {
+		c.Sort, c.API, c.Version, c.Day, c.Last = ledger.Calls, "orders", "1.1.0", day(1), day(1)
+		if _, err := w.ledger.AddUsage(w.ctx, []ledger.Usage{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	uses, err := Book{Ledger: w.ledger}.InUse(w.ctx, "orders", "1.1.0", DefaultDays)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.same("in use", uses, []Use{{App: "shop", Operation: "getStock", Calls: 5, Last: day(1).Local()}})
+	w.same("in use", uses, []Use{{App: "shop", Operation: "getStock", Calls: 5, Last: day(1).Local()}, {Operation: "listStock", Calls: 2, Last: day(1).Local()}})
 }
 
 // Days that are over are forgotten.

@@ -37,6 +37,9 @@ type Options struct {
 	Registry func() (Layer, error)
 	// Compiled remembers documents from table to table; nil for one of its own.
 	Compiled *Compiled
+	// Swapping does what has to be done together with a swap, and calls swap; it
+	// may be nil.
+	Swapping func(next *Loaded, registry int64, swap func())
 	// Served is told what serves after a swap; it may be nil.
 	Served func(*Loaded)
 	// Tried is told how every attempt to load a table ended; it may be nil.

@@ -30,6 +30,7 @@ func (w *Workspace) loadConsumers(ps *source.Problems) {
 		source.Decode(n, &part, ps)
 		into := &w.Consumers
 		into.Organisations = merge(into.Organisations, part.Organisations, "organisations", w.Consumers.Node, n, func(o *gateway.Organisation) source.Node { return o.Node }, ps)
+		into.Members = merge(into.Members, part.Members, "members", w.Consumers.Node, n, func(m *gateway.Member) source.Node { return m.Node }, ps)
 		into.Apps = merge(into.Apps, part.Apps, "apps", w.Consumers.Node, n, func(a *gateway.App) source.Node { return a.Node }, ps)
 		into.Products = merge(into.Products, part.Products, "products", w.Consumers.Node, n, func(p *gateway.Product) source.Node { return p.Node }, ps)
 		into.Plans = merge(into.Plans, part.Plans, "plans", w.Consumers.Node, n, func(p *gateway.Plan) source.Node { return p.Node }, ps)

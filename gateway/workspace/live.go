@@ -236,7 +236,12 @@ func (l *Live) Reload() error {
 		return err
 	}
 	r.Served, r.Built = r.Registry, loaded.Table.Built
-	l.gateway.Swap(loaded.Table)
+	swap := func() { l.gateway.Swap(loaded.Table) }
+	if l.options.Swapping != nil {
+		l.options.Swapping(loaded, r.Registry, swap)
+	} else {
+		swap()
+	}
 	if l.options.Served != nil {
 		l.options.Served(loaded)
 	}

@@ -80,6 +80,7 @@ var laws = []struct {
 	{"a change of the control plane is audited", controlAudited},
 	{"the audit chain holds", auditChain},
 	{"changes of the control plane come one after the other", controlSerialised},
+	{"what must not wait does not wait for a change", controlAtOnce},
 	{"contents are kept once", blobs},
 	{"contents that nothing refers to are deleted", pruned},
 	{"contents are not deleted under changes", prunedMeanwhile},

@@ -186,10 +186,19 @@ func controlAudited(w *world) {
 // The chain holds when old rows are deleted, and when many replicas write to it.
 func auditChain(w *world) {
 	w.ok(w.db.Pause(w.ctx, "erp", "", me))
+	first, err := w.db.VerifyAudit(w.ctx, ledger.AuditHead{})
+	w.ok(err)
 	w.advance(time.Hour)
 	w.ok(w.db.Resume(w.ctx, "erp", "", me))
-	_, err := w.db.Retain(w.ctx, ledger.Retention{Audit: time.Minute})
+	_, err = w.db.Retain(w.ctx, ledger.Retention{Audit: time.Minute})
 	w.ok(err)
+	_, err = w.db.VerifyAudit(w.ctx, first) // its row is gone, and is the one before all that are kept
+	w.ok(err)
+	first.Hash = make([]byte, len(first.Hash))
+	var broken *ledger.AuditError
+	if _, err = w.db.VerifyAudit(w.ctx, first); !errors.As(err, &broken) || broken.Number != 1 {
+		w.Errorf("another head than the one that was noted: %v", err)
+	}
 	head, err := w.db.VerifyAudit(w.ctx, ledger.AuditHead{})
 	w.ok(err)
 	w.same("kept", []any{head.First, head.Last}, []any{2, 2})
@@ -253,6 +262,49 @@ func controlSerialised(w *world) {
 	e, err := w.db.Entry(w.ctx, "counter", "n")
 	w.ok(err)
 	w.same("counted", string(e.Body), fmt.Sprint(8*len(dbs)))
+}
+
+// What must not wait is done while another change is made, which is run again
+// only if that concerns it.
+func controlAtOnce(w *world) {
+	w.put("key", "k", "1")
+	for _, c := range []struct {
+		kind string
+		runs int
+	}{{"key", 1}, {"app", 2}} {
+		runs := 0
+		var last *ledger.Draft
+		revision, err := w.db.Change(w.ctx, architect, func(d *ledger.Draft) error {
+			runs, last = runs+1, d
+			d.Indifferent = func(e *ledger.Entry, gone bool) bool { return e.Kind == "key" && !gone }
+			if runs == 1 {
+				_, err := w.db.ChangeAtOnce(w.ctx, architect, func(d *ledger.Draft) error {
+					return d.Put(ledger.Entry{Kind: c.kind, Name: "k", Body: []byte("2")}, ledger.Any)
+				})
+				w.ok(err)
+			}
+			return d.Put(ledger.Entry{Kind: "version", Name: c.kind, Body: []byte("3")}, ledger.Absent)
+		})
+		w.ok(err)
+		own, err := w.db.Entry(w.ctx, "version", c.kind)
+		w.ok(err)
+		drafted, err := last.Get("version", c.kind)
+		w.ok(err)
+		other, err := w.db.Entry(w.ctx, c.kind, "k")
+		w.ok(err)
+		w.same("runs for a change of a "+c.kind, runs, c.runs)
+		w.same("revisions", []any{own.Revision, drafted.Revision, other.Revision}, []any{revision, revision, revision - 1})
+		w.same("the other", string(other.Body), "2")
+	}
+	err := w.db.Try(w.ctx, func(d *ledger.Draft) error {
+		return d.Put(ledger.Entry{Kind: "version", Name: "tried", Body: []byte("1")}, ledger.Absent)
+	})
+	w.ok(err)
+	if _, err := w.db.Entry(w.ctx, "version", "tried"); !errors.Is(err, ledger.ErrNotFound) {
+		w.Errorf("what was tried is kept: %v", err)
+	}
+	_, err = w.db.VerifyAudit(w.ctx, ledger.AuditHead{})
+	w.ok(err)
 }
 
 func blobs(w *world) {
