@@ -85,5 +85,9 @@ var laws = []struct {
 	{"who watches the control plane is told", controlWatched},
 	{"replicas say what they serve", replicas},
 	{"the last use is kept", lastUsed},
+	{"what becomes of a write is told to its app's hooks", told},
+	{"a delivery is one replica's, and ends once", deliveries},
+	{"hooks are kept and changed", hooks},
+	{"replicas share deliveries", deliveryRace},
 	{"nothing is lost, doubled or out of order under concurrency", concurrent},
 }
