@@ -23,6 +23,9 @@ func (v *visitor) Name() string {
 	return v.email
 }
 
+// Acting tells that a manager looks through this visitor's eyes.
+func (v *visitor) Acting() bool { return v.acting != "" }
+
 // may tells whether the visitor is at least what a route asks for; nil is nobody.
 func (v *visitor) may(least who) bool {
 	switch {
