@@ -218,6 +218,9 @@ func (s *server) run(ctx context.Context) error {
 	if s.parts.issuer != nil {
 		g.Go(func() error { s.parts.issuer.Run(running, s.keys); return nil })
 	}
+	if s.parts.events != nil {
+		g.Go(func() error { s.parts.events.Run(running); return nil })
+	}
 	g.Go(func() error { return s.report(running) })
 	g.Go(func() error {
 		<-running.Done()

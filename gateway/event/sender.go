@@ -49,8 +49,8 @@ type Options struct {
 
 // Observer counts deliveries.
 type Observer interface {
-	// Told is called for each try: delivered, failed or given up.
-	Told(outcome string, took time.Duration)
+	// EventTold is called for each try: delivered, failed or given up.
+	EventTold(outcome string, took time.Duration)
 }
 
 // waits are the pauses after the first, second… try of a delivery: about three
@@ -235,7 +235,7 @@ func (s *Sender) deliver(ctx context.Context, h *ledger.Hook, d *ledger.Delivery
 		outcome = s.again(h, d, &told, after)
 	}
 	if s.options.Observer != nil {
-		s.options.Observer.Told(outcome, told.Try.Took)
+		s.options.Observer.EventTold(outcome, told.Try.Took)
 	}
 	// Another replica may have taken it over, or the webhook is gone: then there
 	// is nothing to keep. Without the ledger the lease ends, and it is sent again.

@@ -62,13 +62,17 @@ func receive(t *testing.T, answer func(n int, w http.ResponseWriter)) *receiver 
 	return r
 }
 
+func (r *receiver) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
 // wait waits until n requests have come.
 func (r *receiver) wait(t *testing.T, n int) {
 	t.Helper()
 	for {
-		r.mu.Lock()
-		have := len(r.got)
-		r.mu.Unlock()
+		have := r.count()
 		if have >= n {
 			return
 		}
@@ -362,7 +366,7 @@ func TestASlowReceiverHoldsUpNobody(t *testing.T) {
 		w.write(ledger.Settlement{State: ledger.Delivered})
 	}
 	w.until(hook, all(ledger.Taken, 20))
-	if n := len(slow.got); n > perHook {
+	if n := slow.count(); n > perHook {
 		t.Errorf("%d deliveries of one webhook are under way", n)
 	}
 }
@@ -403,7 +407,7 @@ func TestAGuardedAddressIsNotDialled(t *testing.T) {
 			t.Errorf("log %+v", got)
 		}
 	}
-	if len(r.got) != 0 {
+	if r.count() != 0 {
 		t.Errorf("it was dialled %d times", len(r.got))
 	}
 }

@@ -89,5 +89,6 @@ var laws = []struct {
 	{"a delivery is one replica's, and ends once", deliveries},
 	{"hooks are kept and changed", hooks},
 	{"replicas share deliveries", deliveryRace},
+	{"announcements are kept until they are over", announcements},
 	{"nothing is lost, doubled or out of order under concurrency", concurrent},
 }

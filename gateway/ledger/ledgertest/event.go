@@ -235,3 +235,30 @@ func deliveryRace(w *world) {
 		}
 	}
 }
+
+// Announcements are kept until they are over.
+func announcements(w *world) {
+	news := &ledger.Announcement{Title: "A new version", Body: "Orders 2 is there.", APIs: []string{"orders/v2", "stock/v1"}}
+	window := &ledger.Announcement{Title: "Maintenance", Starts: w.in(time.Hour), Ends: w.in(2 * time.Hour)}
+	w.ok(w.db.Announce(w.ctx, news, developer))
+	w.ok(w.db.Announce(w.ctx, window, developer))
+	for _, a := range []*ledger.Announcement{{}, {Title: "x", Starts: w.in(time.Hour)}, {Title: "x", Starts: w.in(time.Hour), Ends: w.in(time.Minute)}} {
+		w.fails(w.db.Announce(w.ctx, a, developer), ledger.ErrInvalid)
+	}
+	titles := func(at time.Time) (list []string) {
+		got, err := w.db.Announcements(w.ctx, at)
+		w.ok(err)
+		for _, a := range got {
+			list = append(list, fmt.Sprint(a.Title, a.APIs, a.Author, a.Starts.IsZero()))
+		}
+		slices.Sort(list)
+		return list
+	}
+	all := []string{"A new version[orders/v2 stock/v1]" + developer.Actor + "true", "Maintenance[]" + developer.Actor + "false"}
+	w.same("now", titles(w.now()), all)
+	w.same("after the window", titles(w.in(3*time.Hour)), all[:1])
+	w.same("a year later", len(titles(w.in(365*24*time.Hour))), 0)
+	w.ok(w.db.Withdraw(w.ctx, news.ID, developer))
+	w.fails(w.db.Withdraw(w.ctx, news.ID, developer), ledger.ErrNotFound)
+	w.same("withdrawn", titles(w.now()), all[1:])
+}

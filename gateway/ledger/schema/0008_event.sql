@@ -45,3 +45,15 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (hook, due) WHERE state = 'waiting';
 CREATE INDEX deliveries_hook ON deliveries (hook, number);
 CREATE INDEX deliveries_at ON deliveries (at);
+
+-- What partners are told beforehand: maintenance, and other news.
+CREATE TABLE announcements (
+    id      text PRIMARY KEY,
+    title   text NOT NULL,
+    body    text NOT NULL,
+    apis    text NOT NULL,   -- orders/v1 stock/v1: what it concerns; empty for all
+    starts  bigint NOT NULL, -- of a maintenance window; 0 of other news
+    ends    bigint NOT NULL,
+    author  text NOT NULL,
+    created bigint NOT NULL
+);
