@@ -85,5 +85,11 @@ var laws = []struct {
 	{"who watches the control plane is told", controlWatched},
 	{"replicas say what they serve", replicas},
 	{"the last use is kept", lastUsed},
+	{"an account is one for an address", accountsKept},
+	{"an account is changed as a whole", accountsChanged},
+	{"a session is found until it ends", sessionsKept},
+	{"a ticket is taken once", ticketsTaken},
+	{"a passkey belongs to one account", passkeysKept},
+	{"a mail is sent once or given up", mailsSent},
 	{"nothing is lost, doubled or out of order under concurrency", concurrent},
 }
