@@ -30,6 +30,7 @@ type Config struct {
 	Admin     Admin         `yaml:"admin" doc:"The admin API."`
 	Lint      lint.Settings `yaml:"lint" doc:"What headrace lint and publishing say of API documents."`
 	OAuth     *OAuth        `yaml:"oauth" doc:"The gateway's own token endpoint for client credentials; none when absent."`
+	Portal    *Portal       `yaml:"portal" doc:"The developer portal; none when absent."`
 	Telemetry Telemetry     `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
 	Shutdown  Shutdown      `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
 	Node      source.Node   `yaml:",node"`
@@ -210,6 +211,7 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("admin.open", c.Admin.Open, now.Admin.Open)
 	differ("shutdown", c.Shutdown, now.Shutdown)
 	differ("oauth", c.OAuth.plain(), now.OAuth.plain())
+	differ("portal", c.Portal.plain(), now.Portal.plain())
 	return keys
 }
 
@@ -229,6 +231,9 @@ func (c *Config) check(ps *source.Problems) {
 	c.Lint.Verify(ps)
 	if c.OAuth != nil {
 		c.OAuth.check(c.Stores.Ledger, ps)
+	}
+	if c.Portal != nil {
+		c.Portal.check(c.Listen, ps)
 	}
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)

@@ -1,0 +1,185 @@
+package portal
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// frame is what the layout shows around a page; the page itself gets Data as
+// .Data.
+type frame struct {
+	Portal  string // its title
+	Title   string
+	Path    string // of this page, to mark it in the navigation and to come back to
+	Visitor *visitor
+	SignUp  bool
+	Nav     []navItem
+	Theme   string // light, dark, or empty for the system's
+	Notice  string // a sentence of the form before
+	Data    any
+}
+
+// navItem is a place in the main navigation.
+type navItem struct {
+	Path, Text string
+	Here       bool
+}
+
+// frame puts together what the layout shows.
+func (c *call) frame(title string, data any) *frame {
+	here := c.Request().URL
+	return &frame{
+		Portal: c.portal.options.Title, Title: title, Path: here.RequestURI(), Visitor: c.visitor, SignUp: c.portal.options.SignUp == "open",
+		Nav: navigation(c.visitor, here.Path), Theme: c.theme(), Notice: c.notice(), Data: data,
+	}
+}
+
+// navigation is what a visitor can go to.
+func navigation(v *visitor, here string) []navItem {
+	items := []navItem{{Path: "/apis", Text: "Catalogue"}}
+	if v == nil {
+		items = append(items, navItem{Path: "/status", Text: "Status"})
+	} else {
+		for _, i := range []navItem{{Path: "/apps", Text: "Apps"}, {Path: "/usage", Text: "Usage"}, {Path: "/writes", Text: "Writes"}, {Path: "/webhooks", Text: "Webhooks"},
+			{Path: "/notices", Text: "Notices"}, {Path: "/organisation", Text: "Organisation"}, {Path: "/account", Text: "Account"}} {
+			items = append(items, i)
+		}
+		if v.manager {
+			items = append(items, navItem{Path: "/manage/requests", Text: "Requests"}, navItem{Path: "/manage/organisations", Text: "Organisations"})
+		}
+	}
+	for i := range items {
+		items[i].Here = here == items[i].Path || strings.HasPrefix(here, items[i].Path+"/")
+	}
+	return items
+}
+
+// pages are the templates by name: each page with the layout and the parts.
+type pages struct {
+	byName map[string]*template.Template
+}
+
+func newPages(a *assets) (*pages, error) {
+	base, err := template.New("layout").Funcs(functions(a)).ParseFS(templates, "templates/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	files, err := fs.Glob(templates, "templates/pages/*.html")
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{byName: map[string]*template.Template{}}
+	for _, file := range files {
+		t, err := base.Clone()
+		if err == nil {
+			t, err = t.ParseFS(templates, file)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("portal: %s: %w", file, err)
+		}
+		p.byName[strings.TrimSuffix(path.Base(file), ".html")] = t
+	}
+	return p, nil
+}
+
+// render makes a page as a whole, so that a fault in it is an error and no half page.
+func (p *pages) render(name string, f *frame) ([]byte, error) {
+	t := p.byName[name]
+	if t == nil {
+		return nil, fmt.Errorf("portal: there is no page %q", name)
+	}
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "layout", f); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// functions are what templates may call.
+func functions(a *assets) template.FuncMap {
+	return template.FuncMap{
+		"asset":    a.path,
+		"count":    count,
+		"date":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"sentence": sentence,
+		"lower":    strings.ToLower,
+		"join":     strings.Join,
+		"dict":     dict,
+	}
+}
+
+// dict hands several values to a part: name, value, and so on.
+func dict(pairs ...any) (map[string]any, error) {
+	m := map[string]any{}
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict needs pairs")
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+		}
+		m[name] = pairs[i+1]
+	}
+	return m, nil
+}
+
+// count says how many there are: 1 call, 2 calls, 3 entries.
+func count(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "ay") && !strings.HasSuffix(noun, "ey"):
+		return fmt.Sprint(n, " ", strings.TrimSuffix(noun, "y"), "ies")
+	}
+	return fmt.Sprint(n, " ", noun, "s")
+}
+
+// sentence begins with a capital letter and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[size:]
+	if strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
+}
+
+// theme is what the visitor has chosen; empty for the system's.
+func (c *call) theme() string {
+	switch t := c.cookie(themeCookie); t {
+	case "light", "dark":
+		return t
+	}
+	return ""
+}
+
+// setTheme keeps the choice of colours and goes back.
+func (p *Portal) setTheme(c *call) error {
+	switch t := c.FormValue("theme"); t {
+	case "light", "dark":
+		c.setCookie(themeCookie, t, 365*24*time.Hour)
+	case "system":
+		c.setCookie(themeCookie, "", -1)
+	default:
+		return c.fail(http.StatusBadRequest, "there is no such theme")
+	}
+	return c.redirect(local(c.FormValue("next"), "/"), "")
+}

@@ -1,0 +1,107 @@
+// Package portal is the partners' side: the catalogue with its documentation, and
+// what partners do for themselves. The routes stand in one table (routes.go), with
+// who may use each. Pages are rendered here and work without script; nothing is
+// loaded from anywhere else.
+package portal
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
+)
+
+// Options set up the portal. Only Tables and URL are required.
+type Options struct {
+	Version string
+	// Title is what the portal is called; Developer portal when empty.
+	Title string
+	// URL is where people reach the portal, without a slash at its end. Cookies are
+	// for https alone when it begins so.
+	URL string
+	// Gateway is where callers reach the gateway, without a slash at its end:
+	// published documents and samples name it.
+	Gateway string
+	// Sandbox is a gateway in front of simulators, which "try it" calls; empty
+	// when there is none.
+	Sandbox string
+	// SignUp is open, invitation or off.
+	SignUp string
+	// Outbox shows on a page what would be mailed. For demonstrations.
+	Outbox bool
+	Tables Tables
+	// Registry is the control plane; nil when there is none.
+	Registry *registry.Registry
+	// Store is the ledger below the registry.
+	Store *ledger.DB
+	// Log gets internal errors and refused log-ins; nil stands for no log.
+	Log *slog.Logger
+}
+
+// Tables gives the table that is served; nil before the first.
+type Tables interface {
+	Table() *gateway.Table
+}
+
+// Portal is the application: the options, and what is made of them once.
+type Portal struct {
+	options Options
+	pages   *pages
+	assets  *assets
+	cross   *http.CrossOriginProtection
+}
+
+// New makes the application. The error names an option that makes no sense.
+func New(o Options) (http.Handler, error) {
+	p, err := newPortal(o)
+	if err != nil {
+		return nil, err
+	}
+	return p.handler(), nil
+}
+
+func newPortal(o Options) (*Portal, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil || base.Host == "" {
+		return nil, fmt.Errorf("portal: %q is no address of a portal", o.URL)
+	}
+	if o.Title == "" {
+		o.Title = "Developer portal"
+	}
+	if o.SignUp == "" {
+		o.SignUp = "off"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.URL, o.Gateway, o.Sandbox = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.Gateway, "/"), strings.TrimRight(o.Sandbox, "/")
+	p := &Portal{options: o, cross: http.NewCrossOriginProtection()}
+	if err := p.cross.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	if p.assets, err = newAssets(); err != nil {
+		return nil, err
+	}
+	if p.pages, err = newPages(p.assets); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Portal) handler() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = p.refuse
+	e.IPExtractor = echo.ExtractIPDirect() // headers are anybody's to write
+	p.mount(e)
+	return e
+}
+
+// secure tells whether people reach the portal over TLS.
+func (p *Portal) secure() bool { return strings.HasPrefix(p.options.URL, "https://") }

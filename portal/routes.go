@@ -1,0 +1,90 @@
+package portal
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// who may use a route, at least. Beyond that, handlers compare each object with
+// the visitor's organisation.
+type who int
+
+const (
+	anyone    who = iota
+	signedIn      // anybody with an account
+	member        // of the organisation whose things the page shows, in any role
+	developer     // a member who may change apps and credentials
+	owner         // a member who may change the organisation
+	manager       // a partner manager of ours
+)
+
+// route is one of the portal. A new one is a line in the table below; tests walk it.
+type route struct {
+	method string
+	// path has its parameters in braces: /apis/{api}/{major}.
+	path    string
+	who     who
+	handler func(*Portal, *call) error
+	// body is how long a request may be, in bytes; shortBody when 0.
+	body int64
+}
+
+const (
+	shortBody = 64 << 10
+	longBody  = 2 << 20
+)
+
+// routes is the table: what there is, and for whom.
+func (p *Portal) routes() []route {
+	return slices.Concat(p.docRoutes(), p.peopleRoutes(), p.eventRoutes())
+}
+
+// docRoutes are the catalogue and what is written about each API.
+func (p *Portal) docRoutes() []route {
+	return []route{
+		{"GET", "/", anyone, (*Portal).home, 0},
+		{"POST", "/theme", anyone, (*Portal).setTheme, 0},
+	}
+}
+
+// peopleRoutes are accounts, organisations, apps, subscriptions and credentials.
+func (p *Portal) peopleRoutes() []route {
+	return []route{}
+}
+
+// eventRoutes are what happens: usage, writes, webhooks, notices, status.
+func (p *Portal) eventRoutes() []route {
+	return []route{}
+}
+
+// mount lets the application answer everything.
+func (p *Portal) mount(e *echo.Echo) {
+	e.Use(p.identify, p.protect)
+	both := []string{"GET", "HEAD"}
+	e.Match(both, assetRoot+"*", p.assets.serve)
+	e.Match(both, "/favicon.ico", p.assets.icon)
+	for _, r := range p.routes() {
+		handler := p.serve(r)
+		e.Add(r.method, echoPath(r.path), handler)
+		if r.method == "GET" {
+			e.Add("HEAD", echoPath(r.path), handler)
+		}
+	}
+}
+
+// echoPath puts a path into echo's words: {name} is :name, {name...} is *.
+func echoPath(path string) string {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		switch name := strings.Trim(part, "{}"); {
+		case name == part:
+		case strings.HasSuffix(name, "..."):
+			parts[i] = "*"
+		default:
+			parts[i] = ":" + name
+		}
+	}
+	return strings.Join(parts, "/")
+}
