@@ -483,7 +483,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		p := c.Plans[name]
-		plan := Plan{Title: p.Title, Products: p.Products, Policies: Raw{p.Node.Get("policies")}, From: from}
+		plan := Plan{Title: p.Title, Products: p.Products, Approval: p.Approval, Policies: Raw{p.Node.Get("policies")}, From: from}
 		if p.Class != nil {
 			plan.Class = p.Class.String()
 		}
@@ -522,7 +522,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 // app applies an app and its credentials.
 func (a *applying) app(name string, app *gateway.App) error {
 	from := From{ByApply}
-	if err := a.put(KindApp, name, app.Organisation, App{app.Organisation, app.Title, app.Disabled, from}, nil); err != nil {
+	if err := a.put(KindApp, name, app.Organisation, App{app.Organisation, app.Title, app.Addresses, app.Disabled, from}, nil); err != nil {
 		return err
 	}
 	credential := func(c Credential, secret []byte) error {

@@ -36,6 +36,7 @@ type (
 	appFile struct {
 		Organisation string            `json:"organisation"`
 		Title        string            `json:"title,omitempty"`
+		Addresses    []string          `json:"addresses,omitempty"`
 		Disabled     bool              `json:"disabled,omitempty"`
 		Keys         []keyFile         `json:"keys,omitempty"`
 		Clients      []clientFile      `json:"clients,omitempty"`
@@ -200,7 +201,7 @@ func appText(c *ledger.Control) func(*ledger.Entry) (any, error) {
 		if err == nil {
 			err = found
 		}
-		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Disabled: i.Body.Disabled}
+		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Addresses: i.Body.Addresses, Disabled: i.Body.Disabled}
 		f.addCredentials(slices.Clone(byApp[e.Name]), secrets, now)
 		return f, err
 	}

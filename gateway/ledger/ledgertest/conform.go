@@ -90,5 +90,11 @@ var laws = []struct {
 	{"hooks are kept and changed", hooks},
 	{"replicas share deliveries", deliveryRace},
 	{"announcements are kept until they are over", announcements},
+	{"an account is one for an address", accountsKept},
+	{"an account is changed as a whole", accountsChanged},
+	{"a session is found until it ends", sessionsKept},
+	{"a ticket is taken once", ticketsTaken},
+	{"a passkey belongs to one account", passkeysKept},
+	{"a mail is sent once or given up", mailsSent},
 	{"nothing is lost, doubled or out of order under concurrency", concurrent},
 }
