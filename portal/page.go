@@ -125,15 +125,17 @@ func (p *pages) render(name string, f *frame) ([]byte, error) {
 // functions are what templates may call.
 func functions(a *assets) template.FuncMap {
 	return template.FuncMap{
-		"asset":    a.path,
-		"count":    count,
-		"date":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
-		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
-		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"sentence": sentence,
-		"lower":    strings.ToLower,
-		"join":     strings.Join,
-		"dict":     dict,
+		"asset":     a.path,
+		"count":     count,
+		"date":      func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+		"stamp":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"iso":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"sentence":  sentence,
+		"lower":     strings.ToLower,
+		"join":      strings.Join,
+		"dict":      dict,
+		"thousands": thousandsOf,
+		"millis":    millis,
 	}
 }
 

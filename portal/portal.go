@@ -5,6 +5,7 @@
 package portal
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/event"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
 )
@@ -41,6 +44,11 @@ type Options struct {
 	Registry *registry.Registry
 	// Store is the ledger below the registry.
 	Store *ledger.DB
+	// Writes is the buffer of writes, Events what tells apps of them (nil: nobody
+	// can have webhooks), and Systems says how the systems are.
+	Writes  *buffer.Buffer
+	Events  *event.Sender
+	Systems func(context.Context) []SystemHealth
 	// Log gets internal errors and refused log-ins; nil stands for no log.
 	Log *slog.Logger
 }
@@ -56,6 +64,7 @@ type Portal struct {
 	pages   *pages
 	assets  *assets
 	cross   *http.CrossOriginProtection
+	sinces  sinces
 }
 
 // New makes the application. The error names an option that makes no sense.

@@ -56,7 +56,33 @@ func (p *Portal) peopleRoutes() []route {
 
 // eventRoutes are what happens: usage, writes, webhooks, notices, status.
 func (p *Portal) eventRoutes() []route {
-	return []route{}
+	return []route{
+		{"GET", "/status", anyone, (*Portal).status, 0},
+		{"GET", "/usage", member, (*Portal).usage, 0},
+		{"GET", "/usage.csv", member, (*Portal).usageFile, 0},
+		{"GET", "/apps/{app}/usage", member, (*Portal).usage, 0},
+		{"GET", "/apps/{app}/usage.csv", member, (*Portal).usageFile, 0},
+		{"GET", "/writes", member, (*Portal).writes, 0},
+		{"GET", "/apps/{app}/writes", member, (*Portal).writes, 0},
+		{"GET", "/writes/{id}", member, (*Portal).write, 0},
+		{"POST", "/writes/{id}/fix", developer, (*Portal).fixWrite, longBody},
+		{"POST", "/writes/{id}/cancel", developer, (*Portal).takeBack, 0},
+		{"POST", "/writes/{id}/leave", developer, (*Portal).giveUp, 0},
+		{"GET", "/webhooks", member, (*Portal).webhooks, 0},
+		{"POST", "/webhooks", developer, (*Portal).addWebhook, 0},
+		{"GET", "/webhooks/{id}", member, (*Portal).webhook, 0},
+		{"POST", "/webhooks/{id}", developer, (*Portal).changeWebhook, 0},
+		{"POST", "/webhooks/{id}/turn", developer, (*Portal).turnWebhook, 0},
+		{"POST", "/webhooks/{id}/rotate", developer, (*Portal).rotateWebhook, 0},
+		{"POST", "/webhooks/{id}/test", developer, (*Portal).testWebhook, 0},
+		{"POST", "/webhooks/{id}/delete", developer, (*Portal).deleteWebhook, 0},
+		{"GET", "/webhooks/{id}/deliveries/{number}", member, (*Portal).delivery, 0},
+		{"POST", "/webhooks/{id}/deliveries/{number}/again", developer, (*Portal).redeliver, 0},
+		{"GET", "/notices", signedIn, (*Portal).notices, 0},
+		{"POST", "/notices/mail", signedIn, (*Portal).wantMail, 0},
+		{"POST", "/notices", manager, (*Portal).announce, 0},
+		{"POST", "/notices/{id}/withdraw", manager, (*Portal).withdraw, 0},
+	}
 }
 
 // mount lets the application answer everything.
