@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -37,6 +38,8 @@ type Options struct {
 	Sandbox string
 	// SignUp is open, invitation or off.
 	SignUp string
+	// Keys is how long an Idempotency-Key stands for its request; a day when 0.
+	Keys time.Duration
 	// Outbox shows on a page what would be mailed. For demonstrations.
 	Outbox bool
 	Tables Tables
@@ -60,11 +63,14 @@ type Tables interface {
 
 // Portal is the application: the options, and what is made of them once.
 type Portal struct {
-	options Options
-	pages   *pages
-	assets  *assets
-	cross   *http.CrossOriginProtection
-	sinces  sinces
+	options    Options
+	pages      *pages
+	assets     *assets
+	cross      *http.CrossOriginProtection
+	markdown   *markdown
+	catalogues catalogues
+	documents  documents
+	sinces     sinces
 }
 
 // New makes the application. The error names an option that makes no sense.
@@ -91,7 +97,7 @@ func newPortal(o Options) (*Portal, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.URL, o.Gateway, o.Sandbox = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.Gateway, "/"), strings.TrimRight(o.Sandbox, "/")
-	p := &Portal{options: o, cross: http.NewCrossOriginProtection()}
+	p := &Portal{options: o, cross: http.NewCrossOriginProtection(), markdown: newMarkdown()}
 	if err := p.cross.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}

@@ -15,7 +15,7 @@ func (s *server) portal() (http.Handler, error) {
 	return portal.New(portal.Options{
 		Version: version(), Title: c.Title, URL: s.portalURL(),
 		Gateway: cmp.Or(c.Gateway, s.gatewayURL()), Sandbox: c.Sandbox,
-		SignUp: c.SignUp, Outbox: s.outbox,
+		SignUp: c.SignUp, Outbox: s.outbox, Keys: s.config.Writes.Keys.Std(),
 		Tables: s.gateway, Registry: s.registry, Store: s.parts.ledger, Log: s.parts.log,
 		Writes: s.parts.buffer, Events: s.parts.events, Systems: s.parts.systemHealth,
 	})
