@@ -33,7 +33,7 @@ type usagePage struct {
 
 // usageRow is a line of the tables.
 type usageRow struct {
-	opName
+	Op                     opName
 	Day                    string
 	Calls, Refused, Failed int64
 	Took                   time.Duration
@@ -150,7 +150,7 @@ func (p *usagePage) fill(list []ledger.Usage, names map[string]opName, now time.
 	for _, u := range list {
 		key := u.API + "/v" + majorOf(u.Version) + "/" + u.Operation
 		if byKey[key] == nil {
-			byKey[key] = &usageRow{opName: known(names, key)}
+			byKey[key] = &usageRow{Op: known(names, key)}
 		}
 		day := u.Day.Format(time.DateOnly)
 		if byDay[day] == nil {
@@ -164,7 +164,7 @@ func (p *usagePage) fill(list []ledger.Usage, names map[string]opName, now time.
 		p.Rows = append(p.Rows, *r)
 	}
 	slices.SortFunc(p.Rows, func(a, b usageRow) int {
-		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Title, b.Title), cmp.Compare(a.Operation, b.Operation))
+		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Op.Title, b.Op.Title), cmp.Compare(a.Op.Operation, b.Op.Operation))
 	})
 	var calls, took []bar
 	today := now.Truncate(24 * time.Hour)
@@ -208,7 +208,7 @@ func (c *call) quotas(apps []*gateway.App) []quotaRow {
 			continue
 		}
 		quota := s.Plan.Policies["quota"]
-		most, err := strconv.ParseInt(quota.Get("calls").Text(), 10, 64)
+		most, err := strconv.ParseInt(quota.Get("limit").Text(), 10, 64)
 		per := quota.Get("per").Text()
 		from := map[string]time.Time{"day": now.Truncate(24 * time.Hour), "month": time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)}[per]
 		if err != nil || most <= 0 || from.IsZero() {

@@ -158,7 +158,8 @@ func (p *Portal) addWebhook(c *call) error {
 		if err != nil {
 			return err
 		}
-		form.Wrong, page.Form = wrong, form
+		form.Wrong = wrong
+		page.Form = form
 		return c.answer(http.StatusUnprocessableEntity, "webhooks", "Webhooks", page)
 	}
 	if err != nil {
@@ -302,7 +303,8 @@ func (p *Portal) changeWebhook(c *call) error {
 	}
 	err = p.events().Change(c.Request().Context(), page.ID, draft, c.doneBy("changed in the portal"))
 	if wrong := formFault(err); wrong != "" {
-		form.Wrong, page.Form = wrong, form
+		form.Wrong = wrong
+		page.Form = form
 		return c.answer(http.StatusUnprocessableEntity, "webhook", page.Label(), page)
 	}
 	if err != nil {

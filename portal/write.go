@@ -31,7 +31,7 @@ type writesPage struct {
 
 // writeRow is a line of the list.
 type writeRow struct {
-	opName
+	Op opName
 	*ledger.Record
 }
 
@@ -131,7 +131,8 @@ func (p *Portal) writes(c *call) error {
 	return c.page("writes", "Writes of "+appTitle(app), page)
 }
 
-// findWrites lists writes; find is a write's id, a correlation id or a business key.
+// findWrites lists writes; find is a write's id, a correlation id or a
+// business key.
 func (p *Portal) findWrites(c *call, f ledger.Filter, find string) (ledger.Page, error) {
 	ctx := c.Request().Context()
 	if find == "" {
@@ -146,14 +147,18 @@ func (p *Portal) findWrites(c *call, f ledger.Filter, find string) (ledger.Page,
 	if err != nil || len(list.Writes) > 0 {
 		return list, err
 	}
-	f.Lane = find
-	return p.options.Writes.List(ctx, f)
+	for _, f.Lane = range p.options.Writes.Keys(find) {
+		if list, err = p.options.Writes.List(ctx, f); err != nil || len(list.Writes) > 0 {
+			return list, err
+		}
+	}
+	return list, nil
 }
 
 // writePage is one write.
 type writePage struct {
 	*buffer.Sight
-	opName
+	Op                    opName
 	App                   *gateway.App
 	Word, Badge, Headline string
 	Path                  string // the request's path and query, as far as it is known
@@ -216,14 +221,14 @@ func (p *Portal) writePage(c *call) (*writePage, error) {
 	}
 	r := s.Record
 	page := &writePage{
-		Sight: s, opName: known(operationNames(c.table), r.Operation), App: app, Word: stateWord(r), Badge: stateBadge(r), Headline: headline(s),
+		Sight: s, Op: known(operationNames(c.table), r.Operation), App: app, Word: stateWord(r), Badge: stateBadge(r), Headline: headline(s),
 		Sent: indented(s.Body), Replaces: r.Replaces, ReplacedBy: r.ReplacedBy,
 	}
-	page.Path = filled(page.Route, s)
+	page.Path = filled(page.Op.Route, s)
 	page.Answer = answerIn(s.Answer)
 	page.Steps = stepsOf(r)
 	may := c.visitor.may(developer) && c.visitor.acting == ""
-	page.MayFix = may && (r.Dead || r.State == ledger.Held && !r.Open) && len(s.Body) > 0 && page.Page != ""
+	page.MayFix = may && (r.Dead || r.State == ledger.Held && !r.Open) && len(s.Body) > 0 && page.Op.Page != ""
 	page.MayCancel = may && r.State == ledger.Held && !r.Open
 	page.MayGiveUp = may && r.Dead
 	page.Draft = page.Sent

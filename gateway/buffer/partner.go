@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/gateway"
@@ -110,4 +112,27 @@ func (b *Buffer) TakeBack(ctx context.Context, id string, by ledger.By) error {
 		return actionRefusal(err)
 	}
 	return nil
+}
+
+// Keys are the business keys that a value may stand for: each kind of key that
+// the operations of the current table have. A value with its kind is one itself.
+func (b *Buffer) Keys(value string) []string {
+	if strings.Contains(value, "=") {
+		return []string{value}
+	}
+	set := b.acquire()
+	if set == nil {
+		return nil
+	}
+	defer set.release()
+	var keys []string
+	for _, o := range set.operations {
+		for _, l := range o.lanes {
+			if key := laneKey(l.name, value); !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
