@@ -15,6 +15,7 @@ func (s *server) portal() (http.Handler, error) {
 		Gateway: cmp.Or(c.Gateway, s.gatewayURL()), Sandbox: c.Sandbox,
 		SignUp: c.SignUp, Outbox: s.outbox, Keys: s.config.Writes.Keys.Std(),
 		Tables: s.gateway, Registry: s.registry, Store: s.parts.ledger, Log: s.parts.log,
+		History: history{s.registry, s.live},
 	})
 }
 
