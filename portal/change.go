@@ -91,6 +91,7 @@ func (p *Portal) changesPage(c *call) error {
 		Releases []Release
 		Steps    []step
 		From, To string
+		Chosen   bool // the visitor has named the two versions
 		Apps     bool // the visitor has apps to compare with
 	}{}
 	if p.options.History == nil {
@@ -102,9 +103,11 @@ func (p *Portal) changesPage(c *call) error {
 	var pairs []step
 	switch from, to := c.QueryParam("from"), c.QueryParam("to"); {
 	case released(data.Releases, from) && released(data.Releases, to) && from != to:
-		pairs, data.From, data.To = []step{{From: from, To: to}}, from, to
+		pairs, data.From, data.To, data.Chosen = []step{{From: from, To: to}}, from, to, true
 	default:
-		pairs = steps(data.Releases, a.Major)
+		if pairs = steps(data.Releases, a.Major); len(pairs) > 0 {
+			data.From, data.To = pairs[0].From, pairs[0].To
+		}
 	}
 	apps, err := p.usedBy(c, a)
 	if err != nil {
@@ -201,7 +204,7 @@ func (u *appUse) meets(d *change) string {
 
 // usedBy lists what the apps of the visitor's organisation call of an API.
 func (p *Portal) usedBy(c *call, a *api) ([]appUse, error) {
-	if c.visitor == nil || c.visitor.organisation == "" || p.options.Store == nil {
+	if c.visitor == nil || c.visitor.organisation == "" || p.options.Store == nil || c.table.Consumers == nil {
 		return nil, nil
 	}
 	book := usage.Book{Ledger: p.options.Store}

@@ -367,16 +367,29 @@ func limitTexts(h http.Header) []string {
 			if q, ok := p.params["q"]; ok && p.name == l.name {
 				text += fmt.Sprintf(" of %d", q)
 				if w, ok := p.params["w"]; ok {
-					text += " in " + duration(time.Duration(w)*time.Second)
+					text += " in " + roughly(w)
 				}
 			}
 		}
 		if after, ok := l.params["t"]; ok {
-			text += ", more in " + duration(time.Duration(after)*time.Second)
+			text += ", more in " + roughly(after)
 		}
 		list = append(list, text)
 	}
 	return list
+}
+
+// roughly says seconds in their largest unit.
+func roughly(seconds int) string {
+	for _, u := range []struct {
+		seconds int
+		name    string
+	}{{86400, "day"}, {3600, "hour"}, {60, "minute"}} {
+		if seconds >= u.seconds {
+			return count((seconds+u.seconds/2)/u.seconds, u.name)
+		}
+	}
+	return count(seconds, "second")
 }
 
 type limitField struct {
