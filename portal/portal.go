@@ -52,6 +52,8 @@ type Options struct {
 	Writes  *buffer.Buffer
 	Events  *event.Sender
 	Systems func(context.Context) []SystemHealth
+	// History knows earlier versions of APIs; nil when nobody does.
+	History History
 	// Log gets internal errors and refused log-ins; nil stands for no log.
 	Log *slog.Logger
 }
@@ -71,6 +73,8 @@ type Portal struct {
 	catalogues catalogues
 	documents  documents
 	sinces     sinces
+	diffs      diffs
+	sandbox    *sandbox
 }
 
 // New makes the application. The error names an option that makes no sense.
@@ -97,7 +101,7 @@ func newPortal(o Options) (*Portal, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.URL, o.Gateway, o.Sandbox = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.Gateway, "/"), strings.TrimRight(o.Sandbox, "/")
-	p := &Portal{options: o, cross: http.NewCrossOriginProtection(), markdown: newMarkdown()}
+	p := &Portal{options: o, cross: http.NewCrossOriginProtection(), markdown: newMarkdown(), sandbox: newSandbox()}
 	if err := p.cross.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}

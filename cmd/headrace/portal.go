@@ -18,6 +18,7 @@ func (s *server) portal() (http.Handler, error) {
 		SignUp: c.SignUp, Outbox: s.outbox, Keys: s.config.Writes.Keys.Std(),
 		Tables: s.gateway, Registry: s.registry, Store: s.parts.ledger, Log: s.parts.log,
 		Writes: s.parts.buffer, Events: s.parts.events, Systems: s.parts.systemHealth,
+		History: history{s.registry, s.live},
 	})
 }
 
