@@ -27,6 +27,7 @@ type frame struct {
 	SignUp  bool
 	Nav     []navItem
 	Theme   string // light, dark, or empty for the system's
+	Themes  []themeItem
 	Notice  string // a sentence of the form before
 	Data    any
 }
@@ -35,6 +36,13 @@ type frame struct {
 type navItem struct {
 	Path, Text string
 	Here       bool
+	Push       bool // to the far end
+}
+
+// themeItem is a choice of colours.
+type themeItem struct {
+	Value, Text string
+	Chosen      bool
 }
 
 // frame puts together what the layout shows.
@@ -42,23 +50,30 @@ func (c *call) frame(title string, data any) *frame {
 	here := c.Request().URL
 	return &frame{
 		Portal: c.portal.options.Title, Title: title, Path: here.RequestURI(), Visitor: c.visitor, SignUp: c.portal.options.SignUp == "open",
-		Nav: navigation(c.visitor, here.Path), Theme: c.theme(), Notice: c.notice(), Data: data,
+		Nav: navigation(c.visitor, here.Path, c.portal.options.SignUp == "open"), Theme: c.theme(), Themes: themes(c.theme()), Notice: c.notice(), Data: data,
 	}
 }
 
-// navigation is what a visitor can go to.
-func navigation(v *visitor, here string) []navItem {
+func themes(now string) []themeItem {
+	return []themeItem{{"system", "System", now == ""}, {"light", "Light", now == "light"}, {"dark", "Dark", now == "dark"}}
+}
+
+// navigation is what a visitor can go to; open tells that everybody may sign up.
+func navigation(v *visitor, here string, open bool) []navItem {
 	items := []navItem{{Path: "/apis", Text: "Catalogue"}}
-	if v == nil {
-		items = append(items, navItem{Path: "/status", Text: "Status"})
-	} else {
-		for _, i := range []navItem{{Path: "/apps", Text: "Apps"}, {Path: "/usage", Text: "Usage"}, {Path: "/writes", Text: "Writes"}, {Path: "/webhooks", Text: "Webhooks"},
-			{Path: "/notices", Text: "Notices"}, {Path: "/organisation", Text: "Organisation"}, {Path: "/account", Text: "Account"}} {
-			items = append(items, i)
+	switch {
+	case v == nil:
+		items = append(items, navItem{Path: "/status", Text: "Status"}, navItem{Path: "/sign-in", Text: "Sign in", Push: true})
+		if open {
+			items = append(items, navItem{Path: "/sign-up", Text: "Sign up"})
 		}
+	default:
+		items = append(items, navItem{Path: "/apps", Text: "Apps"}, navItem{Path: "/usage", Text: "Usage"}, navItem{Path: "/writes", Text: "Writes"},
+			navItem{Path: "/webhooks", Text: "Webhooks"}, navItem{Path: "/notices", Text: "Notices"})
 		if v.manager {
 			items = append(items, navItem{Path: "/manage/requests", Text: "Requests"}, navItem{Path: "/manage/organisations", Text: "Organisations"})
 		}
+		items = append(items, navItem{Path: "/organisation", Text: "Organisation", Push: true}, navItem{Path: "/account", Text: "Account"})
 	}
 	for i := range items {
 		items[i].Here = here == items[i].Path || strings.HasPrefix(here, items[i].Path+"/")
