@@ -134,6 +134,7 @@ func functions(a *assets) template.FuncMap {
 		"lower":    strings.ToLower,
 		"join":     strings.Join,
 		"dict":     dict,
+		"device":   device,
 	}
 }
 

@@ -3,6 +3,7 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/headrace/headrace/gateway/ledger"
 )
@@ -61,6 +62,14 @@ func (p *Portal) signIn(c *call) error {
 		return err
 	}
 	return c.redirect(local(f.Next, "/apps"), "")
+}
+
+// nextQuery hands on where somebody wants to be.
+func nextQuery(next string) string {
+	if next == "" {
+		return ""
+	}
+	return "?next=" + url.QueryEscape(next)
 }
 
 // resetForm asks for the address of an account whose password is forgotten.

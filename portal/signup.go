@@ -58,8 +58,8 @@ func (c *call) wrongForm(page, title string, f form, problem string) error {
 // longest is how long names may be that people give.
 const longest = 100
 
-// named reads a name that somebody has given; a problem when it cannot be one.
-func named(text string) (string, string) {
+// properName reads a name that somebody has given; a problem when it cannot be one.
+func properName(text string) (string, string) {
 	text = strings.Join(strings.Fields(text), " ")
 	switch {
 	case text == "":
@@ -95,7 +95,7 @@ func (p *Portal) signUp(c *call) error {
 	a := pendingAccount{Email: address(c.FormValue("email"))}
 	for field, into := range map[string]*string{"name": &a.Name, "organisation": &a.Organisation} {
 		var problem string
-		if *into, problem = named(c.FormValue(field)); problem != "" {
+		if *into, problem = properName(c.FormValue(field)); problem != "" {
 			f.Fields[field] = sentence(problem)
 		}
 	}
