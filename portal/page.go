@@ -178,6 +178,9 @@ func sentence(text string) string {
 	return text + "."
 }
 
+// yearly is how long choices of looks are kept.
+const yearly = 365 * 24 * time.Hour
+
 // theme is what the visitor has chosen; empty for the system's.
 func (c *call) theme() string {
 	switch t := c.cookie(themeCookie); t {
@@ -191,7 +194,7 @@ func (c *call) theme() string {
 func (p *Portal) setTheme(c *call) error {
 	switch t := c.FormValue("theme"); t {
 	case "light", "dark":
-		c.setCookie(themeCookie, t, 365*24*time.Hour)
+		c.setCookie(themeCookie, t, yearly)
 	case "system":
 		c.setCookie(themeCookie, "", -1)
 	default:

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/labstack/echo/v4"
@@ -38,6 +39,8 @@ type Options struct {
 	Sandbox string
 	// SignUp is open, invitation or off.
 	SignUp string
+	// Keys is how long an Idempotency-Key stands for its request; a day when 0.
+	Keys time.Duration
 	// Outbox shows on a page what would be mailed. For demonstrations.
 	Outbox bool
 	// Mail sends mails; none are sent when nil.
@@ -64,19 +67,21 @@ type Tables interface {
 
 // Portal is the application: the options, and what is made of them once.
 type Portal struct {
-	options Options
-	pages   *pages
-	assets  *assets
-	cross   *http.CrossOriginProtection
-
-	handle    http.Handler
-	people    people
-	passwords *passwords
-	guard     gateway.Guard
-	objects   map[string]func(ctx context.Context, c *call, name string) (string, error)
-	mails     chan struct{}      // tells that one is due
-	webauthn  *webauthn.WebAuthn // nil where browsers have no passkeys
-	oidc      *oidcClient        // nil without an issuer
+	handle     http.Handler
+	people     people
+	passwords  *passwords
+	guard      gateway.Guard
+	objects    map[string]func(ctx context.Context, c *call, name string) (string, error)
+	mails      chan struct{}      // tells that one is due
+	webauthn   *webauthn.WebAuthn // nil where browsers have no passkeys
+	oidc       *oidcClient        // nil without an issuer
+	options    Options
+	pages      *pages
+	assets     *assets
+	cross      *http.CrossOriginProtection
+	markdown   *markdown
+	catalogues catalogues
+	documents  documents
 }
 
 // New makes the application, whose Run has to be called while it serves. The error
@@ -108,7 +113,7 @@ func newPortal(o Options) (*Portal, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.URL, o.Gateway, o.Sandbox = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.Gateway, "/"), strings.TrimRight(o.Sandbox, "/")
-	p := &Portal{options: o, cross: http.NewCrossOriginProtection()}
+	p := &Portal{options: o, cross: http.NewCrossOriginProtection(), markdown: newMarkdown()}
 	if err := p.cross.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}

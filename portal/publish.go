@@ -32,11 +32,11 @@ func published(d *specs.Document, gateway, base string) (*node, error) {
 	return fresh, nil
 }
 
-// place says what the names in an object are.
-type place uint8
+// inside says what the names in an object are.
+type inside uint8
 
 const (
-	plainMember place = iota // keywords, among which extensions stand
+	plainMember inside = iota // keywords, among which extensions stand
 	named                    // names that somebody has chosen: of properties, schemas, media types…
 )
 
@@ -49,7 +49,7 @@ var (
 )
 
 // clean takes away what is not for partners, at every depth.
-func clean(n *node, in place) {
+func clean(n *node, in inside) {
 	switch n.kind {
 	case array:
 		for _, item := range n.items {

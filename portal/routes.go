@@ -46,6 +46,17 @@ func (p *Portal) docRoutes() []route {
 	return []route{
 		{"GET", "/", anyone, (*Portal).home, 0},
 		{"POST", "/theme", anyone, (*Portal).setTheme, 0},
+		{"GET", "/apis", anyone, (*Portal).apis, 0},
+		{"GET", "/search", anyone, (*Portal).searchPage, 0},
+		{"GET", "/apis/{api}/{major}", anyone, (*Portal).apiOverview, 0},
+		{"GET", "/apis/{api}/{major}/reference", anyone, (*Portal).referenceIndex, 0},
+		{"GET", "/apis/{api}/{major}/reference/{operation}", anyone, (*Portal).referencePage, 0},
+		{"GET", "/apis/{api}/{major}/guide", anyone, (*Portal).guidePage, 0},
+		{"GET", "/apis/{api}/{major}/openapi.json", anyone, (*Portal).openapiJSON, 0},
+		{"GET", "/apis/{api}/{major}/openapi.yaml", anyone, (*Portal).openapiYAML, 0},
+		{"GET", "/apis/{api}/{major}/postman.json", anyone, (*Portal).postman, 0},
+		{"GET", "/products", anyone, (*Portal).productList, 0},
+		{"GET", "/products/{product}", anyone, (*Portal).productPage, 0},
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *server) portal() (*portal.Portal, error) {
 	return portal.New(portal.Options{
 		Version: version(), Title: c.Title, URL: s.portalURL(),
 		Gateway: cmp.Or(c.Gateway, s.gatewayURL()), Sandbox: c.Sandbox,
-		SignUp: c.SignUp, Outbox: s.outbox && mail == nil,
+		SignUp: c.SignUp, Outbox: s.outbox && mail == nil, Keys: s.config.Writes.Keys.Std(),
 		Mail: mail, Managers: c.Managers, OIDC: oidc, Proxies: proxies,
 		Tables: s.gateway, Registry: s.registry, Store: s.parts.ledger, Log: s.parts.log,
 	})
