@@ -22,6 +22,8 @@ type call struct {
 	visitor *visitor
 	// table is what is served while the request lasts.
 	table *gateway.Table
+	// least is what the route asks of its visitor.
+	least who
 }
 
 // failure is a refusal that its visitor is told on a page.
@@ -150,12 +152,21 @@ func (p *Portal) serve(r route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		c := &call{Context: e, portal: p, visitor: v, table: p.options.Tables.Table()}
+		c := &call{Context: e, portal: p, visitor: v, table: p.options.Tables.Table(), least: r.who}
 		if c.table == nil {
 			return c.fail(http.StatusServiceUnavailable, "the portal is starting; try again in a moment")
 		}
 		if v == nil && !v.may(r.who) {
 			return c.redirect("/sign-in?next="+url.QueryEscape(back(e.Request())), "")
+		}
+		if v.Acting() && !reading(e.Request()) && r.path != "/sign-out" && r.path != "/manage/stop" && r.path != "/theme" {
+			return c.fail(http.StatusForbidden, "you look through a partner's eyes: nothing can be changed")
+		}
+		if err := p.own(c); err != nil {
+			return err
+		}
+		if r.who != anyone && r.who != signedIn && r.who != manager && v.organisation == "" {
+			return c.redirect("/organisation", "You belong to no organisation yet.")
 		}
 		if !v.may(r.who) {
 			return c.fail(http.StatusForbidden, "your role may not do this")
@@ -164,10 +175,13 @@ func (p *Portal) serve(r route) echo.HandlerFunc {
 	}
 }
 
+// reading tells that a request changes nothing.
+func reading(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
 // back is where a visitor wants to be after signing in: the page itself, but
 // never the address of a form.
 func back(r *http.Request) string {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if !reading(r) {
 		return "/"
 	}
 	return r.URL.RequestURI()

@@ -339,7 +339,7 @@ func TestOthersThingsAreUnknown(t *testing.T) {
 		if !strings.Contains(r.path, "{") || strings.HasPrefix(r.path, "/notices/") {
 			continue
 		}
-		path := strings.NewReplacer("/writes/{id}", "/writes/"+id, "/webhooks/{id}", "/webhooks/"+hook, "{number}", fmt.Sprint(n), "{app}", "shop").Replace(r.path)
+		path := strings.NewReplacer("/writes/{write}", "/writes/"+id, "/webhooks/{webhook}", "/webhooks/"+hook, "{number}", fmt.Sprint(n), "{app}", "shop").Replace(r.path)
 		form := url.Values(nil)
 		if r.method == "POST" {
 			form = url.Values{"body": {`{"id":"1","quantity":9}`}, "url": {"https://rival.example/"}, "types": {"delivered"}, "hours": {"1"}, "to": {"off"}}

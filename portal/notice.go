@@ -312,7 +312,7 @@ func (p *Portal) announce(c *call) error {
 
 // withdraw takes an announcement back.
 func (p *Portal) withdraw(c *call) error {
-	if err := p.options.Store.Withdraw(c.Request().Context(), c.Param("id"), c.doneBy("withdrawn in the portal")); err != nil {
+	if err := p.options.Store.Withdraw(c.Request().Context(), c.Param("announcement"), c.doneBy("withdrawn in the portal")); err != nil {
 		return err
 	}
 	return c.redirect("/notices", "It was taken back.")

@@ -1,115 +1,108 @@
 package portal
 
 import (
-	"cmp"
-	"net/url"
-	"slices"
-	"strings"
+	"context"
+	"errors"
 
-	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
 )
 
-// ownApps are the apps of the visitor's organisation, by title.
-func (c *call) ownApps() []*gateway.App {
-	var list []*gateway.App
-	if c.visitor == nil || c.visitor.organisation == "" || c.table.Consumers == nil {
-		return nil
+// owners tell which organisation a thing belongs to that a path names: the one place
+// that holds objects against their visitor, whatever a handler does. An error of
+// ledger.ErrNotFound means that there is no such thing. A parameter that is not in
+// here names nothing that belongs to an organisation.
+func (p *Portal) owners() map[string]func(ctx context.Context, c *call, name string) (string, error) {
+	return map[string]func(context.Context, *call, string) (string, error){
+		"app": func(ctx context.Context, _ *call, name string) (string, error) {
+			return ownerOf[registry.App](ctx, p, registry.KindApp, name)
+		},
+		"member": func(ctx context.Context, _ *call, name string) (string, error) {
+			return ownerOf[registry.Member](ctx, p, registry.KindMember, name)
+		},
+		"credential": func(ctx context.Context, c *call, name string) (string, error) {
+			return p.ownerOfPart(ctx, c, registry.KindCredential, name)
+		},
+		"write": func(ctx context.Context, c *call, name string) (string, error) {
+			r, err := p.options.Store.Get(ctx, name)
+			if err != nil {
+				return "", err
+			}
+			return c.ownerOfApp(r.App)
+		},
+		"webhook": func(ctx context.Context, c *call, name string) (string, error) {
+			h, err := p.options.Store.Hook(ctx, name)
+			if err != nil {
+				return "", err
+			}
+			return c.ownerOfApp(h.App)
+		},
+		"subscription": func(ctx context.Context, c *call, name string) (string, error) {
+			return p.ownerOfPart(ctx, c, registry.KindSubscription, name)
+		},
 	}
-	for _, a := range c.table.Consumers.Apps {
-		if a.Organisation == c.visitor.organisation {
-			list = append(list, a)
+}
+
+// ownerOf is the organisation of an app or a member.
+func ownerOf[T any](ctx context.Context, p *Portal, kind, name string) (string, error) {
+	if p.options.Registry == nil {
+		return "", ledger.ErrNotFound
+	}
+	i, err := registry.Get[T](ctx, p.options.Registry, kind, name)
+	return i.Parent, absent(err)
+}
+
+// ownerOfPart is the organisation of a thing of an app. Where the path names the
+// app as well, it has to be that one's.
+func (p *Portal) ownerOfPart(ctx context.Context, c *call, kind, name string) (string, error) {
+	if p.options.Registry == nil {
+		return "", ledger.ErrNotFound
+	}
+	control, err := p.options.Registry.Control(ctx)
+	if err != nil {
+		return "", err
+	}
+	e := control.Get(kind, name)
+	if e == nil {
+		return "", ledger.ErrNotFound
+	}
+	if app := c.Param("app"); app != "" && app != e.Parent {
+		return "", ledger.ErrNotFound
+	}
+	return ownerOf[registry.App](ctx, p, registry.KindApp, e.Parent)
+}
+
+// absent puts the registry's word for what is not there into the ledger's.
+func absent(err error) error {
+	if r, ok := errors.AsType[*registry.Refusal](err); ok && r.Why == registry.NotFound {
+		return ledger.ErrNotFound
+	}
+	return err
+}
+
+// own holds every object that the path names against the organisations of the
+// visitor, who acts for the object's one from then on. What belongs to others is
+// not there, as what nobody has.
+func (p *Portal) own(c *call) error {
+	if c.least == anyone || c.least == signedIn || c.least == manager {
+		return nil // managers look at all organisations
+	}
+	organisation := ""
+	for _, name := range c.ParamNames() {
+		of := p.objects[name]
+		if of == nil {
+			continue
 		}
-	}
-	slices.SortFunc(list, func(a, b *gateway.App) int {
-		return cmp.Or(cmp.Compare(strings.ToLower(appTitle(a)), strings.ToLower(appTitle(b))), cmp.Compare(a.Name, b.Name))
-	})
-	return list
-}
-
-func appTitle(a *gateway.App) string { return cmp.Or(a.Title, a.Name) }
-
-// ownApp finds an app of the visitor's organisation. One of another organisation
-// is as unknown as one that is not there.
-func (c *call) ownApp(name string) (*gateway.App, error) {
-	for _, a := range c.ownApps() {
-		if a.Name == name {
-			return a, nil
+		owner, err := of(c.Request().Context(), c, c.Param(name))
+		switch {
+		case errors.Is(err, ledger.ErrNotFound):
+			return c.missing()
+		case err != nil:
+			return err
+		case owner == "" || organisation != "" && owner != organisation || !c.visitor.stand(owner):
+			return c.missing()
 		}
+		organisation = owner
 	}
-	return nil, c.missing()
-}
-
-// appChoice is a place to look at one app, or at all.
-type appChoice struct {
-	Name, Title, Path string
-	Here              bool
-}
-
-// choose finds the app that a page is about: that of the path or of the query,
-// and otherwise nil. The choices lead to the same page for the other apps.
-func (c *call) choose(path string, all bool) (app *gateway.App, choices []appChoice, err error) {
-	name := cmp.Or(c.Param("app"), c.QueryParam("app"))
-	apps := c.ownApps()
-	if name != "" {
-		if app, err = c.ownApp(name); err != nil {
-			return nil, nil, err
-		}
-	} else if !all && len(apps) > 0 {
-		app = apps[0]
-	}
-	if all && len(apps) > 1 {
-		choices = append(choices, appChoice{Title: "All apps", Path: path, Here: app == nil})
-	}
-	for _, a := range apps {
-		choices = append(choices, appChoice{a.Name, appTitle(a), path + "?app=" + url.QueryEscape(a.Name), app == a})
-	}
-	return app, choices, nil
-}
-
-// doneBy says who does something in the portal, for the audit.
-func (c *call) doneBy(reason string) ledger.By {
-	by := ledger.By{Reason: reason, RequestID: requestID(c)}
-	if c.visitor != nil {
-		by.Actor, by.Role = "member:"+c.visitor.email, cmp.Or(c.visitor.role, "member")
-	}
-	return by
-}
-
-// opName is an operation as people know it.
-type opName struct {
-	API, Major, Title string
-	Operation         string // its summary, or its id
-	Method, Route     string
-	Page              string // of its API; empty when it is not served any more
-}
-
-// operationNames finds the names of operations by their keys, API/vMAJOR/ID,
-// as the ledger has them.
-func operationNames(t *gateway.Table) map[string]opName {
-	names := make(map[string]opName, len(t.Operations))
-	for _, o := range t.Operations {
-		if o.API.Canary == nil {
-			names[o.API.Key(o.Spec)] = nameOf(o)
-		}
-	}
-	return names
-}
-
-func nameOf(o *gateway.Operation) opName {
-	return opName{
-		API: o.API.Name, Major: o.API.Major, Title: cmp.Or(o.API.Document.Title, o.API.Name), Operation: cmp.Or(strings.TrimSuffix(o.Spec.Summary, "."), o.Spec.ID),
-		Method: o.Spec.Method, Route: o.Route, Page: "/apis/" + o.API.Name + "/" + o.API.Major,
-	}
-}
-
-// known is the name of an operation; what is not served any more is called by its key.
-func known(names map[string]opName, key string) opName {
-	key, _, _ = strings.Cut(key, gateway.VariantMark)
-	if n, ok := names[key]; ok {
-		return n
-	}
-	api, rest, _ := strings.Cut(key, "/")
-	major, id, _ := strings.Cut(rest, "/")
-	return opName{API: api, Major: major, Title: api, Operation: id}
+	return nil
 }

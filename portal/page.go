@@ -141,6 +141,7 @@ func functions(a *assets) template.FuncMap {
 		"join":      strings.Join,
 		"ticks":     ticks,
 		"dict":      dict,
+		"device":    device,
 		"thousands": thousandsOf,
 		"millis":    millis,
 	}

@@ -8,11 +8,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/labstack/echo/v4"
 
 	"github.com/headrace/headrace/gateway"
@@ -42,7 +45,15 @@ type Options struct {
 	Keys time.Duration
 	// Outbox shows on a page what would be mailed. For demonstrations.
 	Outbox bool
-	Tables Tables
+	// Mail sends mails; none are sent when nil.
+	Mail Sender
+	// Managers are the addresses of the accounts of partner managers.
+	Managers []string
+	// OIDC is an issuer at which people log in; nil without one.
+	OIDC *OIDC
+	// Proxies are the networks whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+	Tables  Tables
 	// Registry is the control plane; nil when there is none.
 	Registry *registry.Registry
 	// Store is the ledger below the registry.
@@ -65,6 +76,14 @@ type Tables interface {
 
 // Portal is the application: the options, and what is made of them once.
 type Portal struct {
+	handle     http.Handler
+	people     people
+	passwords  *passwords
+	guard      gateway.Guard
+	objects    map[string]func(ctx context.Context, c *call, name string) (string, error)
+	mails      chan struct{}      // tells that one is due
+	webauthn   *webauthn.WebAuthn // nil where browsers have no passkeys
+	oidc       *oidcClient        // nil without an issuer
 	options    Options
 	pages      *pages
 	assets     *assets
@@ -77,14 +96,19 @@ type Portal struct {
 	sandbox    *sandbox
 }
 
-// New makes the application. The error names an option that makes no sense.
-func New(o Options) (http.Handler, error) {
+// New makes the application, whose Run has to be called while it serves. The error
+// names an option that makes no sense.
+func New(o Options) (*Portal, error) {
 	p, err := newPortal(o)
 	if err != nil {
 		return nil, err
 	}
-	return p.handler(), nil
+	p.handle = p.handler()
+	return p, nil
 }
+
+// ServeHTTP answers a request.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handle.ServeHTTP(w, r) }
 
 func newPortal(o Options) (*Portal, error) {
 	base, err := url.Parse(o.URL)
@@ -105,6 +129,17 @@ func newPortal(o Options) (*Portal, error) {
 	if err := p.cross.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
+	p.mails = make(chan struct{}, 1)
+	p.objects = p.owners()
+	if o.OIDC != nil {
+		p.oidc = newOIDC(o.OIDC, o.URL)
+	}
+	if p.webauthn, err = newWebauthn(o.Title, base); err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	if p.passwords, err = newPasswords(); err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
 	if p.assets, err = newAssets(); err != nil {
 		return nil, err
 	}
@@ -117,10 +152,26 @@ func newPortal(o Options) (*Portal, error) {
 func (p *Portal) handler() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = p.refuse
-	e.IPExtractor = echo.ExtractIPDirect() // headers are anybody's to write
+	e.IPExtractor = p.extractor()
 	p.mount(e)
 	return e
 }
 
 // secure tells whether people reach the portal over TLS.
 func (p *Portal) secure() bool { return strings.HasPrefix(p.options.URL, "https://") }
+
+// extractor finds out where a visitor is: headers are anybody's to write, but for
+// those of our own proxies.
+func (p *Portal) extractor() echo.IPExtractor {
+	if len(p.options.Proxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, proxy := range p.options.Proxies {
+		_, network, err := net.ParseCIDR(proxy.Masked().String())
+		if err == nil {
+			trust = append(trust, echo.TrustIPRange(network))
+		}
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
+}

@@ -135,8 +135,8 @@ func (p *Portal) hooksPage(c *call) (*hooksPage, error) {
 	return page, err
 }
 
-// secretPage shows a secret, this once.
-type secretPage struct {
+// hookSecret shows a secret, this once.
+type hookSecret struct {
 	hookRow
 	Secret string
 	New    bool // the webhook is new
@@ -165,7 +165,7 @@ func (p *Portal) addWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	return p.showSecret(c, id, secret, true)
+	return p.showHookSecret(c, id, secret, true)
 }
 
 // formFault is what is wrong with what was entered; empty when it is not the form.
@@ -180,7 +180,7 @@ func formFault(err error) string {
 	return ""
 }
 
-func (p *Portal) showSecret(c *call, id, secret string, fresh bool) error {
+func (p *Portal) showHookSecret(c *call, id, secret string, fresh bool) error {
 	h, err := p.options.Store.Hook(c.Request().Context(), id)
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (p *Portal) showSecret(c *call, id, secret string, fresh bool) error {
 	if fresh {
 		title = "Your new webhook"
 	}
-	return c.page("webhook-secret", title, &secretPage{hookRow{h, h.App}, secret, fresh})
+	return c.page("webhook-secret", title, &hookSecret{hookRow{h, h.App}, secret, fresh})
 }
 
 // events is what tells apps of their writes; one that refuses where there is none.
@@ -197,7 +197,7 @@ func (p *Portal) events() *event.Sender { return p.options.Events }
 
 // ownHook finds a webhook of an app of the visitor's organisation.
 func (p *Portal) ownHook(c *call) (hookRow, error) {
-	h, err := p.options.Store.Hook(c.Request().Context(), c.Param("id"))
+	h, err := p.options.Store.Hook(c.Request().Context(), c.Param("webhook"))
 	if err != nil {
 		return hookRow{}, err
 	}
@@ -343,7 +343,7 @@ func (p *Portal) rotateWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	return p.showSecret(c, h.ID, secret, false)
+	return p.showHookSecret(c, h.ID, secret, false)
 }
 
 // testWebhook sends an event that is about nothing.

@@ -197,7 +197,7 @@ type answerPart struct {
 
 // ownWrite finds a write of an app of the visitor's organisation.
 func (p *Portal) ownWrite(c *call) (*buffer.Sight, *gateway.App, error) {
-	s, err := p.options.Writes.Sight(c.Request().Context(), c.Param("id"))
+	s, err := p.options.Writes.Sight(c.Request().Context(), c.Param("write"))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,19 +3,38 @@ package main
 import (
 	"cmp"
 	"context"
-	"net/http"
+	"net/netip"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/portal"
 )
 
 // portal is the partners' application of a server that has one.
-func (s *server) portal() (http.Handler, error) {
+func (s *server) portal() (*portal.Portal, error) {
 	c := s.config.Portal
+	mail, err := sender(c.Mail)
+	if err != nil {
+		return nil, err
+	}
+	oidc, err := portalOIDC(c.OIDC)
+	if err != nil {
+		return nil, err
+	}
+	var proxies []netip.Prefix
+	for _, text := range c.Proxies {
+		network, err := gateway.ParseNetwork(text)
+		if err != nil {
+			return nil, err
+		}
+		proxies = append(proxies, network)
+	}
 	return portal.New(portal.Options{
 		Version: version(), Title: c.Title, URL: s.portalURL(),
 		Gateway: cmp.Or(c.Gateway, s.gatewayURL()), Sandbox: c.Sandbox,
-		SignUp: c.SignUp, Outbox: s.outbox, Keys: s.config.Writes.Keys.Std(),
+		SignUp: c.SignUp, Outbox: s.outbox && mail == nil, Keys: s.config.Writes.Keys.Std(),
+		Mail: mail, Managers: c.Managers, OIDC: oidc, Proxies: proxies,
 		Tables: s.gateway, Registry: s.registry, Store: s.parts.ledger, Log: s.parts.log,
 		Writes: s.parts.buffer, Events: s.parts.events, Systems: s.parts.systemHealth,
 		History: history{s.registry, s.live},
@@ -60,4 +79,34 @@ func (s *server) gatewayURL() string {
 		scheme = "https://"
 	}
 	return scheme + s.gatewayListener.Addr().String()
+}
+
+// sender is how mails leave; nil when none do.
+func sender(m *workspace.Mail) (portal.Sender, error) {
+	if m == nil || m.SMTP == "" {
+		return nil, nil
+	}
+	s := &portal.SMTP{Server: m.SMTP, From: m.From, Username: m.Username, TLS: m.TLS}
+	if !m.Password.IsZero() {
+		var err error
+		if s.Password, err = m.Password.Resolve(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// portalOIDC is the issuer at which partners log in; nil without one.
+func portalOIDC(o *workspace.PortalOIDC) (*portal.OIDC, error) {
+	if o == nil {
+		return nil, nil
+	}
+	made := &portal.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, Title: o.Title, Scopes: o.Scopes}
+	if !o.Secret.IsZero() {
+		var err error
+		if made.Secret, err = o.Secret.Resolve(); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/gateway/workspace"
+	"github.com/headrace/headrace/portal"
 )
 
 func serveCommand() *cobra.Command {
@@ -195,9 +196,9 @@ func (s *server) run(ctx context.Context) error {
 		DisableGeneralOptionsHandler: true,
 	}
 	back, side := s.beside(pages), (*http.Server)(nil)
+	var partners *portal.Portal
 	if s.portalListener != nil {
-		partners, err := s.portal()
-		if err != nil {
+		if partners, err = s.portal(); err != nil {
 			return err
 		}
 		side = s.beside(partners)
@@ -213,6 +214,7 @@ func (s *server) run(ctx context.Context) error {
 	if side != nil {
 		s.parts.log.Info("serving the portal", "portal", s.portalListener.Addr().String())
 		g.Go(func() error { return ignoreClosed(side.Serve(s.portalListener)) })
+		g.Go(func() error { partners.Run(running); return nil })
 	}
 	g.Go(func() error { return s.live.Run(running, again) })
 	if s.parts.issuer != nil {

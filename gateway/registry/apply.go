@@ -471,7 +471,15 @@ func (a *applying) vanishedVersions(*source.Problems) error {
 func (a *applying) consumers(c gateway.ConsumerFile) error {
 	from := From{ByApply}
 	for _, name := range slices.Sorted(maps.Keys(c.Organisations)) {
-		if err := a.put(KindOrganisation, name, "", Organisation{c.Organisations[name].Title, from}, nil); err != nil {
+		o := Organisation{Title: c.Organisations[name].Title, From: from}
+		if e, err := a.d.Get(KindOrganisation, name); err == nil {
+			old, err := item[Organisation](&e)
+			if err != nil {
+				return err
+			}
+			o.Suspended = old.Body.Suspended // files do not know of it
+		}
+		if err := a.put(KindOrganisation, name, "", o, nil); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,9 @@ import (
 // Organisation is a company that consumes APIs.
 type Organisation struct {
 	Title string `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
-	From  `yaml:",inline"`
+	// Suspended refuses all its apps.
+	Suspended bool `json:"suspended,omitempty" yaml:"suspended" doc:"All apps of a suspended organisation are refused everywhere."`
+	From      `yaml:",inline"`
 }
 
 // Member is a person of an organisation. Its name is ORGANISATION.SOMEONE.

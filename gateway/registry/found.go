@@ -184,6 +184,31 @@ func (r *Registry) ChangeApp(ctx context.Context, by ledger.By, name string, cha
 	return err
 }
 
+// Suspend has all apps of an organisation refused, or takes that back. A reason is
+// needed. What takes access away is not checked by building: it must work in any case.
+func (r *Registry) Suspend(ctx context.Context, by ledger.By, organisation string, suspend bool) error {
+	if by.Reason == "" {
+		return refuse(NoReason, "say why", "the organisation %q would be suspended, or no longer, without a reason", organisation)
+	}
+	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
+		e, err := d.Get(KindOrganisation, organisation)
+		if err != nil {
+			return err
+		}
+		o, err := item[Organisation](&e)
+		if err != nil {
+			return err
+		}
+		o.Body.Suspended = suspend
+		text, err := encode(o.Body)
+		if err != nil {
+			return err
+		}
+		return d.Put(ledger.Entry{Kind: KindOrganisation, Name: organisation, Body: text}, ledger.Any)
+	})
+	return err
+}
+
 // Note audits something that changes nothing of the registry, such as a message
 // or a look through a partner's eyes. target is KIND/NAME.
 func (r *Registry) Note(ctx context.Context, by ledger.By, action, target string) error {

@@ -3,6 +3,7 @@ package registry
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 func TestSlug(t *testing.T) {
@@ -87,4 +88,40 @@ func TestOpenApp(t *testing.T) {
 		t.Errorf("the table has %+v", app)
 	}
 	w.faulty(w.r.ChangeApp(w.ctx, by, one, func(a *App) { a.Addresses = Networks("nowhere") }), "is not an address")
+}
+
+// A suspended organisation's apps are refused, by replicas with an old table as well,
+// and files that are applied do not take that back.
+func TestSuspend(t *testing.T) {
+	w := newWorld(t)
+	org, err := w.r.Found(w.ctx, by, "Pump", Member{Email: "ada@example.com", Role: Owner, Status: Active}, nil)
+	w.ok(err)
+	app, err := w.r.OpenApp(w.ctx, by, org, "Shop", nil)
+	w.ok(err)
+	disabled := func() (table, withdrawn bool) {
+		w.ok(w.live.Reload())
+		gone, err := w.r.Withdrawn(w.ctx)
+		w.ok(err)
+		return w.gateway.Table().Consumers.Apps[app].Disabled, gone.Apps[app]
+	}
+	silent := by
+	silent.Reason = ""
+	w.refused(w.r.Suspend(w.ctx, silent, org, true), NoReason, "without a reason")
+	w.refused(w.r.Suspend(w.ctx, by, "nobody", true), NotFound, "")
+	w.ok(w.r.Suspend(w.ctx, by, org, true))
+	if a, b := disabled(); !a || !b {
+		t.Errorf("the table %v, withdrawn %v", a, b)
+	}
+	files := Files{FS: fstest.MapFS{"consumers.yaml": {Data: []byte("organisations: {pump: {title: Pumps}}")}}}
+	plan, err := w.r.Plan(w.ctx, by, files)
+	w.ok(err)
+	_, err = w.r.Apply(w.ctx, by, files, plan.Revision)
+	w.ok(err)
+	if a, b := disabled(); !a || !b {
+		t.Errorf("after files: the table %v, withdrawn %v", a, b)
+	}
+	w.ok(w.r.Suspend(w.ctx, by, org, false))
+	if a, b := disabled(); a || b {
+		t.Errorf("taken back: the table %v, withdrawn %v", a, b)
+	}
 }

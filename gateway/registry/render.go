@@ -137,7 +137,7 @@ func renderConsumers(t *tree, c *ledger.Control) error {
 	}{
 		{KindOrganisation, "organisations", func(e *ledger.Entry) (any, error) {
 			i, err := item[Organisation](e)
-			i.Body.Origin = ""
+			i.Body.Origin, i.Body.Suspended = "", false // that stands at its apps
 			return i.Body, err
 		}},
 		{KindProduct, "products", func(e *ledger.Entry) (any, error) {
@@ -185,7 +185,7 @@ func consumerFile(t *tree, folder, name string, v any) error {
 // appText gives what a table is built of an app and its credentials.
 func appText(c *ledger.Control) func(*ledger.Entry) (any, error) {
 	now := time.Now()
-	var found error
+	suspended, found := suspensions(c)
 	byApp := map[string][]Item[Credential]{}
 	secrets := map[string][]byte{}
 	for _, e := range c.Of(KindCredential) {
@@ -201,8 +201,18 @@ func appText(c *ledger.Control) func(*ledger.Entry) (any, error) {
 		if err == nil {
 			err = found
 		}
-		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Addresses: i.Body.Addresses, Disabled: i.Body.Disabled}
+		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Addresses: i.Body.Addresses, Disabled: i.Body.Disabled || suspended[i.Body.Organisation]}
 		f.addCredentials(slices.Clone(byApp[e.Name]), secrets, now)
 		return f, err
 	}
+}
+
+// suspensions are the organisations whose apps may do nothing.
+func suspensions(c *ledger.Control) (map[string]bool, error) {
+	list, err := items[Organisation](c, KindOrganisation)
+	suspended := map[string]bool{}
+	for _, o := range list {
+		suspended[o.Name] = o.Body.Suspended
+	}
+	return suspended, err
 }

@@ -29,12 +29,16 @@ func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
 			i.Body.withdraw(w, e.Secret)
 		}
 	}
+	suspended, err := suspensions(c)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range c.Of(KindApp) {
 		i, err := item[App](e)
 		if err != nil {
 			return nil, err
 		}
-		if i.Body.Disabled {
+		if i.Body.Disabled || suspended[i.Body.Organisation] {
 			w.Apps[e.Name] = true
 		}
 	}

@@ -4,23 +4,27 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"strings"
 
+	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/specs/source"
 )
 
 // Portal is the developer portal.
 type Portal struct {
-	Listen  string      `yaml:"listen" default:"127.0.0.1:8082" doc:"Address for partners."`
-	URL     string      `yaml:"url" doc:"Address at which people reach the portal, for mails and cookies, for example https://developers.example.com; http and the address of listen when absent, which is for this machine alone."`
-	Title   string      `yaml:"title" default:"Developer portal" doc:"What the portal is called."`
-	Gateway string      `yaml:"gateway" doc:"Address at which callers reach the gateway, for published documents and samples; the address of listen.gateway when absent."`
-	Sandbox string      `yaml:"sandbox" doc:"Address of a gateway whose systems are simulators, which \"try it\" calls; there is no \"try it\" when absent."`
-	SignUp  string      `yaml:"sign_up" enum:"open,invitation,off" default:"invitation" doc:"Who may have an account: everybody with an e-mail address, whoever is invited, or nobody new."`
-	Mail    *Mail       `yaml:"mail" doc:"How mails are sent; none are sent when absent."`
-	OIDC    *PortalOIDC `yaml:"oidc" doc:"Log-in at an issuer of people's identities; none when absent."`
-	Node    source.Node `yaml:",node"`
+	Listen   string         `yaml:"listen" default:"127.0.0.1:8082" doc:"Address for partners."`
+	URL      string         `yaml:"url" doc:"Address at which people reach the portal, for mails and cookies, for example https://developers.example.com; http and the address of listen when absent, which is for this machine alone."`
+	Title    string         `yaml:"title" default:"Developer portal" doc:"What the portal is called."`
+	Gateway  string         `yaml:"gateway" doc:"Address at which callers reach the gateway, for published documents and samples; the address of listen.gateway when absent."`
+	Sandbox  string         `yaml:"sandbox" doc:"Address of a gateway whose systems are simulators, which \"try it\" calls; there is no \"try it\" when absent."`
+	SignUp   string         `yaml:"sign_up" enum:"open,invitation,off" default:"invitation" doc:"Who may have an account: everybody with an e-mail address, whoever is invited, or nobody new."`
+	Managers source.Strings `yaml:"managers" doc:"E-mail addresses of the partner managers: whoever has confirmed an account of one decides about partners in the portal."`
+	Proxies  source.Strings `yaml:"trusted_proxies" doc:"Addresses and networks (CIDR) whose X-Forwarded-For is believed; without them, everybody behind a proxy counts as one when passwords are guessed."`
+	Mail     *Mail          `yaml:"mail" doc:"How mails are sent; none are sent when absent."`
+	OIDC     *PortalOIDC    `yaml:"oidc" doc:"Log-in at an issuer of people's identities; none when absent."`
+	Node     source.Node    `yaml:",node"`
 }
 
 // Mail is the way of mails to people.
@@ -59,6 +63,16 @@ func (p *Portal) check(l Listen, ps *source.Problems) {
 	}
 	if u, err := url.Parse(p.URL); err == nil && strings.Trim(u.Path, "/") != "" {
 		ps.Add(p.Node.At("url"), "the portal has no path below its host", u.Scheme+"://"+u.Host)
+	}
+	for _, m := range p.Managers {
+		if a, err := mail.ParseAddress(m); err != nil || a.Address != m {
+			ps.Add(p.Node.At("managers"), fmt.Sprintf("%q is not an address", m), "write NAME@HOST")
+		}
+	}
+	for _, text := range p.Proxies {
+		if _, err := gateway.ParseNetwork(text); err != nil {
+			ps.Add(p.Node.At("trusted_proxies"), err.Error(), "write an address or a network, for example 203.0.113.7 or 2001:db8::/32")
+		}
 	}
 	if m := p.Mail; m != nil {
 		m.check(ps)
@@ -112,7 +126,7 @@ func (p *Portal) plain() string {
 	if p == nil {
 		return ""
 	}
-	text := fmt.Sprint(p.Listen, p.URL, p.Title, p.Gateway, p.Sandbox, p.SignUp)
+	text := fmt.Sprint(p.Listen, p.URL, p.Title, p.Gateway, p.Sandbox, p.SignUp, p.Managers, p.Proxies)
 	if m := p.Mail; m != nil {
 		text += fmt.Sprint(" mail", m.SMTP, m.From, m.Username, m.Password.String(), m.TLS)
 	}
