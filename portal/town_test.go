@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alexedwards/argon2id"
+
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
@@ -102,6 +104,9 @@ func newTown(t *testing.T, change ...func(*Options)) *town {
 		f(&o)
 	}
 	w.portal, err = New(o)
+	w.ok(err)
+	// What a password costs is tested once; elsewhere it would only take time.
+	w.portal.passwords, err = newPasswords(&argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	w.ok(err)
 	w.server.Config.Handler = w.portal
 	w.server.Start()
