@@ -8,14 +8,17 @@ import (
 )
 
 // example makes a value that goes with a schema: the one that its document gives,
-// or else the simplest one. write tells that it is for a request.
+// or else the simplest one; nil when there is none, or when it would never
+// end. write tells that it is for a request.
 func (r *reader) example(schema *node, write bool) *node { return r.exampleAt(schema, write, 0) }
 
 func (r *reader) exampleAt(schema *node, write bool, depth int) *node {
 	n := resolve(r.root, schema)
-	if n == nil || depth > deepest {
-		return &node{text: "null"}
+	if n == nil || depth > deepest || slices.Contains(r.open, n) {
+		return nil
 	}
+	r.open = append(r.open, n)
+	defer func() { r.open = r.open[:len(r.open)-1] }()
 	for _, given := range []*node{n.get("example"), first(n.get("examples").list()), n.get("const"), n.get("default"), first(n.get("enum").list())} {
 		if given != nil {
 			return given
@@ -64,8 +67,11 @@ func (r *reader) exampleObject(n *node, write bool, depth int) *node {
 		plain := resolve(r.root, p)
 		hidden := plain.get("readOnly").is("true") && write || plain.get("writeOnly").is("true") && !write
 		few := write && len(properties.items) > 6 && len(required) > 0 && !slices.Contains(required, name)
-		if !hidden && !few {
-			made.set(name, r.exampleAt(p, write, depth+1))
+		if hidden || few {
+			return
+		}
+		if value := r.exampleAt(p, write, depth+1); value != nil {
+			made.set(name, value)
 		}
 	})
 	return made
@@ -95,7 +101,10 @@ func plainExample(n *node, kind string) *node {
 		least, _ := strconv.Atoi(plainValue(n.get("minLength")))
 		return textNode("text" + strings.Repeat("x", max(0, min(least, 200)-4)))
 	}
-	return &node{text: "null"}
+	if kind == "null" {
+		return &node{text: "null"}
+	}
+	return textNode("anything")
 }
 
 func first(list []*node) *node {

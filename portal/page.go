@@ -76,10 +76,16 @@ func navigation(v *visitor, here string, open bool) []navItem {
 		items = append(items, navItem{Path: "/organisation", Text: "Organisation", Push: true}, navItem{Path: "/account", Text: "Account"})
 	}
 	for i := range items {
-		items[i].Here = here == items[i].Path || strings.HasPrefix(here, items[i].Path+"/")
+		items[i].Here = under(here, items[i].Path)
+	}
+	for _, also := range []string{"/try", "/products", "/search"} {
+		items[0].Here = items[0].Here || under(here, also)
 	}
 	return items
 }
+
+// under tells whether a page stands at a path or below it.
+func under(here, path string) bool { return here == path || strings.HasPrefix(here, path+"/") }
 
 // pages are the templates by name: each page with the layout and the parts.
 type pages struct {
@@ -133,9 +139,23 @@ func functions(a *assets) template.FuncMap {
 		"sentence": sentence,
 		"lower":    strings.ToLower,
 		"join":     strings.Join,
+		"ticks":    ticks,
 		"dict":     dict,
 		"device":   device,
 	}
+}
+
+// ticks shows what stands between backticks as code.
+func ticks(text string) template.HTML {
+	var b strings.Builder
+	parts := strings.Split(text, "`")
+	for i, part := range parts {
+		if part = template.HTMLEscapeString(part); i%2 == 1 && i < len(parts)-1 {
+			part = "<code>" + part + "</code>"
+		}
+		b.WriteString(part)
+	}
+	return template.HTML(b.String())
 }
 
 // dict hands several values to a part: name, value, and so on.

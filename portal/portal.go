@@ -56,6 +56,8 @@ type Options struct {
 	Registry *registry.Registry
 	// Store is the ledger below the registry.
 	Store *ledger.DB
+	// History knows earlier versions of APIs; nil when nobody does.
+	History History
 	// Log gets internal errors and refused log-ins; nil stands for no log.
 	Log *slog.Logger
 }
@@ -82,6 +84,8 @@ type Portal struct {
 	markdown   *markdown
 	catalogues catalogues
 	documents  documents
+	diffs      diffs
+	sandbox    *sandbox
 }
 
 // New makes the application, whose Run has to be called while it serves. The error
@@ -113,7 +117,7 @@ func newPortal(o Options) (*Portal, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.URL, o.Gateway, o.Sandbox = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.Gateway, "/"), strings.TrimRight(o.Sandbox, "/")
-	p := &Portal{options: o, cross: http.NewCrossOriginProtection(), markdown: newMarkdown()}
+	p := &Portal{options: o, cross: http.NewCrossOriginProtection(), markdown: newMarkdown(), sandbox: newSandbox()}
 	if err := p.cross.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}

@@ -37,7 +37,7 @@ type inside uint8
 
 const (
 	plainMember inside = iota // keywords, among which extensions stand
-	named                    // names that somebody has chosen: of properties, schemas, media types…
+	named                     // names that somebody has chosen: of properties, schemas, media types…
 )
 
 // What stands below these keywords. An object below a keyword of chosen has names

@@ -55,6 +55,7 @@ func (p *Portal) document(a *api) (*node, error) {
 type reader struct {
 	root     *node
 	markdown *markdown
+	open     []*node // schemas that an example is being made of, to end recursion
 }
 
 // contract is an operation as its page shows it.

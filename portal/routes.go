@@ -55,6 +55,10 @@ func (p *Portal) docRoutes() []route {
 		{"GET", "/apis/{api}/{major}/openapi.json", anyone, (*Portal).openapiJSON, 0},
 		{"GET", "/apis/{api}/{major}/openapi.yaml", anyone, (*Portal).openapiYAML, 0},
 		{"GET", "/apis/{api}/{major}/postman.json", anyone, (*Portal).postman, 0},
+		{"GET", "/apis/{api}/{major}/changes", anyone, (*Portal).changesPage, 0},
+		{"GET", "/try/{api}/{major}/{operation}", anyone, (*Portal).tryForm, 0},
+		{"POST", "/try/{api}/{major}/{operation}", anyone, (*Portal).tryCall, longBody},
+		{"POST", "/try/{api}/{major}/{operation}/write", anyone, (*Portal).tryWrite, 0},
 		{"GET", "/products", anyone, (*Portal).productList, 0},
 		{"GET", "/products/{product}", anyone, (*Portal).productPage, 0},
 	}

@@ -206,9 +206,17 @@ func (s *schemas) rules(n *node) []string {
 	add("at most %", plainValue(n.get("maximum")))
 	add("less than %", bound(n.get("exclusiveMaximum")))
 	add("a multiple of %", plainValue(n.get("multipleOf")))
-	add("% characters or more", plainValue(n.get("minLength")))
+	if least := plainValue(n.get("minLength")); least == "1" {
+		list = append(list, "not empty")
+	} else {
+		add("% characters or more", least)
+	}
 	add("% characters at most", plainValue(n.get("maxLength")))
-	add("% entries or more", plainValue(n.get("minItems")))
+	if least := plainValue(n.get("minItems")); least == "1" {
+		list = append(list, "not empty")
+	} else {
+		add("% entries or more", least)
+	}
 	add("% entries at most", plainValue(n.get("maxItems")))
 	add("matches %", n.get("pattern").str())
 	if n.get("uniqueItems").is("true") {

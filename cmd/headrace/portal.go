@@ -34,6 +34,7 @@ func (s *server) portal() (*portal.Portal, error) {
 		SignUp: c.SignUp, Outbox: s.outbox && mail == nil, Keys: s.config.Writes.Keys.Std(),
 		Mail: mail, Managers: c.Managers, OIDC: oidc, Proxies: proxies,
 		Tables: s.gateway, Registry: s.registry, Store: s.parts.ledger, Log: s.parts.log,
+		History: history{s.registry, s.live},
 	})
 }
 
