@@ -25,15 +25,16 @@ const (
 
 // passwords makes and compares hashes of passwords, some at a time.
 type passwords struct {
-	turn chan struct{}
+	costs *argon2id.Params
+	turn  chan struct{}
 	// nobody is the hash that is compared where there is no account: the answer
 	// takes as long.
 	nobody string
 }
 
-func newPasswords() (*passwords, error) {
-	hash, err := argon2id.CreateHash(newSecret(), hashing())
-	return &passwords{turn: make(chan struct{}, hashesAtOnce), nobody: hash}, err
+func newPasswords(costs *argon2id.Params) (*passwords, error) {
+	hash, err := argon2id.CreateHash(newSecret(), costs)
+	return &passwords{costs: costs, turn: make(chan struct{}, hashesAtOnce), nobody: hash}, err
 }
 
 func (p *passwords) wait(ctx context.Context) (done func(), err error) {
@@ -52,7 +53,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer done()
-	return argon2id.CreateHash(password, hashing())
+	return argon2id.CreateHash(password, p.costs)
 }
 
 // right tells whether a password belongs to a hash. An empty hash belongs to none,

@@ -137,7 +137,7 @@ func newPortal(o Options) (*Portal, error) {
 	if p.webauthn, err = newWebauthn(o.Title, base); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	if p.passwords, err = newPasswords(); err != nil {
+	if p.passwords, err = newPasswords(hashing()); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	if p.assets, err = newAssets(); err != nil {
