@@ -224,7 +224,7 @@ func (p *Portal) writePage(c *call) (*writePage, error) {
 		Sight: s, Op: known(operationNames(c.table), r.Operation), App: app, Word: stateWord(r), Badge: stateBadge(r), Headline: headline(s),
 		Sent: indented(s.Body), Replaces: r.Replaces, ReplacedBy: r.ReplacedBy,
 	}
-	page.Path = filled(page.Op.Route, s)
+	page.Path = addressOf(page.Op.Route, s)
 	page.Answer = answerIn(s.Answer)
 	page.Steps = stepsOf(r)
 	may := c.visitor.may(developer) && c.visitor.acting == ""
@@ -235,8 +235,8 @@ func (p *Portal) writePage(c *call) (*writePage, error) {
 	return page, nil
 }
 
-// filled puts the parameters of a request into its route.
-func filled(route string, s *buffer.Sight) string {
+// addressOf puts the parameters of a request into its route.
+func addressOf(route string, s *buffer.Sight) string {
 	for _, part := range s.Params {
 		route = strings.ReplaceAll(route, "{"+part.Name+"}", url.PathEscape(part.Value))
 	}
