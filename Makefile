@@ -62,6 +62,10 @@ bench-buffer: build ## measure the ledger beside bare insert loops, and writes h
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench buffer -headrace ./bin/headrace
 
+.PHONY: e2e-portal
+e2e-portal: ## walk the developer portal with a real browser, axe on every page, pictures into out/portal (installs chromium, npm)
+	sh deploy/portal/e2e.sh
+
 .PHONY: e2e-tryton
 e2e-tryton: build ## drive a real Tryton server through Headrace (installs Debian's packages)
 	sh deploy/tryton/e2e.sh

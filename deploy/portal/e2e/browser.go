@@ -64,6 +64,9 @@ func openBrowser(ctx context.Context, axe, shots string) (*browser, error) {
 			b.mu.Unlock()
 		}
 	})
+	if err := chromedp.Run(tab); err != nil { // the browser lives as long as the context of its first run
+		return nil, err
+	}
 	return b, b.do(network.Enable(), emulation.SetDeviceMetricsOverride(1280, 900, 1, false))
 }
 
@@ -105,7 +108,7 @@ func quoted(text string) string {
 // press clicks the button or link with a text, and waits for the page that follows.
 func (b *browser) press(text string) error {
 	b.clicks++
-	click := fmt.Sprintf(`(() => { const t = [...document.querySelectorAll('main button, main a, nav a')].find(e => e.textContent.trim() === %s && e.offsetParent !== null); if (!t) return false; window.before = true; t.click(); return true })()`, quoted(text))
+	click := fmt.Sprintf(`(() => { const t = ['main button', 'main a', 'nav a'].flatMap(s => [...document.querySelectorAll(s)]).find(e => e.textContent.trim() === %s && e.offsetParent !== null); if (!t) return false; window.before = true; t.click(); return true })()`, quoted(text))
 	found := false
 	if err := b.do(chromedp.Evaluate(click, &found)); err != nil {
 		return err

@@ -21,8 +21,8 @@ const (
 	portalURL  = "http://127.0.0.1:8082"
 )
 
-// managerMail is the partner manager of the walk.
-const managerMail = "pat@waterworks.example"
+// managerMail is the partner manager whom the demo's workspace names.
+const managerMail = "desk@waterworks.example"
 
 // demo is a running demo on a workspace of its own.
 type demo struct {
@@ -49,8 +49,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// startDemo runs the demo on a copy of its workspace in which the portal has a
-// manager and webhooks may go to this machine.
+// startDemo runs the demo on a copy of its workspace in which webhooks may
+// go to this machine.
 func startDemo(ctx context.Context, o options) (*demo, error) {
 	d, err := prepareDemo(o)
 	if err != nil {
@@ -68,7 +68,7 @@ func prepareDemo(o options) (*demo, error) {
 	if err := os.CopyFS(dir, os.DirFS(o.workspace)); err != nil {
 		return nil, err
 	}
-	err = d.edit("headrace.yaml", "  sign_up: open\n", "  sign_up: open\n  managers: ["+managerMail+"]\nevent: {allow: [127.0.0.0/8]}\n")
+	err = d.edit("headrace.yaml", "portal:\n", "event: {allow: [127.0.0.0/8]}\nportal:\n")
 	return d, err
 }
 
