@@ -22,7 +22,7 @@ type appPage struct {
 	Keys, Others  []shownCredential // API keys; clients and certificates
 	Subscriptions []shownSubscription
 	Offers        []offer
-	Steps         []step
+	Steps         []milestone
 	Done          bool // all steps are
 	Gateway       string
 	First         string // a path to try first, empty when none is known
@@ -65,8 +65,8 @@ type offer struct {
 	Plans       []planText
 }
 
-// step is a part of the way to the first call.
-type step struct {
+// milestone is a part of the way to the first call.
+type milestone struct {
 	Text, More string
 	Done       bool
 	Link, Act  string // where to do it, and what that is called
@@ -205,7 +205,7 @@ func (p *Portal) appData(c *call) (appPage, error) {
 		return d, err
 	}
 	d.Steps, err = p.checklist(ctx, &d)
-	d.Done = !slices.ContainsFunc(d.Steps, func(s step) bool { return !s.Done })
+	d.Done = !slices.ContainsFunc(d.Steps, func(s milestone) bool { return !s.Done })
 	return d, err
 }
 
@@ -293,7 +293,7 @@ func plansFor(served *gateway.Consumers, product string) []planText {
 }
 
 // checklist is the way to the first call. It ticks itself by what has happened.
-func (p *Portal) checklist(ctx context.Context, d *appPage) ([]step, error) {
+func (p *Portal) checklist(ctx context.Context, d *appPage) ([]milestone, error) {
 	calls, right := int64(0), int64(0)
 	list, err := p.options.Store.Usages(ctx, ledger.UsageFilter{App: d.Name})
 	if err != nil {
@@ -308,7 +308,7 @@ func (p *Portal) checklist(ctx context.Context, d *appPage) ([]step, error) {
 	has := func(states ...string) bool {
 		return slices.ContainsFunc(d.Subscriptions, func(s shownSubscription) bool { return slices.Contains(states, s.Status) })
 	}
-	steps := []step{
+	steps := []milestone{
 		{Text: "Subscribe to a product", Done: has(registry.Approved, registry.Requested, registry.Suspended), Link: "#subscriptions", Act: "Choose one"},
 		{Text: "The subscription is approved", Done: has(registry.Approved)},
 		{Text: "Make a key", Done: live, Link: "#keys", Act: "Make one"},
