@@ -18,16 +18,21 @@ const module = "github.com/headrace/headrace"
 
 // owners are the only folders that may import something, with what is below them.
 var owners = map[string][]string{
-	"github.com/getkin/kin-openapi": {"specs"},
-	"github.com/oasdiff/oasdiff":    {"specs"},
-	"github.com/redis/go-redis":     {"gateway/counter"},
-	"modernc.org/sqlite":            {"gateway/ledger"},
-	"github.com/jackc/pgx":          {"gateway/ledger"},
-	"github.com/pressly/goose":      {"gateway/ledger"},
-	"database/sql":                  {"gateway/ledger", "cmd/bench"}, // the bench has a bare loop beside the ledger
-	"github.com/labstack/echo":      {"admin", "portal"},
-	"github.com/spf13/cobra":        {"cmd"},
-	"cel.dev/cel-go":                {"gateway/budget"},
+	"github.com/getkin/kin-openapi":   {"specs"},
+	"github.com/oasdiff/oasdiff":      {"specs"},
+	"github.com/redis/go-redis":       {"gateway/counter"},
+	"modernc.org/sqlite":              {"gateway/ledger"},
+	"github.com/jackc/pgx":            {"gateway/ledger"},
+	"github.com/pressly/goose":        {"gateway/ledger"},
+	"database/sql":                    {"gateway/ledger", "cmd/bench"}, // the bench has a bare loop beside the ledger
+	"github.com/labstack/echo":        {"admin", "portal"},
+	"github.com/spf13/cobra":          {"cmd"},
+	"cel.dev/cel-go":                  {"gateway/budget"},
+	"github.com/alexedwards/argon2id": {"portal"},
+	"github.com/go-webauthn/webauthn": {"portal"},
+	"github.com/pquerna/otp":          {"portal"},
+	"github.com/wneessen/go-mail":     {"portal"},
+	"github.com/coreos/go-oidc":       {"portal"},
 }
 
 // siblings are the arrows between packages below gateway.

@@ -12,6 +12,7 @@ import (
 	"github.com/pquerna/otp"
 
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
 )
 
 // accountPage is what a person sees of their account.
@@ -125,6 +126,39 @@ func (p *Portal) endSession(c *call) error {
 		return err
 	}
 	return c.redirect("/account", "That log-in has ended.")
+}
+
+// deleteAccount ends the account, and takes the person out of all organisations. An
+// organisation keeps its last owner.
+func (p *Portal) deleteAccount(c *call) error {
+	ctx, v := c.Request().Context(), c.visitor
+	if done, err := p.proof(c); done {
+		return err
+	}
+	if address(c.FormValue("confirm")) != v.email {
+		return p.refuseAccount(c, "write your e-mail address to delete the account")
+	}
+	book, err := p.people.book(ctx, p.options.Registry)
+	if err != nil {
+		return err
+	}
+	for _, m := range book.byEmail[v.email] {
+		if m.Status == registry.Removed {
+			continue
+		}
+		err := p.options.Registry.ChangeMember(ctx, byMember(c, v.email, m.Role, "deleted the account"), m.Name, func(m *registry.Member) { m.Status = registry.Removed })
+		if r, ok := errors.AsType[*registry.Refusal](err); ok && r.Why == registry.InUse {
+			return p.refuseAccount(c, m.Title+" has no other owner; make somebody else an owner first, or ask your partner manager")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := p.options.Store.DeleteAccount(ctx, v.account); err != nil {
+		return err
+	}
+	c.setCookie(sessionCookie, "", -1)
+	return c.redirect("/", "Your account is deleted.")
 }
 
 const totpTicket = "totp"

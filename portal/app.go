@@ -22,7 +22,7 @@ type appPage struct {
 	Keys, Others  []shownCredential // API keys; clients and certificates
 	Subscriptions []shownSubscription
 	Offers        []offer
-	Steps []milestone
+	Steps         []milestone
 	Done          bool // all steps are
 	Gateway       string
 	First         string // a path to try first, empty when none is known

@@ -171,6 +171,9 @@ func (p *Portal) serve(r route) echo.HandlerFunc {
 		if !v.may(r.who) {
 			return c.fail(http.StatusForbidden, "your role may not do this")
 		}
+		if err := p.changing(c); err != nil {
+			return err
+		}
 		return r.handler(p, c)
 	}
 }

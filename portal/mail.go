@@ -112,8 +112,8 @@ const (
 	mailLease   = 5 * time.Minute
 	// mailLook is how often mails are looked for that others have put on their way.
 	mailLook = 15 * time.Second
-	// mostAttempts spreads over about a day and a half.
-	mostAttempts = 12
+	// mostAttempts spreads over nearly two days.
+	mostAttempts = 16
 	mailsKept    = 30 * 24 * time.Hour
 	forgetEvery  = time.Hour
 )

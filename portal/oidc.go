@@ -77,6 +77,9 @@ func (p *Portal) oidcStart(c *call) error {
 	if p.oidc == nil {
 		return c.missing()
 	}
+	if err := p.paced(c, "challenges "+c.from(), mostChallenges); err != nil {
+		return err
+	}
 	provider, err := p.oidc.provider()
 	if err != nil {
 		return err

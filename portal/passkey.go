@@ -109,6 +109,9 @@ func (p *Portal) passkeyChallenge(c *call) error {
 	if err := p.free(c, "passkeys"+c.from()); err != nil {
 		return err
 	}
+	if err := p.paced(c, "challenges "+c.from(), mostChallenges); err != nil {
+		return err
+	}
 	options, session, err := p.webauthn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return err

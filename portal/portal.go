@@ -80,6 +80,7 @@ type Portal struct {
 	people     people
 	passwords  *passwords
 	guard      gateway.Guard
+	pace       pace
 	objects    map[string]func(ctx context.Context, c *call, name string) (string, error)
 	mails      chan struct{}      // tells that one is due
 	webauthn   *webauthn.WebAuthn // nil where browsers have no passkeys

@@ -91,6 +91,7 @@ func (p *Portal) peopleRoutes() []route {
 		{"GET", "/account", signedIn, (*Portal).account, 0},
 		{"POST", "/account/name", signedIn, (*Portal).rename, 0},
 		{"POST", "/account/password", signedIn, (*Portal).changePassword, 0},
+		{"POST", "/account/delete", signedIn, (*Portal).deleteAccount, 0},
 		{"POST", "/account/sessions/{session}/end", signedIn, (*Portal).endSession, 0},
 		{"POST", "/account/totp", signedIn, (*Portal).startTOTP, 0},
 		{"GET", "/account/totp", signedIn, (*Portal).totpForm, 0},

@@ -334,3 +334,49 @@ func TestPasswords(t *testing.T) {
 		}
 	}
 }
+
+// TestDeleteAccount: it ends with its log-ins and memberships, but for the last owner.
+func TestDeleteAccount(t *testing.T) {
+	w := newTown(t)
+	ada := w.join("ada@example.com", "Ashgrove")
+	ada.post("/organisation/members", "email", "bob@example.com", "role", "owner").goes(ada, "/organisation")
+	ada.post("/account/delete", "current", goodPassword, "confirm", "ada@example.com").is(ada, 422, "no other owner")
+	bob := w.browser()
+	bob.post(w.link(w.mailed("bob@example.com", "invited")), "name", "Bob", "password", goodPassword).goes(bob, "/apps")
+	ada.post("/account/delete", "current", "wrong", "confirm", "ada@example.com").is(ada, 422, "password is not right")
+	ada.post("/account/delete", "current", goodPassword, "confirm", "bob@example.com").is(ada, 422, "write your e-mail address")
+	ada.post("/account/delete", "current", goodPassword, "confirm", "ada@example.com").goes(ada, "/")
+	ada.get("/account").goes(ada, "/sign-in?next=%2Faccount")
+	ada.post("/sign-in", "email", "ada@example.com", "password", goodPassword).is(ada, 422)
+	if page := bob.get("/organisation").is(bob, 200, "bob@example.com"); strings.Contains(page.body, "ada@example.com") {
+		t.Error("a deleted account is a member")
+	}
+}
+
+// TestPace: changes are bounded by the minute, for each organisation.
+func TestPace(t *testing.T) {
+	var p pace
+	now := time.Unix(6000, 0)
+	for i := range 4 {
+		if got := p.take("a", 3, now); got != (i < 3) {
+			t.Errorf("the %d.: %v", i+1, got)
+		}
+	}
+	if !p.take("b", 3, now) || !p.take("a", 3, now.Add(time.Minute)) {
+		t.Error("another one, or another minute, is refused")
+	}
+	w := newTown(t)
+	ada, eve := w.join("ada@example.com", "Ashgrove"), w.join("eve@example.com", "Evergreen")
+	status := 0
+	for tries := 0; status != http.StatusTooManyRequests && tries < 10; tries++ { // a minute may end meanwhile
+		for range mostChanges {
+			w.portal.pace.take("organisation ashgrove", mostChanges, time.Now())
+		}
+		status = ada.post("/apps", "title", "").status
+	}
+	if status != http.StatusTooManyRequests {
+		t.Errorf("answered %d", status)
+	}
+	eve.shop("Shop")
+	ada.get("/apps").is(ada, 200)
+}
