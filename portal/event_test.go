@@ -257,6 +257,12 @@ func refuse(w http.ResponseWriter, body string) {
 		io.WriteString(w, `{"error": "customer is blocked <script>alert(1)</script>"}`)
 		return
 	}
+	if strings.Contains(body, `"worse"`) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, "<p>inner words")
+		return
+	}
 	w.WriteHeader(http.StatusCreated)
 	io.WriteString(w, `{"number": 7}`)
 }
@@ -300,6 +306,10 @@ func TestARefusedWriteIsCorrected(t *testing.T) {
 	if status != http.StatusSeeOther || r.Dead {
 		t.Errorf("%d, dead %v", status, r.Dead)
 	}
+	worse := s.order(`{"id":"worse","quantity":2}`)
+	s.until(worse, ledger.Refused)
+	s.shows(ann, "/writes/"+worse, "he system answered 400")
+	s.shows(ann, "/writes?app=shop", "the system answered 400")
 	audits, err := s.store.Audits(t.Context(), ledger.AuditFilter{Actor: "member:ann@acme.example"})
 	s.ok(err)
 	if len(audits) != 2 || audits[0].By.Role != "developer" {

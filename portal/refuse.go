@@ -8,6 +8,7 @@ import (
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // refusal is what the page of an error shows.
@@ -50,6 +51,14 @@ func asFailure(err error) *failure {
 	}
 	if r, ok := errors.AsType[*registry.Refusal](err); ok {
 		return refused(r)
+	}
+	if e, ok := errors.AsType[*source.Error](err); ok && len(e.Problems) > 0 {
+		// Nothing is made that could not be served: what stands against it is told.
+		f := &failure{status: http.StatusConflict, problem: "this does not go with what is there: " + e.Problems[0].Wrong, cause: err}
+		if right := e.Problems[0].Right; right != "" {
+			f.problem += "; " + right
+		}
+		return f
 	}
 	if he, ok := errors.AsType[*echo.HTTPError](err); ok && he.Code < 500 {
 		switch he.Code {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/event"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/specs"
 )
@@ -45,12 +46,15 @@ func (r writeRow) Badge() string { return stateBadge(r.Record) }
 func (r writeRow) Line() string {
 	switch {
 	case r.Dead:
-		return cmp.Or(r.Reason, "It needs a decision")
+		return cmp.Or(r.Why(), "It needs a decision")
 	case r.State == ledger.Held && r.NotBefore.After(time.Now()):
 		return "Tried again at " + r.NotBefore.UTC().Format("15:04 UTC")
 	}
-	return r.Reason
+	return r.Why()
 }
+
+// Why is the last reason, without the name of a system.
+func (r writeRow) Why() string { return event.Unnamed(r.Reason, r.System) }
 
 func stateWord(r *ledger.Record) string {
 	switch {
@@ -161,6 +165,7 @@ type writePage struct {
 	Op                    opName
 	App                   *gateway.App
 	Word, Badge, Headline string
+	Why                   string // the last reason, without the name of a system
 	Path                  string // the request's path and query, as far as it is known
 	Sent                  string // the body, indented where it is JSON
 	Answer                *answerPart
@@ -225,7 +230,8 @@ func (p *Portal) writePage(c *call) (*writePage, error) {
 		Sent: indented(s.Body), Replaces: r.Replaces, ReplacedBy: r.ReplacedBy,
 	}
 	page.Path = addressOf(page.Op.Route, s)
-	page.Answer = answerIn(s.Answer)
+	page.Why = event.Unnamed(r.Reason, r.System)
+	page.Answer = answerIn(s.Answer, r.System)
 	page.Steps = stepsOf(r)
 	may := c.visitor.may(developer) && c.visitor.acting == ""
 	page.MayFix = may && (r.Dead || r.State == ledger.Held && !r.Open) && len(s.Body) > 0 && page.Op.Page != ""
@@ -299,7 +305,7 @@ func soon(t time.Time) string {
 func stepsOf(r *ledger.Record) []stepRow {
 	var list []stepRow
 	for i, s := range r.Timeline {
-		row := stepRow{At: s.At, Badge: string(s.State), Reason: s.Reason, Attempt: s.Attempt, Person: s.Actor != "", HasTried: !s.Started.IsZero()}
+		row := stepRow{At: s.At, Badge: string(s.State), Reason: event.Unnamed(s.Reason, r.System), Attempt: s.Attempt, Person: s.Actor != "", HasTried: !s.Started.IsZero()}
 		if row.HasTried {
 			row.Took = millis(s.At.Sub(s.Started))
 		}
@@ -334,7 +340,7 @@ func stepsOf(r *ledger.Record) []stepRow {
 
 // answerIn reads an answer: a problem document in its own words, everything
 // else as it is.
-func answerIn(a *buffer.Answered) *answerPart {
+func answerIn(a *buffer.Answered, system string) *answerPart {
 	if a == nil {
 		return nil
 	}
@@ -346,7 +352,7 @@ func answerIn(a *buffer.Answered) *answerPart {
 		Violations []specs.Violation `json:"violations"`
 	}
 	if strings.Contains(a.Media, "problem+json") && json.Unmarshal(a.Body, &doc) == nil {
-		part.Title, part.Detail, part.Faults, part.Code = cmp.Or(doc.Title, part.Title), doc.Detail, doc.Violations, doc.SystemCode
+		part.Title, part.Detail, part.Faults, part.Code = cmp.Or(doc.Title, part.Title), event.Unnamed(doc.Detail, system), doc.Violations, doc.SystemCode
 		if a.Problem != "" {
 			part.Body = "" // the page has said it all, and the document may name who answers
 		}
@@ -392,7 +398,10 @@ func (p *Portal) fixWrite(c *call) error {
 	if !errors.As(err, &e) || e.Problem.Status >= http.StatusInternalServerError {
 		return err
 	}
-	page.Wrong, page.Faults, page.MayFix = sentence(cmp.Or(e.Detail, e.Problem.Title)), e.Violations, true
+	page.Wrong, page.Faults, page.MayFix, page.Draft = sentence(event.Unnamed(cmp.Or(e.Detail, e.Problem.Title), page.Record.System)), e.Violations, true, indented([]byte(page.Draft))
+	if len(page.Faults) > 0 {
+		page.Wrong = "The body does not keep to the contract."
+	}
 	return c.answer(e.Problem.Status, "write", "Write "+page.Record.ID[:8], page)
 }
 

@@ -3,6 +3,8 @@ package event
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
@@ -58,6 +60,19 @@ type testData struct {
 	Message string `json:"message"`
 }
 
+// Unnamed takes the name of a system out of what is told to people outside:
+// "erp answered 400" becomes "the system answered 400".
+func Unnamed(text, system string) string {
+	if system == "" || !strings.Contains(text, system) {
+		return text
+	}
+	word, err := regexp.Compile(`(^|[^\w-])` + regexp.QuoteMeta(system) + `($|[^\w-])`)
+	if err != nil {
+		return ""
+	}
+	return word.ReplaceAllString(text, "${1}the system${2}")
+}
+
 // ID is the event's name, the same each time that it is sent.
 func ID(d *ledger.Delivery) string {
 	if d.Type == ledger.Test {
@@ -76,7 +91,7 @@ func Body(d *ledger.Delivery) ([]byte, error) {
 		e.Subject, e.Sequence = d.Write, fmt.Sprintf("%010d", d.Version)
 		e.Data = writeData{
 			ID: d.Write, Location: "/writes/" + d.Write, State: d.Type, NeedsAttention: d.Dead, App: d.App, Operation: d.Operation, Status: d.Status,
-			Reason: d.Reason, Attempts: d.Attempts, IdempotencyKey: d.Key, Correlation: d.Correlation,
+			Reason: Unnamed(d.Reason, d.System), Attempts: d.Attempts, IdempotencyKey: d.Key, Correlation: d.Correlation,
 		}
 	}
 	return json.Marshal(e)

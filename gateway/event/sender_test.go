@@ -179,7 +179,7 @@ func TestAWriteIsTold(t *testing.T) {
 	r := receive(t, nil)
 	hook, secret := w.hook(r.URL + "/hooks?x=1")
 	w.run(w.sender)
-	id := w.write(ledger.Settlement{State: ledger.Refused, Dead: true, Attempt: true, Status: 422, Reason: "there is no SKU-9"})
+	id := w.write(ledger.Settlement{State: ledger.Refused, Dead: true, Attempt: true, Status: 422, Reason: "erp answered 422: there is no SKU-9"})
 	r.wait(t, 1)
 	w.until(hook, all(ledger.Taken, 1))
 	q, body := r.got[0], r.bodies[0]
@@ -201,7 +201,7 @@ func TestAWriteIsTold(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]any{"id": id, "location": "/writes/" + id, "state": "refused", "needsAttention": true, "app": "shop", "operation": "orders/v1/create",
-		"status": 422.0, "reason": "there is no SKU-9", "attempts": 1.0, "correlation": "c-1"} {
+		"status": 422.0, "reason": "the system answered 422: there is no SKU-9", "attempts": 1.0, "correlation": "c-1"} {
 		if data[name] != want {
 			t.Errorf("data.%s is %v, not %v", name, data[name], want)
 		}
@@ -465,6 +465,14 @@ func TestDraftsAreRefused(t *testing.T) {
 	}
 	if _, err := New(Options{Ledger: w.db, Secret: []byte("short")}); err == nil {
 		t.Error("a short secret is taken")
+	}
+}
+
+func TestSystemsAreNotNamed(t *testing.T) {
+	for text, want := range map[string]string{"erp answered 400": "the system answered 400", "asked erp": "asked the system", "interpreted": "interpreted", "erp-2 and erp": "erp-2 and the system", "": ""} {
+		if got := Unnamed(text, "erp"); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
 	}
 }
 

@@ -65,6 +65,8 @@ type Delivery struct {
 	Write   string
 	Version int64
 	At      time.Time
+	// System is the write's; nobody outside is told its name. Empty of a Test.
+	System string
 	// What the write was like then.
 	Operation, Correlation, Key string
 	Status, Attempts            int
@@ -108,8 +110,8 @@ func (w *work) tell(seqs []int64) error {
 		w.stir(events)
 		var number int64
 		return r.Scan(&number)
-	}, `INSERT INTO deliveries (hook, app, type, seq, token, version, at, operation, correlation, key, status, attempts, dead, reason, due)
-SELECT h.id, w.app, w.state, w.seq, r.token, w.version, CAST(?2 AS bigint), r.operation, r.correlation, r.key, w.status, w.attempts, w.dead, w.reason, CAST(?2 AS bigint)
+	}, `INSERT INTO deliveries (hook, app, system, type, seq, token, version, at, operation, correlation, key, status, attempts, dead, reason, due)
+SELECT h.id, w.app, w.system, w.state, w.seq, r.token, w.version, CAST(?2 AS bigint), r.operation, r.correlation, r.key, w.status, w.attempts, w.dead, w.reason, CAST(?2 AS bigint)
 FROM writes w JOIN hooks h ON h.app = w.app JOIN requests r ON r.seq = w.seq
 WHERE w.seq {in ?1} AND w.app <> '' AND h.types LIKE '% ' || w.state || ' %' RETURNING number`, seqs, w.now)
 }
@@ -304,8 +306,8 @@ func (db *DB) TestHook(ctx context.Context, id string, by By) (number int64, err
 		if err := w.hurry(id); err != nil {
 			return err
 		}
-		_, err = one(w.tx, []any{&number}, `INSERT INTO deliveries (hook, app, type, seq, token, version, at, operation, correlation, key, status, attempts, dead, reason, due)
-VALUES (?1, ?2, 'test', 0, 0, 0, ?3, '', '', '', 0, 0, 0, '', ?3) RETURNING number`, id, h.App, w.now)
+		_, err = one(w.tx, []any{&number}, `INSERT INTO deliveries (hook, app, system, type, seq, token, version, at, operation, correlation, key, status, attempts, dead, reason, due)
+VALUES (?1, ?2, '', 'test', 0, 0, 0, ?3, '', '', '', 0, 0, 0, '', ?3) RETURNING number`, id, h.App, w.now)
 		if err != nil {
 			return err
 		}
@@ -343,13 +345,13 @@ func (db *DB) Redeliver(ctx context.Context, hook string, number int64, by By) e
 	})
 }
 
-const deliveryColumns = `number, hook, app, type, seq, token, version, at, operation, correlation, key, status, attempts, dead, reason, state, due, claim, tries, log`
+const deliveryColumns = `number, hook, app, system, type, seq, token, version, at, operation, correlation, key, status, attempts, dead, reason, state, due, claim, tries, log`
 
 func (db *DB) scanDelivery(r row) (*Delivery, error) {
 	d := &Delivery{}
 	var seq, token, at, status, attempts, dead, due, tries int64
 	var log []byte
-	err := r.Scan(&d.Number, &d.Hook, &d.App, &d.Type, &seq, &token, &d.Version, &at, &d.Operation, &d.Correlation, &d.Key, &status, &attempts, &dead,
+	err := r.Scan(&d.Number, &d.Hook, &d.App, &d.System, &d.Type, &seq, &token, &d.Version, &at, &d.Operation, &d.Correlation, &d.Key, &status, &attempts, &dead,
 		&d.Reason, &d.State, &due, &d.claim, &tries, &log)
 	if err == nil && len(log) > 0 {
 		err = json.Unmarshal(log, &d.Log)

@@ -25,8 +25,8 @@ func (e *Event) check(l Ledger, portal source.Node, ps *source.Problems) {
 	for i, text := range e.Allow {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			n := e.Node.At("allow")
-			if at := n.At(fmt.Sprint(i)); at.Exists() {
-				n = at
+			if items := n.Items(); i < len(items) { // one may be written without a list
+				n = items[i]
 			}
 			ps.Add(n, fmt.Sprintf("%q is no network", text), "for example 10.20.0.0/16")
 		}

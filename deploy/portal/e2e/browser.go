@@ -23,6 +23,7 @@ type browser struct {
 	close  func()
 	axe    string
 	shots  string
+	only   string
 	clicks int
 
 	firstCall   time.Duration // from the sign-up to the first call that was answered
@@ -39,7 +40,7 @@ type browser struct {
 	heaviestPage string
 }
 
-func openBrowser(ctx context.Context, axe, shots string) (*browser, error) {
+func openBrowser(ctx context.Context, axe, shots, only string) (*browser, error) {
 	data, err := os.MkdirTemp("", "headrace-chromium-")
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func openBrowser(ctx context.Context, axe, shots string) (*browser, error) {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true), chromedp.WindowSize(1280, 900))
 	alloc, endAlloc := chromedp.NewExecAllocator(ctx, flags...)
 	tab, endTab := chromedp.NewContext(alloc)
-	b := &browser{ctx: tab, axe: axe, shots: shots, close: func() { endTab(); endAlloc(); os.RemoveAll(data) }}
+	b := &browser{ctx: tab, axe: axe, shots: shots, only: only, close: func() { endTab(); endAlloc(); os.RemoveAll(data) }}
 	if shots != "" {
 		if err := os.RemoveAll(shots); err == nil {
 			err = os.MkdirAll(shots, 0o755)
@@ -167,6 +168,9 @@ func (b *browser) shows(words ...string) error {
 
 // look looks at a page in both themes and two widths. The first load is weighed.
 func (b *browser) look(name, path string) error {
+	if !strings.Contains(name, b.only) {
+		return nil
+	}
 	b.pages = append(b.pages, name)
 	if err := b.weigh(name, path); err != nil {
 		return err
@@ -174,7 +178,9 @@ func (b *browser) look(name, path string) error {
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1280} {
 			err := b.do(emulation.SetDeviceMetricsOverride(width, 900, 1, false),
-				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}))
+				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme},
+					// So that axe does not measure colours half way from one theme to the other.
+					{Name: "prefers-reduced-motion", Value: "reduce"}}))
 			if err == nil && path != "" {
 				err = b.open(path)
 			}

@@ -21,6 +21,7 @@ func main() {
 	flag.StringVar(&o.axe, "axe", "out/axe/node_modules/axe-core/axe.min.js", "axe-core")
 	flag.StringVar(&o.shots, "shots", "out/portal", "where pictures go; none when empty")
 	flag.IntVar(&o.apis, "apis", 500, "how many APIs the catalogue has when pages are timed; 0 times none")
+	flag.StringVar(&o.only, "only", "", "look only at the pages whose names hold this; at all when empty")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -33,8 +34,8 @@ func main() {
 }
 
 type options struct {
-	headrace, workspace, axe, shots string
-	apis                            int
+	headrace, workspace, axe, shots, only string
+	apis                                  int
 }
 
 func run(ctx context.Context, o options) error {
@@ -47,7 +48,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer d.stop()
-	b, err := openBrowser(ctx, string(axe), o.shots)
+	b, err := openBrowser(ctx, string(axe), o.shots, o.only)
 	if err != nil {
 		return err
 	}

@@ -146,31 +146,36 @@ func (w *walker) app() error {
 	return err
 }
 
-// call calls the gateway with a key, until it is answered as expected: a change
-// is served a moment after it was made.
-func (w *walker) call(key, method, path, body string, want int) (location string, err error) {
-	err = until(w.ctx, func() error {
-		r, err := http.NewRequestWithContext(w.ctx, method, gatewayURL+path, strings.NewReader(body))
-		if err != nil {
-			return fatal{err}
+// status is what the gateway answers a call with a key.
+func (w *walker) status(key, method, path, body string, headers ...string) (int, error) {
+	r, err := http.NewRequestWithContext(w.ctx, method, gatewayURL+path, strings.NewReader(body))
+	if err != nil {
+		return 0, fatal{err}
+	}
+	r.Header.Set("X-Api-Key", key)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// call calls the gateway until it is answered as expected: a change is served a
+// moment after it was made.
+func (w *walker) call(want int, key, method, path, body string, headers ...string) error {
+	return until(w.ctx, func() error {
+		got, err := w.status(key, method, path, body, headers...)
+		if err == nil && got != want {
+			time.Sleep(time.Second)
+			err = fmt.Errorf("%s %s is answered %d, not %d", method, path, got, want)
 		}
-		r.Header.Set("X-Api-Key", key)
-		if body != "" {
-			r.Header.Set("Content-Type", "application/json")
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(resp.Body)
-		if resp.StatusCode != want {
-			return fmt.Errorf("%s %s answers %d, not %d: %s", method, path, resp.StatusCode, want, text)
-		}
-		location = resp.Header.Get("Location")
-		return nil
+		return err
 	})
-	return location, err
 }
 
 // try makes the first call in the portal itself.
@@ -229,7 +234,7 @@ func (w *walker) rotate() error {
 		return err
 	}
 	for _, key := range []string{w.old, w.key} { // the old one goes on until its end
-		if _, err := w.call(key, "GET", "/products/v1/products?limit=1", "", 200); err != nil {
+		if err := w.call(200, key, "GET", "/products/v1/products?limit=1", ""); err != nil {
 			return err
 		}
 	}
@@ -239,18 +244,34 @@ func (w *walker) rotate() error {
 		return err
 	}
 	// One of the two is over, and the other still works.
-	_, first := w.call(w.key, "GET", "/products/v1/products?limit=1", "", 200)
-	if first != nil {
-		w.key = w.old
-		_, first = w.call(w.key, "GET", "/products/v1/products?limit=1", "", 200)
-	}
-	return first
+	return until(w.ctx, func() error {
+		time.Sleep(time.Second) // wrong keys are counted, and too many are refused unseen
+		first, err := w.status(w.old, "GET", "/products/v1/products?limit=1", "")
+		if err != nil {
+			return err
+		}
+		second, err := w.status(w.key, "GET", "/products/v1/products?limit=1", "")
+		if err != nil {
+			return err
+		}
+		switch {
+		case first == 200 && second == 401:
+			w.key = w.old
+		case first == 401 && second == 200:
+		default:
+			return fmt.Errorf("the keys are answered %d and %d", first, second)
+		}
+		return nil
+	})
 }
 
 // ask asks for the plan that the manager gives.
 func (w *walker) ask() error {
-	return each(w.open(w.appPath), w.fill("offer", "order-desk gold"), w.press("Subscribe"), w.shows("requested"),
-		func() error { return w.signIn(managerMail) }, w.look("manage-requests", "/manage/requests"), w.open("/manage/requests"), w.press("Approve"),
+	// An app has one subscription to an API: the one before ends first.
+	return each(w.open(w.appPath), func() error {
+		return w.b.do(chromedp.Evaluate(`document.querySelectorAll('main details').forEach(d => d.open = true)`, nil))
+	}, w.press("End the subscription"), w.open(w.appPath), w.fill("offer", "order-desk gold"), w.press("Subscribe"), w.shows("requested"),
+		func() error { return w.signIn(managerMail) }, w.look("manage-requests", "/manage/requests"), w.open("/manage/requests"), w.press("Approve"), w.shows("is approved"),
 		w.look("manage-organisations", "/manage/organisations"), w.open("/manage/organisations"), w.press("Brookside Pools"), func() error { return w.b.look("manage-organisation", w.b.where()) },
 		w.open("/notices"), w.fill("title", "Stocktaking"), w.fill("body", "The warehouse counts its stock."), w.fill("starts", "2099-01-02T20:00"), w.fill("ends", "2099-01-02T23:00"), w.press("Tell everybody"), w.look("manage-notices", "/notices"),
 		func() error { return w.signIn(partnerMail) }, w.says(w.appPath, "gold"))
@@ -265,30 +286,12 @@ func (w *walker) webhook() error {
 		func() error { return w.b.look("webhook-delivery", w.b.where()) })
 }
 
-// refusedWrite names a customer whom the system does not know.
-const refusedWrite = `{"customerId":"no-such-customer","lines":[{"sku":"SKU-0001","quantity":3}]}`
+// refusedWrite names an item that the system does not know.
+const refusedWrite = `{"customerId":"200","lines":[{"sku":"SKU-9999","quantity":3}]}`
 
 // refused sends an order that cannot be, and corrects it.
 func (w *walker) refused() error {
-	err := until(w.ctx, func() error {
-		r, err := http.NewRequestWithContext(w.ctx, "PUT", gatewayURL+"/orders/v1/orders/POOL-1", strings.NewReader(refusedWrite))
-		if err != nil {
-			return fatal{err}
-		}
-		r.Header.Set("X-Api-Key", w.key)
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Prefer", "respond-async")
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return err
-		}
-		text, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusAccepted {
-			return fmt.Errorf("the order is answered %d: %s", resp.StatusCode, text)
-		}
-		return nil
-	})
+	err := w.call(http.StatusAccepted, w.key, "PUT", "/orders/v1/orders/POOL-1", refusedWrite, "Content-Type", "application/json", "Prefer", "respond-async")
 	if err != nil {
 		return err
 	}

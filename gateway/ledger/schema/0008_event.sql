@@ -24,6 +24,7 @@ CREATE TABLE deliveries (
     number      {serial} PRIMARY KEY,
     hook        text NOT NULL,
     app         text NOT NULL,
+    system      text NOT NULL,            -- of the write; nobody outside is told
     type        text NOT NULL,            -- a state of a write, or test
     seq         bigint NOT NULL,          -- the write; 0 of a test
     token       bigint NOT NULL,
