@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -31,9 +32,11 @@ type App struct {
 	Clients      []ClientIdentity  `yaml:"clients" doc:"Identities in tokens of an issuer."`
 	Certificates []CertificateName `yaml:"certificates" doc:"Client certificates."`
 	OAuth        []OAuthClient     `yaml:"oauth" doc:"Clients of the gateway's own token endpoint, at most two, so that one can be replaced while both work."`
+	Addresses    source.Strings    `yaml:"addresses" doc:"Addresses and networks (CIDR) from which the app may call; from anywhere when absent."`
 	Disabled     bool              `yaml:"disabled" doc:"A disabled app is refused everywhere."`
 	Node         source.Node       `yaml:",node"`
 
+	from  []netip.Prefix // what Addresses say
 	index int
 }
 
@@ -144,6 +147,7 @@ type Plan struct {
 	WriteShare int            `yaml:"write_share" doc:"Part in percent of a system's buffer of writes that one app may fill with calls on this plan; writes.share when absent."`
 	Class      *specs.Class   `yaml:"class" doc:"Class of calls on this plan; the operation's own class when absent."`
 	Products   source.Strings `yaml:"products" doc:"Products that the plan is offered for; all when absent."`
+	Approval   string         `yaml:"approval" enum:"manual,automatic" doc:"Whether subscriptions that partners ask for in the portal wait for a partner manager (manual, the default) or are approved at once."`
 	Policies   specs.Policies `yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
 	Node       source.Node    `yaml:",node"`
 
@@ -237,6 +241,7 @@ func NewConsumers(file *ConsumerFile, apis []*API, ps *source.Problems, unread .
 		if c.Organisations[app.Organisation] == nil && app.Organisation != "" {
 			dangling(app.Node, "organisation", app.Organisation, c.Organisations, ps)
 		}
+		app.readAddresses(ps)
 		c.addCredentials(app, ps)
 	}
 	byName := map[string]*API{}

@@ -103,14 +103,16 @@ func (x *Exchange) SetHeader(name, value string) {
 // Recognise notes that a credential of the caller belongs to app, meets the
 // security schemes of a set (specs.SecurityScheme.Bit), and carries scopes,
 // which must not be changed afterwards. The refusal is nil unless the app is
-// disabled (403) or another credential of the same request belongs to another
-// app (401; the caller adds its challenge).
+// disabled or does not call from the caller's address (403), or another credential
+// of the same request belongs to another app (401; the caller adds its challenge).
 func (x *Exchange) Recognise(app *App, schemes uint32, scopes []string) *Error {
 	switch {
 	case x.App != nil && x.App != app:
 		return &Error{Problem: InvalidCredentials, Detail: "the credentials of this request belong to different apps"}
 	case app.Disabled:
 		return &Error{Problem: Forbidden, Detail: fmt.Sprintf("the app %q is disabled", app.Name)}
+	case !app.CallsFrom(x):
+		return &Error{Problem: AddressRefused, Detail: fmt.Sprintf("the app %q does not call from here", app.Name)}
 	}
 	x.App = app
 	x.Identified |= schemes

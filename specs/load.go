@@ -46,6 +46,7 @@ func Load(fsys fs.FS, dir string, ps *source.Problems) *Document {
 	complete = l.lifecycle(dir) && complete
 	l.load(complete)
 	l.trim()
+	l.document.Guide = guide(fsys, dir, ps)
 	return l.document
 }
 

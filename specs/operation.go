@@ -14,7 +14,9 @@ type Document struct {
 	Name, Version string
 	// Title and Description come from the document's info.
 	Title, Description string
-	Governance         APIGovernance
+	// Guide says in Markdown how the API is meant to be used; empty without guide.md.
+	Guide      string
+	Governance APIGovernance
 	// Operations are sorted by path, then method. Webhooks are not among them.
 	Operations []*Operation
 	// Schemes are the document's security schemes by name.

@@ -27,7 +27,7 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the gateway with simulated systems and a seeded workspace, all in one process",
-		Long: "Run the gateway, the admin pages and simulators of an ERP, a WMS, a TMS and a CRM in one process,\n" +
+		Long: "Run the gateway, the admin pages, the developer portal and simulators of an ERP, a WMS, a TMS and a CRM in one process,\n" +
 			"on a seeded workspace. Everything listens on loopback only. Ctrl-C stops it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +69,7 @@ func runDemo(ctx context.Context, out io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
+	s.outbox = !s.config.Portal.Sends()
 	welcome(out, s, dir, log.Name(), temporary)
 	err = s.run(ctx)
 	stop()
@@ -131,6 +132,7 @@ func welcome(out io.Writer, s *server, dir, log string, temporary bool) {
 
   gateway    http://%s
   admin      http://%s
+  portal     %s
   systems    %s
   workspace  %s
              (%s)
@@ -139,12 +141,12 @@ func welcome(out io.Writer, s *server, dir, log string, temporary bool) {
 
 Try:
 
-  curl -s -H 'X-Api-Key: %[8]s' 'http://%[2]s/products/v1/products?limit=3'
-  curl -s -H 'X-Api-Key: %[8]s' 'http://%[2]s/inventory/v1/stock?sku=SKU-0001'
-  curl -s -X PUT -H 'X-Api-Key: %[8]s' -H 'Content-Type: application/json' -d '{"customerId":"200","lines":[{"sku":"SKU-0001","quantity":3}]}' http://%[2]s/orders/v1/orders/WEB-1
+  curl -s -H 'X-Api-Key: %[9]s' 'http://%[2]s/products/v1/products?limit=3'
+  curl -s -H 'X-Api-Key: %[9]s' 'http://%[2]s/inventory/v1/stock?sku=SKU-0001'
+  curl -s -X PUT -H 'X-Api-Key: %[9]s' -H 'Content-Type: application/json' -d '{"customerId":"200","lines":[{"sku":"SKU-0001","quantity":3}]}' http://%[2]s/orders/v1/orders/WEB-1
 
 Ctrl-C stops it.
-`, version(), gateway, admin, simulators(), dir, kept, log, demo.Key)
+`, version(), gateway, admin, s.portalURL(), simulators(), dir, kept, log, demo.Key)
 }
 
 func simulators() string {

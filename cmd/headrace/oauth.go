@@ -72,17 +72,22 @@ func (n named) Audience() string {
 func (n named) Key(string) (crypto.PublicKey, string) { return nil, "" }
 func (n named) Revoked(string) bool                   { return false }
 
-// issuerSecret is the configured secret, or that of the file beside the ledger's,
-// which is made where there is none.
+// issuerSecret is the configured secret, or that of a file.
 func issuerSecret(dir string, o *workspace.OAuth) ([]byte, error) {
 	if !o.Secret.IsZero() {
 		return o.Key()
 	}
+	return fileSecret(dir, "oauth.key")
+}
+
+// fileSecret is the secret of a file beside the ledger's, which is made where
+// there is none.
+func fileSecret(dir, name string) ([]byte, error) {
 	state, err := workspace.StateDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(state, "oauth.key")
+	file := filepath.Join(state, name)
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		key := make([]byte, workspace.SecretLength)

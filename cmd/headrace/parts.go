@@ -16,6 +16,7 @@ import (
 	"github.com/headrace/headrace/admin"
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/event"
 	"github.com/headrace/headrace/gateway/issuer"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
@@ -38,6 +39,7 @@ type parts struct {
 	issuer    *issuer.Issuer // nil without a token endpoint, and for commands that only look at files
 	own       jwt.Own        // the same, or what the workspace says of it; nil without a token endpoint
 	usage     *usage.Meter   // nil without a ledger
+	events    *event.Sender  // nil without webhooks
 	kinds     []gateway.Kind
 	state     string // the state directory; empty for commands that only look at files
 	started   time.Time
@@ -109,6 +111,10 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 	}
 	p.usage = usage.Open(usage.Options{Ledger: p.ledger, Keep: config.Usage.Keep.Std(), Log: t.Logger()})
 	p.buffer = buffer.New(buffer.Options{Ledger: p.ledger, Settings: p.bufferSettings(config), Log: t.Logger(), Observer: measured{t}})
+	if p.events, err = openEvents(dir, config, p); err != nil {
+		p.close()
+		return nil, err
+	}
 	if p.issuer, err = openIssuer(ctx, dir, config, p); err != nil {
 		p.close()
 		return nil, err

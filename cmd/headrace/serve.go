@@ -26,6 +26,7 @@ import (
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/gateway/workspace"
+	"github.com/headrace/headrace/portal"
 )
 
 func serveCommand() *cobra.Command {
@@ -61,7 +62,10 @@ type server struct {
 	withdrawing sync.Mutex                 // held while what was taken is put into the table that is served
 	tls         atomic.Pointer[tls.Config] // nil without TLS
 
+	outbox bool // the portal shows mails instead of sending them
+
 	gatewayListener, adminListener net.Listener
+	portalListener                 net.Listener // nil without a portal
 }
 
 // newServer reads the workspace, refuses it if anything is wrong, and listens.
@@ -82,8 +86,7 @@ func newServer(ctx context.Context, dir string, log io.Writer) (*server, error) 
 	err = s.start()
 	if err == nil {
 		if err = s.bootstrap(ctx, log); err != nil {
-			s.gatewayListener.Close()
-			s.adminListener.Close()
+			s.stopListening()
 		}
 	}
 	if err != nil {
@@ -107,8 +110,14 @@ func (s *server) start() error {
 		return fmt.Errorf("the gateway cannot listen: %w; set listen.gateway in headrace.yaml", err)
 	}
 	if s.adminListener, err = net.Listen("tcp", s.config.Listen.Admin); err != nil {
-		s.gatewayListener.Close()
+		s.stopListening()
 		return fmt.Errorf("the admin API cannot listen: %w; set listen.admin in headrace.yaml", err)
+	}
+	if s.config.Portal != nil {
+		if s.portalListener, err = net.Listen("tcp", s.config.Portal.Listen); err != nil {
+			s.stopListening()
+			return fmt.Errorf("the portal cannot listen: %w; set portal.listen in headrace.yaml", err)
+		}
 	}
 	s.gatewayListener = patient{s.gatewayListener, s.config.Limits.Write.Std()}
 	if s.config.TLS != nil {
@@ -118,6 +127,15 @@ func (s *server) start() error {
 		})
 	}
 	return nil
+}
+
+// stopListening closes the listeners that there are, when the start has failed.
+func (s *server) stopListening() {
+	for _, l := range []net.Listener{s.gatewayListener, s.adminListener, s.portalListener} {
+		if l != nil {
+			l.Close()
+		}
+	}
 }
 
 // changed hears that the control plane has changed.
@@ -183,13 +201,13 @@ func (s *server) run(ctx context.Context) error {
 		// OPTIONS * is answered and recorded like everything else.
 		DisableGeneralOptionsHandler: true,
 	}
-	back := &http.Server{
-		Handler:           pages,
-		ReadHeaderTimeout: limits.ReadHeader.Std(),
-		ReadTimeout:       limits.Read.Std(),
-		IdleTimeout:       limits.Idle.Std(),
-		MaxHeaderBytes:    int(limits.Header),
-		ErrorLog:          slog.NewLogLogger(s.parts.log.Handler(), slog.LevelDebug),
+	back, side := s.beside(pages), (*http.Server)(nil)
+	var partners *portal.Portal
+	if s.portalListener != nil {
+		if partners, err = s.portal(); err != nil {
+			return err
+		}
+		side = s.beside(partners)
 	}
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
@@ -199,9 +217,17 @@ func (s *server) run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(front.Serve(s.gatewayListener)) })
 	g.Go(func() error { return ignoreClosed(back.Serve(s.adminListener)) })
+	if side != nil {
+		s.parts.log.Info("serving the portal", "portal", s.portalListener.Addr().String())
+		g.Go(func() error { return ignoreClosed(side.Serve(s.portalListener)) })
+		g.Go(func() error { partners.Run(running); return nil })
+	}
 	g.Go(func() error { return s.live.Run(running, again) })
 	if s.parts.issuer != nil {
 		g.Go(func() error { s.parts.issuer.Run(running, s.keys); return nil })
+	}
+	if s.parts.events != nil {
+		g.Go(func() error { s.parts.events.Run(running); return nil })
 	}
 	g.Go(func() error { return s.report(running) })
 	g.Go(func() error { return s.pruning(running) })
@@ -221,8 +247,10 @@ func (s *server) run(ctx context.Context) error {
 		s.parts.buffer.Close(drain)
 		quick, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer done()
-		if back.Shutdown(quick) != nil {
-			back.Close()
+		for _, beside := range []*http.Server{back, side} {
+			if beside != nil && beside.Shutdown(quick) != nil {
+				beside.Close()
+			}
 		}
 		return err
 	})
@@ -230,6 +258,19 @@ func (s *server) run(ctx context.Context) error {
 	s.gateway.Stop()
 	s.parts.log.Info("stopped")
 	return err
+}
+
+// beside is a server of pages, next to the gateway's.
+func (s *server) beside(pages http.Handler) *http.Server {
+	limits := s.config.Limits
+	return &http.Server{
+		Handler:           pages,
+		ReadHeaderTimeout: limits.ReadHeader.Std(),
+		ReadTimeout:       limits.Read.Std(),
+		IdleTimeout:       limits.Idle.Std(),
+		MaxHeaderBytes:    int(limits.Header),
+		ErrorLog:          slog.NewLogLogger(s.parts.log.Handler(), slog.LevelDebug),
+	}
 }
 
 func ignoreClosed(err error) error {

@@ -149,7 +149,7 @@ func (e endpoints) client(x *gateway.Exchange, form url.Values) (*gateway.OAuthC
 	if c := i.consumers(); c != nil {
 		client = c.ByOAuthClient(id, now)
 	}
-	if !client.Accepts(secret) || client.App.Disabled {
+	if !client.Accepts(secret) || client.App.Disabled || !client.App.CallsFrom(x) {
 		i.guard.Wrong(guess, now)
 		return nil, &refusal{Code: "invalid_client", Description: "the client is not known, or its secret is wrong", status: http.StatusUnauthorized, challenge: true}
 	}

@@ -480,6 +480,7 @@ func (w *work) addLanes(list []*appending) error {
 // add inserts the rows of new writes.
 func (w *work) add(list []*appending) error {
 	var plain, writes, requests, steps [][]any
+	var told []int64
 	for _, a := range list {
 		if a.late || a.gap || a.handed {
 			writes = append(writes, w.writeRow(a))
@@ -497,6 +498,7 @@ func (w *work) add(list []*appending) error {
 		}
 		a.receipt.Ready = a.ready
 		if !a.handed {
+			told = append(told, a.seq)
 			w.db.front.lower(a.w.System, a.seq) // a later number of another replica may have been claimed
 			w.stir(a.w.System)
 		}
@@ -508,6 +510,9 @@ func (w *work) add(list []*appending) error {
 		return err
 	}
 	if err := w.insert(&requestsTable, requests, ""); err != nil {
+		return err
+	}
+	if err := w.tell(told); err != nil {
 		return err
 	}
 	return w.insert(&timelineTable, steps, "")

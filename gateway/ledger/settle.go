@@ -144,7 +144,7 @@ func (w *work) takeBack(batch []*op) error {
 		if h.state != Held && (h.state != Sending || h.owner != w.db.owner) || h.sendings > 1 {
 			continue
 		}
-		changes = append(changes, &change{row: h, to: Cancelled, reason: "the ledger failed before it was acknowledged"})
+		changes = append(changes, &change{row: h, to: Cancelled, reason: "the ledger failed before it was acknowledged", quiet: true})
 		if err := w.disown(h); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (w *work) takeBack(batch []*op) error {
 	}
 	for _, h := range back {
 		if h.state == Sending && h.owner == w.db.owner {
-			changes = append(changes, &change{row: h, to: Held, open: h.open, reason: "the ledger failed before the claim was confirmed"})
+			changes = append(changes, &change{row: h, to: Held, open: h.open, reason: "the ledger failed before the claim was confirmed", quiet: true})
 		}
 	}
 	return w.change(changes)

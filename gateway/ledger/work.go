@@ -417,12 +417,14 @@ type change struct {
 	reason    string
 	actor     string
 	replaced  string // the ID of what stands for it
+	quiet     bool   // its app is not told
 }
 
 // change carries out changes, each of another write, and lets lanes go on.
 func (w *work) change(list []*change) error {
 	var leave []*hot
 	var steps, answers [][]any
+	var told []int64
 	for _, c := range list {
 		h := c.row
 		// What is dead keeps its lanes unless they may go on; what is final lets them go.
@@ -436,6 +438,9 @@ func (w *work) change(list []*change) error {
 		steps = append(steps, []any{h.seq, h.version, w.now, h.started, string(c.to), h.attempts, c.status, w.db.options.Replica, c.actor, c.reason})
 		if c.response != nil {
 			answers = append(answers, []any{h.seq, c.response})
+		}
+		if !c.quiet {
+			told = append(told, h.seq)
 		}
 		switch before, after := h.state.Final(), c.to.Final(); {
 		case !before && after:
@@ -453,6 +458,9 @@ func (w *work) change(list []*change) error {
 		return err
 	}
 	if err := w.insert(&responsesTable, answers, "ON CONFLICT (seq) DO UPDATE SET response = excluded.response"); err != nil {
+		return err
+	}
+	if err := w.tell(told); err != nil {
 		return err
 	}
 	if len(leave) == 0 {

@@ -489,7 +489,15 @@ func (a *applying) vanishedVersions(*source.Problems) error {
 func (a *applying) consumers(c gateway.ConsumerFile) error {
 	from := From{ByApply}
 	for _, name := range slices.Sorted(maps.Keys(c.Organisations)) {
-		if err := a.put(KindOrganisation, name, "", Organisation{c.Organisations[name].Title, from}, nil); err != nil {
+		o := Organisation{Title: c.Organisations[name].Title, From: from}
+		if e, err := a.d.Get(KindOrganisation, name); err == nil {
+			old, err := item[Organisation](&e)
+			if err != nil {
+				return err
+			}
+			o.Suspended = old.Body.Suspended // files do not know of it
+		}
+		if err := a.put(KindOrganisation, name, "", o, nil); err != nil {
 			return err
 		}
 	}
@@ -515,7 +523,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		p := c.Plans[name]
-		plan := Plan{Title: p.Title, Products: p.Products, WriteShare: p.WriteShare, Policies: Raw{p.Node.Get("policies")}, From: from}
+		plan := Plan{Title: p.Title, Products: p.Products, WriteShare: p.WriteShare, Approval: p.Approval, Policies: Raw{p.Node.Get("policies")}, From: from}
 		if p.Class != nil {
 			plan.Class = p.Class.String()
 		}
@@ -554,7 +562,7 @@ func (a *applying) consumers(c gateway.ConsumerFile) error {
 // app applies an app and its credentials.
 func (a *applying) app(name string, app *gateway.App) error {
 	from := From{ByApply}
-	if err := a.put(KindApp, name, app.Organisation, App{app.Organisation, app.Title, app.Disabled, from}, nil); err != nil {
+	if err := a.put(KindApp, name, app.Organisation, App{app.Organisation, app.Title, app.Addresses, app.Disabled, from}, nil); err != nil {
 		return err
 	}
 	credential := func(c Credential, secret []byte) error {

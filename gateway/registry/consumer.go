@@ -13,7 +13,9 @@ import (
 // Organisation is a company that consumes APIs.
 type Organisation struct {
 	Title string `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
-	From  `yaml:",inline"`
+	// Suspended refuses all its apps.
+	Suspended bool `json:"suspended,omitempty" yaml:"suspended" doc:"All apps of a suspended organisation are refused everywhere."`
+	From      `yaml:",inline"`
 }
 
 // Member is a person of an organisation. Its name is ORGANISATION.SOMEONE.
@@ -30,8 +32,10 @@ type Member struct {
 type App struct {
 	Organisation string `json:"organisation" yaml:"organisation" check:"required" doc:"The organisation that owns the app."`
 	Title        string `json:"title,omitempty" yaml:"title" doc:"Name as shown to people."`
-	Disabled     bool   `json:"disabled,omitempty" yaml:"disabled" doc:"A disabled app is refused everywhere."`
-	From         `yaml:",inline"`
+	// Addresses are from where the app may call; anywhere when there are none.
+	Addresses source.Strings `json:"addresses,omitempty" yaml:"addresses" doc:"Addresses and networks (CIDR) from which the app may call; from anywhere when absent."`
+	Disabled  bool           `json:"disabled,omitempty" yaml:"disabled" doc:"A disabled app is refused everywhere."`
+	From      `yaml:",inline"`
 }
 
 // Product is a bundle of APIs that apps subscribe to.
@@ -47,8 +51,10 @@ type Plan struct {
 	Class      string         `json:"class,omitempty" yaml:"class" enum:"critical,high,normal,low" doc:"Class of calls on this plan; the operation's own class when absent."`
 	Products   source.Strings `json:"products,omitempty" yaml:"products" doc:"Products that the plan is offered for; all when absent."`
 	WriteShare int            `json:"write_share,omitempty" yaml:"write_share" doc:"Part in percent of a system's buffer of writes that one app may fill; writes.share when absent."`
-	Policies   Raw            `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
-	From       `yaml:",inline"`
+	// Approval is manual or automatic; manual when empty.
+	Approval string `json:"approval,omitempty" yaml:"approval" enum:"manual,automatic" doc:"Whether subscriptions that partners ask for in the portal wait for a partner manager (manual, the default) or are approved at once."`
+	Policies Raw    `json:"policies,omitzero" yaml:"policies" doc:"Policies at plan level: throttle, quota, concurrency."`
+	From     `yaml:",inline"`
 }
 
 // Raw is a part of a body that somebody else decodes.
@@ -81,9 +87,23 @@ func (*Product) parent() string      { return "" }
 func (*Plan) parent() string         { return "" }
 
 func (*Organisation) check(name string, n source.Node, ps *source.Problems) { checkName(name, n, ps) }
-func (*App) check(name string, n source.Node, ps *source.Problems)          { checkName(name, n, ps) }
 func (*Product) check(name string, n source.Node, ps *source.Problems)      { checkName(name, n, ps) }
 func (*Plan) check(name string, n source.Node, ps *source.Problems)         { checkName(name, n, ps) }
+
+// mostAddresses bounds from where an app may call.
+const mostAddresses = 100
+
+func (a *App) check(name string, n source.Node, ps *source.Problems) {
+	checkName(name, n, ps)
+	if len(a.Addresses) > mostAddresses {
+		ps.Add(n.At("addresses"), fmt.Sprintf("%d addresses", len(a.Addresses)), fmt.Sprintf("at most %d: write networks", mostAddresses))
+	}
+	for _, text := range a.Addresses {
+		if _, err := gateway.ParseNetwork(text); err != nil {
+			ps.Add(n.At("addresses"), err.Error(), "write an address or a network, for example 203.0.113.7 or 2001:db8::/32")
+		}
+	}
+}
 
 func (m *Member) check(name string, n source.Node, ps *source.Problems) {
 	gateway.CheckMember(name, m.Organisation, m.Email, n, ps)

@@ -129,6 +129,9 @@ func items[T any](c *ledger.Control, kind string) ([]Item[T], error) {
 	return list, nil
 }
 
+// Items decodes all entries of a kind of one moment, sorted by name.
+func Items[T any](c *ledger.Control, kind string) ([]Item[T], error) { return items[T](c, kind) }
+
 // Get reads a thing; a *Refusal when there is none.
 func Get[T any](ctx context.Context, r *Registry, kind, name string) (Item[T], error) {
 	e, err := r.ledger.Entry(ctx, kind, name)

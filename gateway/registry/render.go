@@ -36,6 +36,7 @@ type (
 	appFile struct {
 		Organisation string            `json:"organisation"`
 		Title        string            `json:"title,omitempty"`
+		Addresses    []string          `json:"addresses,omitempty"`
 		Disabled     bool              `json:"disabled,omitempty"`
 		Keys         []keyFile         `json:"keys,omitempty"`
 		Clients      []clientFile      `json:"clients,omitempty"`
@@ -136,7 +137,7 @@ func (r *Registry) renderConsumers(t *tree, c *ledger.Control) error {
 	}{
 		{KindOrganisation, "organisations", r.meanings.file(func(e *ledger.Entry) (any, error) {
 			i, err := item[Organisation](e)
-			i.Body.Origin = ""
+			i.Body.Origin, i.Body.Suspended = "", false // that stands at its apps
 			return named("organisations", e, i.Body), err
 		})},
 		{KindProduct, "products", r.meanings.file(func(e *ledger.Entry) (any, error) {
@@ -188,29 +189,36 @@ func fileOf(v any) (*file, error) {
 // appRendering is what a table is built of an app and its credentials. It is the same
 // as long as all of them are, unless time changes which ones are shown.
 type appRendering struct {
-	credentials []*ledger.Entry
-	ends        bool
-	file        *file
+	organisation string
+	suspended    bool
+	credentials  []*ledger.Entry
+	ends         bool
+	file         *file
 }
 
 // appFiles makes the files of apps, with their credentials.
 func (r *Registry) appFiles(c *ledger.Control) func(*ledger.Entry) (*file, error) {
 	now := time.Now()
+	suspended, found := suspensions(c)
 	byApp := map[string][]*ledger.Entry{}
 	for _, e := range c.Of(KindCredential) {
 		byApp[e.Parent] = append(byApp[e.Parent], e)
 	}
 	return func(e *ledger.Entry) (*file, error) {
+		if found != nil {
+			return nil, found
+		}
 		have := byApp[e.Name]
-		if a, ok := r.meanings.get(e).(*appRendering); ok && !a.ends && slices.Equal(a.credentials, have) {
+		if a, ok := r.meanings.get(e).(*appRendering); ok && !a.ends && a.suspended == suspended[a.organisation] && slices.Equal(a.credentials, have) {
 			return a.file, nil
 		}
 		i, err := item[App](e)
 		if err != nil {
 			return nil, err
 		}
-		f := appFile{Organisation: i.Body.Organisation, Title: i.Body.Title, Disabled: i.Body.Disabled}
-		a := &appRendering{credentials: have}
+		organisation := i.Body.Organisation
+		f := appFile{Organisation: organisation, Title: i.Body.Title, Addresses: i.Body.Addresses, Disabled: i.Body.Disabled || suspended[organisation]}
+		a := &appRendering{organisation: organisation, suspended: suspended[organisation], credentials: have}
 		secrets := map[string][]byte{}
 		var list []Item[Credential]
 		for _, e := range have {
@@ -228,4 +236,14 @@ func (r *Registry) appFiles(c *ledger.Control) func(*ledger.Entry) (*file, error
 		r.meanings.put(e, a)
 		return a.file, nil
 	}
+}
+
+// suspensions are the organisations whose apps may do nothing.
+func suspensions(c *ledger.Control) (map[string]bool, error) {
+	list, err := items[Organisation](c, KindOrganisation)
+	suspended := map[string]bool{}
+	for _, o := range list {
+		suspended[o.Name] = o.Body.Suspended
+	}
+	return suspended, err
 }

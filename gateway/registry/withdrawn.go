@@ -37,7 +37,7 @@ func (r *Registry) Withdrawn(ctx context.Context) (*gateway.Withdrawn, error) {
 	for _, step := range []struct {
 		kind string
 		of   func(was, is *ledger.Entry) error
-	}{{KindCredential, w.credential}, {KindApp, w.app}, {KindSubscription, w.subscription}} {
+	}{{KindCredential, w.credential}, {KindOrganisation, w.organisation}, {KindApp, w.app}, {KindSubscription, w.subscription}} {
 		for _, e := range was.Of(step.kind) {
 			is := now.Get(e.Kind, e.Name)
 			if is != nil && is.Revision == e.Revision {
@@ -109,6 +109,24 @@ func (c *Credential) withdraw(w *gateway.Withdrawn, secret []byte, from time.Tim
 			w.Certificates[name] = true
 		}
 	}
+}
+
+// organisation takes everything from the apps of one that is suspended.
+func (w *withdrawal) organisation(_, is *ledger.Entry) error {
+	if is == nil {
+		return nil // its apps went before it
+	}
+	i, err := item[Organisation](is)
+	if err != nil || !i.Body.Suspended {
+		return err
+	}
+	apps, err := items[App](w.now, KindApp)
+	for _, a := range apps {
+		if a.Body.Organisation == is.Name {
+			w.list().Apps[a.Name] = true
+		}
+	}
+	return err
 }
 
 func (w *withdrawal) app(was, is *ledger.Entry) error {

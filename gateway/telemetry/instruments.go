@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
@@ -17,6 +18,7 @@ type instruments struct {
 	duration, callDuration, wait  metric.Float64Histogram
 	violations, requestViolations metric.Int64Counter
 	writes                        writeInstruments
+	events                        metric.Float64Histogram
 }
 
 // openInstruments makes the instruments that need nothing but Telemetry.
@@ -29,6 +31,7 @@ func (t *Telemetry) openInstruments() error {
 		violations:        m.counter("headrace.response.violations", "{violation}", "Faults of systems' answers against the API's contract."),
 		requestViolations: m.counter("headrace.request.violations", "{violation}", "Faults of requests against the API's contract that were let through."),
 		writes:            m.writes(),
+		events:            m.histogram("headrace.event.delivery.duration", "Time of one try to tell a webhook of an event, by its outcome."),
 	}
 	requests := m.counted("headrace.requests", "{request}", "Exchanges that have ended.")
 	calls := m.counted("headrace.system.calls", "{call}", "Calls to systems that have ended.")
@@ -40,6 +43,12 @@ func (t *Telemetry) openInstruments() error {
 		o.ObserveInt64(dropped, t.log.dropped.Load())
 		o.ObserveInt64(inFlight, t.inFlight.Load())
 	})
+}
+
+// EventTold measures a try to tell a webhook of an event: delivered, failed or
+// given up.
+func (t *Telemetry) EventTold(outcome string, took time.Duration) {
+	t.instruments.events.Record(context.Background(), took.Seconds(), metric.WithAttributes(attribute.String("outcome", outcome)))
 }
 
 // maker makes instruments and remembers the first error.

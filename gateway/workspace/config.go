@@ -30,6 +30,8 @@ type Config struct {
 	Admin     Admin         `yaml:"admin" doc:"The admin API."`
 	Lint      lint.Settings `yaml:"lint" doc:"What headrace lint and publishing say of API documents."`
 	OAuth     *OAuth        `yaml:"oauth" doc:"The gateway's own token endpoint for client credentials; none when absent."`
+	Event     Event         `yaml:"event" doc:"Webhooks: how apps are told what becomes of their writes."`
+	Portal    *Portal       `yaml:"portal" doc:"The developer portal; none when absent."`
 	Telemetry Telemetry     `yaml:"telemetry" doc:"Logs. Traces and metrics are exported as the standard OTEL_* environment variables say."`
 	Shutdown  Shutdown      `yaml:"shutdown" doc:"What happens on SIGTERM and SIGINT."`
 	Node      source.Node   `yaml:",node"`
@@ -213,6 +215,8 @@ func (c *Config) Waiting(now *Config) []string {
 	differ("admin.open", c.Admin.Open, now.Admin.Open)
 	differ("shutdown", c.Shutdown, now.Shutdown)
 	differ("oauth", c.OAuth.plain(), now.OAuth.plain())
+	differ("event", c.Event.plain(), now.Event.plain())
+	differ("portal", c.Portal.plain(), now.Portal.plain())
 	return keys
 }
 
@@ -233,6 +237,10 @@ func (c *Config) check(ps *source.Problems) {
 	if c.OAuth != nil {
 		c.OAuth.check(c.Stores.Ledger, ps)
 	}
+	if c.Portal != nil {
+		c.Portal.check(c.Listen, ps)
+	}
+	c.Event.check(c.Stores.Ledger, c.Node.At("portal"), ps)
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
 	if open := c.Node.At("admin", "open"); open.Exists() && c.Admin.Open && !loopback(c.Listen.Admin) {

@@ -1,8 +1,6 @@
 package workspace
 
 import (
-	"encoding/hex"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -43,17 +41,7 @@ func withPort(u *url.URL) string {
 }
 
 // Key reads the secret. The error never repeats it.
-func (o *OAuth) Key() ([]byte, error) {
-	text, err := o.Secret.Resolve()
-	if err != nil {
-		return nil, err
-	}
-	key, err := hex.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(key) != SecretLength {
-		return nil, fmt.Errorf("the secret is not %d hexadecimal digits", 2*SecretLength)
-	}
-	return key, nil
-}
+func (o *OAuth) Key() ([]byte, error) { return hexKey(o.Secret) }
 
 // plain is everything but where it stands, to be compared.
 func (o *OAuth) plain() OAuth {

@@ -1,0 +1,245 @@
+package portal
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
+)
+
+// secretPage shows a secret this once.
+type secretPage struct {
+	App, Title string
+	ID, Secret string // ID is empty for a key
+	Kind       string // key or client
+	Old        string // the key that it follows
+	OldEnd     time.Time
+	Gateway    string
+	First      string
+}
+
+// expiry reads for how many days a credential lasts; nil for ever.
+func expiry(text string) (*time.Time, error) {
+	if text == "" || text == "0" {
+		return nil, nil
+	}
+	days, err := strconv.Atoi(text)
+	if err != nil || days < 1 || days > 3650 {
+		return nil, errors.New("choose how long it lasts")
+	}
+	end := time.Now().Add(time.Duration(days) * 24 * time.Hour)
+	return &end, nil
+}
+
+// showSecret answers with what was just made; nowhere else is it shown.
+func (p *Portal) showSecret(c *call, s secretPage) error {
+	s.App, s.Gateway = c.Param("app"), p.options.Gateway
+	d := appPage{Name: s.App}
+	if err := p.subscriptionsOf(c.Request().Context(), c.table.Consumers, &d); err != nil {
+		return err
+	}
+	s.First = d.First
+	return c.page("secret", s.Title, s)
+}
+
+func (p *Portal) newKey(c *call) error {
+	label, _ := properName(c.FormValue("label"))
+	expires, err := expiry(c.FormValue("days"))
+	if err != nil {
+		return p.refuseApp(c, err.Error())
+	}
+	_, text, err := p.options.Registry.NewKey(c.Request().Context(), c.by("made in the portal"), c.Param("app"), label, expires)
+	if err != nil {
+		return p.appDone(c, "", err)
+	}
+	return p.showSecret(c, secretPage{Title: "Your new key", Kind: "key", Secret: text})
+}
+
+// longestOverlap is how long an old key may go on beside the new one.
+const longestOverlap = 90 * 24 * time.Hour
+
+func (p *Portal) rotateKey(c *call) error {
+	ctx, old := c.Request().Context(), c.Param("credential")
+	hours, err := strconv.Atoi(c.FormValue("hours"))
+	overlap := time.Duration(hours) * time.Hour
+	if err != nil || hours < 0 || overlap > longestOverlap {
+		return p.refuseApp(c, "choose how long the old key goes on")
+	}
+	expires, err := expiry(c.FormValue("days"))
+	if err != nil {
+		return p.refuseApp(c, err.Error())
+	}
+	_, text, err := p.options.Registry.RotateKey(ctx, c.by("rotated in the portal"), old, overlap, expires, ledger.Any)
+	if err != nil {
+		return p.appDone(c, "", err)
+	}
+	before, err := registry.Get[registry.Credential](ctx, p.options.Registry, registry.KindCredential, old)
+	if err != nil {
+		return err
+	}
+	s := secretPage{Title: "Your new key", Kind: "key", Secret: text, Old: old}
+	if before.Body.Expires != nil {
+		s.OldEnd = *before.Body.Expires
+	}
+	return p.showSecret(c, s)
+}
+
+func (p *Portal) newClient(c *call) error {
+	label, _ := properName(c.FormValue("label"))
+	expires, err := expiry(c.FormValue("days"))
+	if err != nil {
+		return p.refuseApp(c, err.Error())
+	}
+	i, secret, err := p.options.Registry.NewClient(c.Request().Context(), c.by("made in the portal"), c.Param("app"), label, strings.Fields(c.FormValue("scopes")), expires)
+	if err != nil {
+		return p.appDone(c, "", err)
+	}
+	return p.showSecret(c, secretPage{Title: "Your new OAuth client", Kind: "client", ID: i.Body.ID, Secret: secret})
+}
+
+// addCertificate takes a client certificate in PEM, or the SHA-256 of one.
+func (p *Portal) addCertificate(c *call) error {
+	thumbprint, err := thumbprintOf(c.FormValue("certificate"))
+	if err != nil {
+		return p.refuseApp(c, err.Error())
+	}
+	label, _ := properName(c.FormValue("label"))
+	text, err := json.Marshal(map[string]string{"app": c.Param("app"), "type": "certificate", "label": label, "thumbprint": thumbprint})
+	if err != nil {
+		return err
+	}
+	_, _, err = p.options.Registry.AddCredential(c.Request().Context(), c.by("added in the portal"), text)
+	if errors.Is(err, ledger.ErrConflict) {
+		return p.refuseApp(c, "this certificate is in use already") // by whom is nobody's business
+	}
+	return p.appDone(c, "The certificate is known now.", err)
+}
+
+// thumbprintOf reads a certificate in PEM, or what is its SHA-256 already.
+func thumbprintOf(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	if block, _ := pem.Decode([]byte(text)); block != nil {
+		if block.Type != "CERTIFICATE" {
+			return "", fmt.Errorf("this is a %s: paste the certificate alone, and keep the key to yourself", strings.ToLower(block.Type))
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return "", errors.New("this certificate cannot be read")
+		}
+		if time.Now().After(cert.NotAfter) {
+			return "", errors.New("this certificate has expired")
+		}
+		sum := sha256.Sum256(cert.Raw)
+		return "sha256:" + hex.EncodeToString(sum[:]), nil
+	}
+	digits := strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(strings.TrimPrefix(text, "sha256:")))
+	if sum, err := hex.DecodeString(digits); err != nil || len(sum) != sha256.Size {
+		return "", errors.New("paste the certificate in PEM, or its SHA-256")
+	}
+	return "sha256:" + digits, nil
+}
+
+func (p *Portal) revokeCredential(c *call) error {
+	reason, problem := properName(c.FormValue("reason"))
+	if problem != "" {
+		reason = "revoked in the portal"
+	}
+	_, err := p.options.Registry.Revoke(c.Request().Context(), c.by(reason), c.Param("credential"), ledger.Any)
+	if err != nil {
+		return err
+	}
+	return c.redirect("/apps/"+c.Param("app"), "It is revoked, and refused from now on.")
+}
+
+// subscribe asks for a product on a plan. Where the plan needs nobody's approval, it
+// is approved at once.
+func (p *Portal) subscribe(c *call) error {
+	ctx, app := c.Request().Context(), c.Param("app")
+	product, name, ok := strings.Cut(c.FormValue("offer"), " ")
+	if !ok {
+		product, name = c.FormValue("product"), c.FormValue("plan")
+	}
+	plan := c.planOf(product, name)
+	if plan == nil {
+		return p.refuseApp(c, "choose a product and a plan")
+	}
+	s, err := p.options.Registry.Subscribe(ctx, c.by(""), app, product, name)
+	if err != nil {
+		return p.appDone(c, "", err)
+	}
+	if !plan.Automatic {
+		for _, email := range p.options.Managers {
+			if err := p.post(ctx, letter{email, c.visitor.Organisation() + " asks for " + product, []string{
+				c.visitor.Name() + " of " + c.visitor.Organisation() + " asks for " + product + " on the plan " + plan.Title + ":", p.options.URL + "/manage/requests",
+			}}); err != nil {
+				return err
+			}
+		}
+		return c.redirect("/apps/"+app, "You have asked for it. A partner manager decides; you get a mail.")
+	}
+	by := ledger.By{Actor: "headrace", Reason: "the plan is approved automatically", RequestID: requestID(c)}
+	if _, err := p.options.Registry.Decide(ctx, by, s.Name, registry.Approved, ledger.Match(s.Revision)); err != nil {
+		return p.appDone(c, "", err)
+	}
+	return c.redirect("/apps/"+app, "Your app is subscribed. Make a key, and call.")
+}
+
+// planOf finds a plan that is offered for a product; nil when there is none.
+func (c *call) planOf(product, name string) *planText {
+	if c.table.Consumers.Products[product] == nil {
+		return nil
+	}
+	for _, plan := range plansFor(c.table.Consumers, product) {
+		if plan.Name == name {
+			return &plan
+		}
+	}
+	return nil
+}
+
+func (p *Portal) endSubscription(c *call) error {
+	ctx, name := c.Request().Context(), c.Param("subscription")
+	s, err := registry.Get[registry.Subscription](ctx, p.options.Registry, registry.KindSubscription, name)
+	if err != nil {
+		return err
+	}
+	if s.Body.Status == registry.Suspended { // it could be asked for again, and be approved automatically
+		return c.fail(http.StatusConflict, "the subscription is suspended")
+	}
+	_, err = p.options.Registry.Decide(ctx, c.by("ended in the portal"), name, registry.Ended, ledger.Match(s.Revision))
+	return p.appDone(c, "The subscription has ended.", err)
+}
+
+// changePlan puts a subscription on a plan that needs nobody's approval. Others are
+// for a partner manager to give.
+func (p *Portal) changePlan(c *call) error {
+	ctx, name := c.Request().Context(), c.Param("subscription")
+	s, err := registry.Get[registry.Subscription](ctx, p.options.Registry, registry.KindSubscription, name)
+	if err != nil {
+		return err
+	}
+	plan := c.planOf(s.Body.Product, c.FormValue("plan"))
+	switch {
+	case plan == nil:
+		return p.refuseApp(c, "choose a plan")
+	case s.Body.Status == registry.Suspended:
+		return c.fail(http.StatusConflict, "the subscription is suspended")
+	case !plan.Automatic && s.Body.Status != registry.Requested:
+		if err := p.options.Store.Tell(ctx, ledger.Message{Organisation: c.visitor.organisation, Author: c.visitor.Name(), About: name, Text: "We would like to have the plan " + plan.Title + "."}); err != nil {
+			return err
+		}
+		return c.redirect("/apps/"+c.Param("app"), "You have asked for the plan. A partner manager decides.")
+	}
+	_, err = p.options.Registry.ChangePlan(ctx, c.by("chosen in the portal"), name, plan.Name, ledger.Match(s.Revision))
+	return p.appDone(c, "The plan is changed.", err)
+}
