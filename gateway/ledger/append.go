@@ -158,7 +158,10 @@ func (w *work) append(ops []*op) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	ops = w.apart(ops)
+	ops, err := w.stepsOf(w.apart(ops))
+	if err != nil || len(ops) == 0 {
+		return err
+	}
 	known, err := w.lookUp(ops)
 	if err != nil {
 		return err
@@ -180,7 +183,10 @@ func (w *work) append(ops []*op) error {
 			}
 		}
 	}
-	return w.enlist(list, known)
+	if err := w.enlist(list, known); err != nil {
+		return err
+	}
+	return w.noteSteps(ops)
 }
 
 // enlist adds writes that are new to their lanes and tables.
@@ -526,7 +532,7 @@ func (w *work) plainRow(a *appending) []any {
 		notBefore = 0
 	}
 	return []any{a.seq, a.w.System, a.w.App, rank(a.w.Class), rank(a.w.Class), a.seq,
-		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce, a.w.Timeout.Microseconds()}
+		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce, a.w.Timeout.Microseconds(), a.w.runSeq()}
 }
 
 // writeRow is the row of one that is late, waits for a gap, or is handed over.
@@ -551,7 +557,7 @@ func (w *work) writeRow(a *appending) []any {
 		a.seq, a.blockers, flag(a.ready && !a.handed), flag(a.gap), flag(laned), flag(a.late), int64(0),
 		flag(a.w.Continue), a.w.size(), int64(0), flag(a.handed), epoch, version, owner,
 		lease, started, started, notBefore, micro(a.w.Expires), settled,
-		a.coalesce, int64(0), cause, reason, "", a.w.Timeout.Microseconds()}
+		a.coalesce, int64(0), cause, reason, "", a.w.Timeout.Microseconds(), a.w.runSeq()}
 }
 
 func (w *work) requestRow(a *appending) []any {
@@ -570,7 +576,7 @@ func (w *work) handed(a *appending) *Claimed {
 	return &Claimed{
 		ID: a.receipt.ID, Seq: a.seq, Epoch: 1, Lease: moment(w.now + w.db.options.Lease.Microseconds()),
 		System: a.w.System, App: a.w.App, Operation: a.w.Operation, Class: a.w.Class, Rank: a.w.Class, Lanes: a.keys,
-		Key: a.w.Key, Correlation: a.w.Correlation, Continue: a.w.Continue, Request: a.w.Request, Bytes: a.w.size(),
+		Key: a.w.Key, Correlation: a.w.Correlation, Run: a.w.runSeq(), Continue: a.w.Continue, Request: a.w.Request, Bytes: a.w.size(),
 		Sendings: 1, Timeout: a.w.Timeout, Accepted: moment(w.now), Expires: a.w.Expires, FirstSent: moment(w.now), started: moment(w.now),
 	}
 }
