@@ -43,8 +43,8 @@ type Claimed struct {
 	Continue               bool
 	// Run is the number of the run that it is a step of; 0 for none.
 	Run     int64
-	Request                []byte
-	Bytes                  int64
+	Request []byte
+	Bytes   int64
 	// Attempts counts earlier sendings that count as such.
 	Attempts int
 	// Sendings counts all claims for sending, this one included.

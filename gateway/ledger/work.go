@@ -17,8 +17,8 @@ type work struct {
 
 	locked map[string]bool
 	runs   map[int64]*runRow // those that the batch is about, locked
-	later  map[*op]bool // ops that have to wait for the next transaction
-	finish []func()     // what is done with answers that come with the commit
+	later  map[*op]bool      // ops that have to wait for the next transaction
+	finish []func()          // what is done with answers that come with the commit
 	deltas []delta
 	wake   map[string]bool
 	notes  []*Audit // what is to be audited, when all else is done
