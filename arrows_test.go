@@ -32,6 +32,8 @@ var owners = map[string][]string{
 
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
+	"gateway/flow":            {"gateway/buffer", "gateway/flow/arazzo", "gateway/ledger", "gateway/mapping"},
+	"gateway/flow/arazzo":     {"gateway/mapping"},
 	"gateway/buffer":          {"gateway/budget", "gateway/ledger", "gateway/system"},
 	"gateway/registry":        {"gateway/ledger", "gateway/workspace"},
 	"gateway/usage":           {"gateway/ledger"},
