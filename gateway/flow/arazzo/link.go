@@ -1,8 +1,6 @@
 package arazzo
 
 import (
-	"io/fs"
-
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/source"
@@ -35,11 +33,6 @@ type API struct {
 	// Flows is the API's own Arazzo document; nil when it has none.
 	Flows *Document
 }
-
-// Parse reads and compiles an Arazzo document and checks what can be checked
-// without the workspace. All that is wrong goes to ps; the document is nil when
-// it is none at all, and otherwise as far as it could be compiled.
-func Parse(fsys fs.FS, name string, ps *source.Problems) *Document { return nil }
 
 // Linker resolves the names in Arazzo documents to the operations of a workspace.
 type Linker struct {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/jsonpath"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -79,6 +80,10 @@ type Workflow struct {
 	Node   source.Node
 
 	inputsNode source.Node
+	// inherited are the parameters of all steps.
+	inherited []Parameter
+	// undoing are the steps that only compensate.
+	undoing []*Step
 }
 
 // Step finds a step, also one that only compensates; nil when there is none.
@@ -87,8 +92,10 @@ func (w *Workflow) Step(id string) *Step {
 		if s.ID == id {
 			return s
 		}
-		if s.Compensation != nil && s.Compensation.ID == id {
-			return s.Compensation
+	}
+	for _, s := range w.undoing {
+		if s.ID == id {
+			return s
 		}
 	}
 	return nil
@@ -155,7 +162,15 @@ type Step struct {
 	Cache time.Duration
 	Node  source.Node
 
-	dependsOn []string
+	dependsOn []*Step
+	// calls tells that a workflow is called, be it known or not.
+	calls bool
+	shape mapping.Source
+	// undoneBy names the step that compensates; undoes is the step that this one compensates.
+	undoneBy source.Node
+	undoes   *Step
+	// needs are the steps whose outputs a request reads.
+	needs []*Step
 }
 
 // Writes tells whether the step changes something. It is known after Link.
@@ -192,6 +207,9 @@ type Parameter struct {
 	In    string
 	Value Value
 	Node  source.Node
+
+	// inherited tells that it stands at the workflow, for all steps.
+	inherited bool
 }
 
 // RequestBody makes the body of a call.
@@ -205,10 +223,12 @@ type RequestBody struct {
 
 // Replacement puts a value into a payload.
 type Replacement struct {
-	// Target are the decoded tokens of the JSON pointer.
+	// Target are the decoded tokens of a JSON pointer; nil where the target is a JSONPath.
 	Target []string
 	Value  Value
 	Node   source.Node
+
+	path *jsonpath.Path
 }
 
 // ActionKind is what an action does.
@@ -255,4 +275,6 @@ type Answer struct {
 	// and body; nil when the outputs answer.
 	Pass *Step
 	Node source.Node
+
+	body mapping.Source
 }
