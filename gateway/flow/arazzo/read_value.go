@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/headrace/headrace/specs/jsonpath"
 	"github.com/headrace/headrace/specs/source"
 )
@@ -389,10 +387,4 @@ func (r *reader) outputs(n source.Node, key string, p place) []Output {
 		outputs = append(outputs, o)
 	}
 	return outputs
-}
-
-// plain makes a node of a text, for what is read from a part of a document.
-func plain(n source.Node, text string) source.Node {
-	y := n.YAML()
-	return source.Wrap(n.File(), &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: y.Line, Column: y.Column})
 }

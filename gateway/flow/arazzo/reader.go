@@ -35,6 +35,11 @@ func Parse(fsys fs.FS, name string, ps *source.Problems) *Document {
 	}
 	r.read(root)
 	r.check()
+	r.schemas(root)
+	r.document.uses = r.uses
+	for _, w := range r.document.Workflows {
+		w.order()
+	}
 	return r.document
 }
 
@@ -54,6 +59,23 @@ type reader struct {
 	uses []use
 	// targets are actions and steps that name others, resolved when all is read.
 	targets []target
+}
+
+// schemas compiles the schemas of the inputs.
+func (r *reader) schemas(root source.Node) {
+	var roots []source.Node
+	var of []*Workflow
+	for _, w := range r.document.Workflows {
+		if n := w.Node.Get("inputs"); n.Kind() == source.Map && w.inputsNode.Exists() {
+			roots, of = append(roots, n), append(of, w)
+		}
+	}
+	if len(roots) == 0 {
+		return
+	}
+	for i, s := range specs.Schemas(roots, root.Get("components").Get("inputs"), "#/components/inputs/", r.ps) {
+		of[i].schema = s
+	}
 }
 
 // use is an expression where it stands.

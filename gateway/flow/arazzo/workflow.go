@@ -6,6 +6,7 @@ import (
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs"
 	"github.com/headrace/headrace/specs/jsonpath"
+	"github.com/headrace/headrace/specs/schema"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -25,6 +26,9 @@ type Document struct {
 	// on only with the document that it began with.
 	Hash string
 	Node source.Node
+
+	// uses are all expressions of the document.
+	uses []use
 }
 
 // Workflow finds a workflow; nil when there is none.
@@ -56,7 +60,8 @@ type Workflow struct {
 	Inputs []Input
 	// Steps are in the order of the document, without those that only compensate.
 	Steps []*Step
-	// DependsOn are workflows that must have been completed before.
+	// DependsOn are workflows that must have been completed before, within the
+	// run; they get the inputs of this one, by their names.
 	DependsOn []*Workflow
 	// Outputs are evaluated when the run ends well.
 	Outputs []Output
@@ -80,6 +85,8 @@ type Workflow struct {
 	Node   source.Node
 
 	inputsNode source.Node
+	// schema is that of the inputs; nil when there is none.
+	schema *schema.Schema
 	// inherited are the parameters of all steps.
 	inherited []Parameter
 	// undoing are the steps that only compensate.
@@ -250,7 +257,8 @@ type Action struct {
 	// step is tried again. Both are nil otherwise.
 	Step *Step
 	Flow *Workflow
-	// Parameters are the inputs of Flow.
+	// Parameters are the inputs of Flow. Without any it gets those of this
+	// workflow, by their names.
 	Parameters []Parameter
 	// RetryAfter is the least time to wait; an answer's Retry-After may say more.
 	RetryAfter time.Duration
@@ -264,7 +272,8 @@ type Action struct {
 
 // Answer is how the outputs of a workflow become the answer of its operation.
 type Answer struct {
-	// Status is the answer's; 0 for the operation's only declared success, or 200.
+	// Status is the answer's; 0 for the operation's only declared success, or
+	// 200: Entry.Status has it settled.
 	Status int
 	// Shape makes the body: its input are the outputs, $inputs the run's inputs.
 	// nil: the outputs are the body.
