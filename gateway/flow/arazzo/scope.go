@@ -12,7 +12,8 @@ import (
 type Scope interface {
 	// Inputs are those of the run, defaults filled in; nil when there are none.
 	Inputs() map[string]any
-	// Outputs are those of the workflow itself, as far as they are known.
+	// Outputs are those of the workflow itself, as far as they are known. Where a
+	// step has called a workflow, they are that workflow's while the step is judged.
 	Outputs() map[string]any
 	// Step are the outputs of a step of the same workflow; ok is false while it
 	// is not over. They may be nil.
@@ -21,7 +22,8 @@ type Scope interface {
 	// ran within this run; ok is false while it is not over.
 	Flow(id string) (inputs, outputs map[string]any, ok bool)
 	// Exchange is the step's call with its answer; nil where there is none, as
-	// while a request is being made.
+	// while a request is being made. For a step that called a workflow it is the
+	// last call that this made.
 	Exchange() *Exchange
 }
 

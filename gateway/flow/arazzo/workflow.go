@@ -5,6 +5,8 @@ import (
 
 	"github.com/headrace/headrace/gateway/mapping"
 	"github.com/headrace/headrace/specs"
+	"github.com/headrace/headrace/specs/jsonpath"
+	"github.com/headrace/headrace/specs/schema"
 	"github.com/headrace/headrace/specs/source"
 )
 
@@ -24,6 +26,9 @@ type Document struct {
 	// on only with the document that it began with.
 	Hash string
 	Node source.Node
+
+	// uses are all expressions of the document.
+	uses []use
 }
 
 // Workflow finds a workflow; nil when there is none.
@@ -55,7 +60,8 @@ type Workflow struct {
 	Inputs []Input
 	// Steps are in the order of the document, without those that only compensate.
 	Steps []*Step
-	// DependsOn are workflows that must have been completed before.
+	// DependsOn are workflows that must have been completed before, within the
+	// run; they get the inputs of this one, by their names.
 	DependsOn []*Workflow
 	// Outputs are evaluated when the run ends well.
 	Outputs []Output
@@ -79,6 +85,12 @@ type Workflow struct {
 	Node   source.Node
 
 	inputsNode source.Node
+	// schema is that of the inputs; nil when there is none.
+	schema *schema.Schema
+	// inherited are the parameters of all steps.
+	inherited []Parameter
+	// undoing are the steps that only compensate.
+	undoing []*Step
 }
 
 // Step finds a step, also one that only compensates; nil when there is none.
@@ -87,8 +99,10 @@ func (w *Workflow) Step(id string) *Step {
 		if s.ID == id {
 			return s
 		}
-		if s.Compensation != nil && s.Compensation.ID == id {
-			return s.Compensation
+	}
+	for _, s := range w.undoing {
+		if s.ID == id {
+			return s
 		}
 	}
 	return nil
@@ -155,7 +169,15 @@ type Step struct {
 	Cache time.Duration
 	Node  source.Node
 
-	dependsOn []string
+	dependsOn []*Step
+	// calls tells that a workflow is called, be it known or not.
+	calls bool
+	shape mapping.Source
+	// undoneBy names the step that compensates; undoes is the step that this one compensates.
+	undoneBy source.Node
+	undoes   *Step
+	// needs are the steps whose outputs a request reads.
+	needs []*Step
 }
 
 // Writes tells whether the step changes something. It is known after Link.
@@ -192,6 +214,9 @@ type Parameter struct {
 	In    string
 	Value Value
 	Node  source.Node
+
+	// inherited tells that it stands at the workflow, for all steps.
+	inherited bool
 }
 
 // RequestBody makes the body of a call.
@@ -205,10 +230,12 @@ type RequestBody struct {
 
 // Replacement puts a value into a payload.
 type Replacement struct {
-	// Target are the decoded tokens of the JSON pointer.
+	// Target are the decoded tokens of a JSON pointer; nil where the target is a JSONPath.
 	Target []string
 	Value  Value
 	Node   source.Node
+
+	path *jsonpath.Path
 }
 
 // ActionKind is what an action does.
@@ -230,7 +257,8 @@ type Action struct {
 	// step is tried again. Both are nil otherwise.
 	Step *Step
 	Flow *Workflow
-	// Parameters are the inputs of Flow.
+	// Parameters are the inputs of Flow. Without any it gets those of this
+	// workflow, by their names.
 	Parameters []Parameter
 	// RetryAfter is the least time to wait; an answer's Retry-After may say more.
 	RetryAfter time.Duration
@@ -244,7 +272,8 @@ type Action struct {
 
 // Answer is how the outputs of a workflow become the answer of its operation.
 type Answer struct {
-	// Status is the answer's; 0 for the operation's only declared success, or 200.
+	// Status is the answer's; 0 for the operation's only declared success, or
+	// 200: Entry.Status has it settled.
 	Status int
 	// Shape makes the body: its input are the outputs, $inputs the run's inputs.
 	// nil: the outputs are the body.
@@ -255,4 +284,6 @@ type Answer struct {
 	// and body; nil when the outputs answer.
 	Pass *Step
 	Node source.Node
+
+	body mapping.Source
 }
