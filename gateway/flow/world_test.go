@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,8 @@ type backend struct {
 	done   []string // method, path and body of what took effect, in order
 	reads  int
 	seen   http.Header // of the last call
+	twice  int         // calls for what had been done before
+	after  func(r *http.Request) // between an effect and its answer
 	answer func(w http.ResponseWriter, r *http.Request, body string) bool
 }
 
@@ -59,16 +62,31 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if r.Method == http.MethodGet {
+		b.mu.Lock()
 		b.reads++
+		b.mu.Unlock()
 		fmt.Fprintf(w, `{"id":%q,"limit":1000,"available":7}`, r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
 		return
 	}
-	b.done = append(b.done, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+string(data)))
+	n, after := b.do(strings.TrimSpace(r.Method + " " + r.URL.Path + " " + string(data)))
+	if after != nil {
+		after(r)
+	}
 	w.WriteHeader(http.StatusCreated)
-	fmt.Fprintf(w, `{"number":%d}`, len(b.done))
+	fmt.Fprintf(w, `{"number":%d}`, n)
+}
+
+// do does something once: a request names what it makes.
+func (b *backend) do(effect string) (number int, after func(*http.Request)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.done, effect); i >= 0 {
+		b.twice++
+		return i + 1, b.after
+	}
+	b.done = append(b.done, effect)
+	return len(b.done), b.after
 }
 
 func (b *backend) effects() []string {
@@ -92,7 +110,7 @@ func refuse(status int, pick func(r *http.Request) bool) func(w http.ResponseWri
 
 const erpAPI = `openapi: 3.0.3
 info: {title: ERP orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 5s, wait: 2s}
+x-headrace: {system: erp, timeout: 600ms, wait: 2s}
 paths:
   /credit/{customer}:
     get:
@@ -115,7 +133,7 @@ paths:
 
 const wmsAPI = `openapi: 3.0.3
 info: {title: WMS stock, version: 1.0.0}
-x-headrace: {system: wms, timeout: 5s, wait: 2s}
+x-headrace: {system: wms, timeout: 600ms, wait: 2s}
 paths:
   /stock/{sku}:
     get:
