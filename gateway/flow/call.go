@@ -413,13 +413,16 @@ func (f *frame) judge(s *arazzo.Step, c *call, visit string, w started, over *bu
 		refusal = &gateway.Error{Problem: gateway.Conflict, Detail: "its write was taken back: " + over.Reason}
 	case over.State == ledger.Expired:
 		refusal = &gateway.Error{Problem: gateway.SystemUnavailable, Detail: "the time of its write was over before it could be sent"}
+	case over.State == ledger.Delivered && (a == nil || over.Problem != ""):
+		// It is done, and the answer is lost, or a person has said so.
+		a, refusal = &answer{Status: http.StatusOK, Header: http.Header{}}, nil
+		if over.Status/100 == 2 {
+			a.Status = over.Status
+		}
 	case over.Problem != "":
 		refusal = readProblem(a)
 	case a == nil:
 		refusal = &gateway.Error{Problem: gateway.Conflict, Detail: "its write is " + string(over.State) + ": " + over.Reason}
-		if over.State == ledger.Delivered { // by a person's word
-			a, refusal = &answer{Status: http.StatusOK, Header: http.Header{}}, nil
-		}
 	}
 	return f.learn(s, visit, w.id, w.began, c, a, refusal)
 }

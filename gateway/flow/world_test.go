@@ -309,6 +309,21 @@ func identify() gateway.Kind {
 		})
 }
 
+// subscription is the policy of that name, as far as it matters here.
+func subscription() gateway.Kind {
+	return gateway.Define(gateway.Kind{Name: "subscription", Stage: gateway.StageSubscription, Levels: gateway.LevelAPI},
+		func(b *gateway.Binding, _ struct{}) gateway.Policy {
+			return func(next gateway.Handler) gateway.Handler {
+				return func(x *gateway.Exchange) (*gateway.Response, error) {
+					if x.App == nil || b.Consumers.Revoked(x.App.Name, b.API.Name+"/"+b.API.Major) != "" {
+						return nil, &gateway.Error{Problem: gateway.NotSubscribed}
+					}
+					return next(x)
+				}
+			}
+		})
+}
+
 type quiet struct{}
 
 func (quiet) Prepare(*gateway.Operation) {}
@@ -364,7 +379,7 @@ func (w *world) load() {
 	writes, writesDir := buffer.Document()
 	runs, runsDir := flow.Document()
 	table, _ := workspace.Build(workspace.Load(w.files, &ps), workspace.Options{
-		Kinds: []gateway.Kind{identify()},
+		Kinds: []gateway.Kind{identify(), subscription()},
 		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
 			set = w.buffer.Build(w.fleet.Build(fsys, systems, ps))
 			return set
