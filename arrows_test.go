@@ -39,8 +39,6 @@ var siblings = map[string][]string{
 	"gateway/usage":           {"gateway/ledger"},
 	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
 	"gateway/counter":         {"gateway/budget"},
-	"gateway/flow":            {"gateway/buffer", "gateway/flow/arazzo", "gateway/ledger", "gateway/mapping"},
-	"gateway/flow/arazzo":     {"gateway/mapping"},
 	"gateway/budget/profiles": {"gateway/budget"},
 }
 

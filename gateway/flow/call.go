@@ -443,7 +443,7 @@ func readProblem(a *answer) *gateway.Error {
 // learn makes the result of a visit from its answer or refusal, and notes it.
 func (f *frame) learn(s *arazzo.Step, visit, write string, began time.Time, c *call, a *answer, refusal *gateway.Error) (*result, error) {
 	r := f.run
-	res := &result{At: time.Now()}
+	res := &result{At: time.Now(), Operation: s.Call.Key(), System: s.Call.Operation.Governance.System}
 	if refusal != nil {
 		a = refusalOf(refusal, r.request.RequestID)
 		res.Problem = problemOf(refusal)

@@ -12,8 +12,11 @@ import (
 
 // result is what a visit came to.
 type result struct {
-	OK     bool `json:"ok"`
-	Status int  `json:"status,omitempty"`
+	OK bool `json:"ok"`
+	// Operation is what was called, API/vMAJOR/operationId, System who answered it.
+	Operation string `json:"operation,omitempty"`
+	System    string `json:"system,omitempty"`
+	Status    int    `json:"status,omitempty"`
 	// Outputs are those of the step.
 	Outputs map[string]any `json:"outputs,omitempty"`
 	// Action is 1 and more for the action of the step's list that is taken; 0 for none.

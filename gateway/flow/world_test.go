@@ -32,8 +32,8 @@ type backend struct {
 	mu     sync.Mutex
 	done   []string // method, path and body of what took effect, in order
 	reads  int
-	seen   http.Header // of the last call
-	twice  int         // calls for what had been done before
+	seen   http.Header           // of the last call
+	twice  int                   // calls for what had been done before
 	after  func(r *http.Request) // between an effect and its answer
 	answer func(w http.ResponseWriter, r *http.Request, body string) bool
 }

@@ -17,6 +17,7 @@ type instruments struct {
 	duration, callDuration, wait  metric.Float64Histogram
 	violations, requestViolations metric.Int64Counter
 	writes                        writeInstruments
+	runs                          runInstruments
 }
 
 // openInstruments makes the instruments that need nothing but Telemetry.
@@ -29,6 +30,7 @@ func (t *Telemetry) openInstruments() error {
 		violations:        m.counter("headrace.response.violations", "{violation}", "Faults of systems' answers against the API's contract."),
 		requestViolations: m.counter("headrace.request.violations", "{violation}", "Faults of requests against the API's contract that were let through."),
 		writes:            m.writes(),
+		runs:              m.runs(),
 	}
 	requests := m.counted("headrace.requests", "{request}", "Exchanges that have ended.")
 	calls := m.counted("headrace.system.calls", "{call}", "Calls to systems that have ended.")
