@@ -60,7 +60,7 @@ func (l *Linker) Link(api API, ps *source.Problems) map[string]*Entry {
 			k.handed(s)
 		}
 	}
-	if ps.Len() == before {
+	if k.resolved = ps.Len() == before; k.resolved {
 		k.checkTypes()
 	}
 	return k.entries()
@@ -73,6 +73,10 @@ type linking struct {
 	document *Document
 	ps       *source.Problems
 	apis     map[*Source]API
+	// resolved tells that all names lead somewhere: types can be compared then.
+	resolved bool
+	// depth is how many outputs were followed to what they are made of.
+	depth int
 }
 
 // ranks order the layers: calls go to a lower rank only.
@@ -229,19 +233,21 @@ func (w *Workflow) order() {
 // parameter; one that no step takes is a mistake.
 func (k *linking) inherited(w *Workflow) {
 	taken := map[string]bool{}
+	known := true
 	for _, s := range slices.Concat(w.Steps, w.compensations()) {
+		known = known && (s.Flow != nil || s.Call != nil && s.Call.Operation != nil)
 		s.Parameters = slices.DeleteFunc(s.Parameters, func(p Parameter) bool {
 			if !p.inherited {
 				return false
 			}
-			known := s.Flow != nil && slices.ContainsFunc(s.Flow.Inputs, func(in Input) bool { return in.Name == p.Name }) ||
+			takes := s.Flow != nil && slices.ContainsFunc(s.Flow.Inputs, func(in Input) bool { return in.Name == p.Name }) ||
 				s.Call != nil && s.Call.Operation != nil && declared(s.Call.Operation, p) != nil
-			taken[p.Name] = taken[p.Name] || known
-			return !known
+			taken[p.Name] = taken[p.Name] || takes
+			return !takes
 		})
 	}
 	for _, p := range w.inherited {
-		if !taken[p.Name] && len(w.Steps) > 0 {
+		if known && !taken[p.Name] && len(w.Steps) > 0 {
 			k.ps.Add(p.Node.At("name"), fmt.Sprintf("no step takes the parameter %q", p.Name), "")
 		}
 	}
