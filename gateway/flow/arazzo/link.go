@@ -84,33 +84,24 @@ var ranks = map[specs.Layer]int{specs.SystemLayer: 0, specs.ProcessLayer: 1, spe
 
 func layerOf(a API) specs.Layer { return specs.Layer(a.Document.Governance.Layer) }
 
-// checkGovernance finds operations that nothing answers, or two things would.
+// checkGovernance finds operations that nothing answers.
 func (k *linking) checkGovernance() {
-	layer := layerOf(k.api)
+	if layerOf(k.api) == specs.SystemLayer {
+		if k.document != nil {
+			k.ps.Add(k.document.Node, "an API of the system layer has no flows", "write layer: process in its x-headrace")
+		}
+		return
+	}
 	flows := false
 	for _, o := range k.api.Document.Operations {
 		g := o.Governance
-		if layer == specs.SystemLayer {
-			if g.Flow != nil {
-				k.ps.Add(g.At("flow"), "operations of the system layer are answered by a system, and not by a flow", "write layer: process, or remove flow")
-			}
-			continue
-		}
 		if g.Flow == nil {
 			k.ps.Add(g.Node, fmt.Sprintf("no workflow answers %s", o.ID), fmt.Sprintf("write flow: and a workflowId of %s in its x-headrace", FileName))
 		}
 		flows = flows || g.Flow != nil
-		for _, key := range []string{"system", "call", "cost", "confirm", "batch"} {
-			if g.Says(key) {
-				k.ps.Add(g.At(key), fmt.Sprintf("%s is for operations that a system answers, and a flow answers this one", key), "remove it; the steps' own operations say it")
-			}
-		}
 	}
 	if flows && k.document == nil {
 		k.ps.Add(k.api.Document.Governance.Node, fmt.Sprintf("there is no %s beside the document", FileName), "write the workflows that answer its operations")
-	}
-	if layer == specs.SystemLayer && k.document != nil {
-		k.ps.Add(k.document.Node, "an API of the system layer has no flows", "write layer: process in its x-headrace")
 	}
 }
 
