@@ -211,7 +211,8 @@ func (Flow) JSONSchema() map[string]any {
 	return map[string]any{"oneOf": []any{map[string]any{"type": "string"}, source.Schema(plain{})}}
 }
 
-// inherit fills what is not set at the operation from the level above.
+// inherit fills what is not set at the operation from the level above. A flow is
+// the operation's own.
 func (g OperationGovernance) inherit(above OperationGovernance) OperationGovernance {
 	if g.System == "" {
 		g.System = above.System

@@ -2,6 +2,7 @@ package specs
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -43,7 +44,7 @@ func Schemas(roots []source.Node, references source.Node, prefix string, ps *sou
 	}
 	before := ps.Len()
 	l := &loader{ps: ps, root: source.Wrap(name, doc).WithGrafts(grafts), document: &Document{}}
-	(&resolver{main: &file{name: name, root: l.root}, grafts: grafts, ps: ps}).resolve()
+	(&resolver{fsys: alone{}, main: &file{name: name, root: l.root}, grafts: grafts, ps: ps}).resolve()
 	if ps.Len() > before {
 		return nil
 	}
@@ -53,6 +54,13 @@ func Schemas(roots []source.Node, references source.Node, prefix string, ps *sou
 		return nil
 	}
 	return compileRoots(api, l.root, len(roots), ps)
+}
+
+// alone has no files: such a document refers to itself only.
+type alone struct{}
+
+func (alone) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 func compileRoots(api *openapi3.T, root source.Node, count int, ps *source.Problems) []*schema.Schema {

@@ -57,7 +57,7 @@ func root() *cobra.Command {
 	}
 	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand(), backupCommand())
 	cmd.AddCommand(publishCommand(), deprecateCommand(), restoreCommand(), retireCommand(), withdrawCommand(), shadowCommand(), listCommand(), showCommand(), exportCommand(), applyCommand(),
-		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand())
+		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand(), flowCommand())
 	cmd.AddCommand(nounCommands()...)
 	return cmd
 }

@@ -108,14 +108,17 @@ func (x Replacement) apply(payload, value any) (any, error) {
 	return replaced, nil
 }
 
-// put copies what it changes. Mappings that are missing are made; an index may
-// be that of an item or, as - or the next, the end of a list.
+// put copies what it changes. Mappings that are missing are made, and so are
+// lists for -; an index may be that of an item or, as - or the next, the end of a list.
 func put(payload any, way []string, value any) (any, error) {
 	if len(way) == 0 {
 		return value, nil
 	}
 	switch p := payload.(type) {
 	case nil:
+		if way[0] == "-" {
+			return put([]any{}, way, value)
+		}
 		return put(map[string]any{}, way, value)
 	case map[string]any:
 		child, err := put(p[way[0]], way[1:], value)

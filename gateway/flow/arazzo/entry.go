@@ -314,7 +314,7 @@ func (k *linking) fitsAnswer(e *Entry) {
 		}
 		return
 	}
-	if a.body.Exists() || len(contents) != 1 || !contents[0].JSON || contents[0].Schema.Free() {
+	if !k.resolved || a.body.Exists() || len(contents) != 1 || !contents[0].JSON || contents[0].Schema.Free() {
 		return
 	}
 	v := Value{form: mapForm}

@@ -60,7 +60,7 @@ func (l *Linker) Link(api API, ps *source.Problems) map[string]*Entry {
 			k.handed(s)
 		}
 	}
-	if ps.Len() == before {
+	if k.resolved = ps.Len() == before; k.resolved {
 		k.checkTypes()
 	}
 	return k.entries()
@@ -73,6 +73,10 @@ type linking struct {
 	document *Document
 	ps       *source.Problems
 	apis     map[*Source]API
+	// resolved tells that all names lead somewhere: types can be compared then.
+	resolved bool
+	// depth is how many outputs were followed to what they are made of.
+	depth int
 }
 
 // ranks order the layers: calls go to a lower rank only.
@@ -80,33 +84,24 @@ var ranks = map[specs.Layer]int{specs.SystemLayer: 0, specs.ProcessLayer: 1, spe
 
 func layerOf(a API) specs.Layer { return specs.Layer(a.Document.Governance.Layer) }
 
-// checkGovernance finds operations that nothing answers, or two things would.
+// checkGovernance finds operations that nothing answers.
 func (k *linking) checkGovernance() {
-	layer := layerOf(k.api)
+	if layerOf(k.api) == specs.SystemLayer {
+		if k.document != nil {
+			k.ps.Add(k.document.Node, "an API of the system layer has no flows", "write layer: process in its x-headrace")
+		}
+		return
+	}
 	flows := false
 	for _, o := range k.api.Document.Operations {
 		g := o.Governance
-		if layer == specs.SystemLayer {
-			if g.Flow != nil {
-				k.ps.Add(g.At("flow"), "operations of the system layer are answered by a system, and not by a flow", "write layer: process, or remove flow")
-			}
-			continue
-		}
 		if g.Flow == nil {
 			k.ps.Add(g.Node, fmt.Sprintf("no workflow answers %s", o.ID), fmt.Sprintf("write flow: and a workflowId of %s in its x-headrace", FileName))
 		}
 		flows = flows || g.Flow != nil
-		for _, key := range []string{"system", "call", "cost", "confirm", "batch"} {
-			if g.Says(key) {
-				k.ps.Add(g.At(key), fmt.Sprintf("%s is for operations that a system answers, and a flow answers this one", key), "remove it; the steps' own operations say it")
-			}
-		}
 	}
 	if flows && k.document == nil {
 		k.ps.Add(k.api.Document.Governance.Node, fmt.Sprintf("there is no %s beside the document", FileName), "write the workflows that answer its operations")
-	}
-	if layer == specs.SystemLayer && k.document != nil {
-		k.ps.Add(k.document.Node, "an API of the system layer has no flows", "write layer: process in its x-headrace")
 	}
 }
 
@@ -229,19 +224,21 @@ func (w *Workflow) order() {
 // parameter; one that no step takes is a mistake.
 func (k *linking) inherited(w *Workflow) {
 	taken := map[string]bool{}
+	known := true
 	for _, s := range slices.Concat(w.Steps, w.compensations()) {
+		known = known && (s.Flow != nil || s.Call != nil && s.Call.Operation != nil)
 		s.Parameters = slices.DeleteFunc(s.Parameters, func(p Parameter) bool {
 			if !p.inherited {
 				return false
 			}
-			known := s.Flow != nil && slices.ContainsFunc(s.Flow.Inputs, func(in Input) bool { return in.Name == p.Name }) ||
+			takes := s.Flow != nil && slices.ContainsFunc(s.Flow.Inputs, func(in Input) bool { return in.Name == p.Name }) ||
 				s.Call != nil && s.Call.Operation != nil && declared(s.Call.Operation, p) != nil
-			taken[p.Name] = taken[p.Name] || known
-			return !known
+			taken[p.Name] = taken[p.Name] || takes
+			return !takes
 		})
 	}
 	for _, p := range w.inherited {
-		if !taken[p.Name] && len(w.Steps) > 0 {
+		if known && !taken[p.Name] && len(w.Steps) > 0 {
 			k.ps.Add(p.Node.At("name"), fmt.Sprintf("no step takes the parameter %q", p.Name), "")
 		}
 	}

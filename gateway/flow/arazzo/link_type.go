@@ -113,9 +113,11 @@ func inputKinds(e *Expression, w *Workflow) (kinds, []string) {
 
 // kindsOf is what is known of a value that an output gives.
 func (k *linking) kindsOf(v Value, w *Workflow, s *Step) kinds {
-	if v.form != expressionForm {
+	if v.form != expressionForm || k.depth > maxSteps { // steps that run again may read from each other
 		return nil
 	}
+	k.depth++
+	defer func() { k.depth-- }()
 	begin, way := k.begin(v.expression, w, s)
 	found, _ := walkKinds(begin, way)
 	return found

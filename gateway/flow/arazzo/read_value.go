@@ -1,6 +1,7 @@
 package arazzo
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -208,16 +209,12 @@ func (r *reader) payload(b *RequestBody, n source.Node, p place) Value {
 	case n.Kind() != source.String:
 		return r.compile(n, o)
 	case structured && (b.ContentType == "" || b.json()):
-		var found source.Problems
-		parsed := source.Parse(n.File(), []byte(text), limits, &found)
-		if list := found.List(); len(list) > 0 || !parsed.Exists() {
-			wrong := "it is empty"
-			if len(list) > 0 {
-				wrong = list[0].Wrong
-			}
-			r.ps.Add(n, "the payload is not JSON: "+wrong, "expressions in it stand in quotes and braces: \"{$inputs.id}\"")
+		var ignored any
+		if err := json.Unmarshal([]byte(text), &ignored); err != nil {
+			r.ps.Add(n, "the payload is not JSON: "+err.Error(), "expressions in it stand in quotes and braces: \"{$inputs.id}\"")
 			return Value{}
 		}
+		parsed := source.Parse(n.File(), []byte(text), limits, r.ps)
 		o.json, o.at = true, n
 		return r.compile(parsed, o)
 	case b.form():

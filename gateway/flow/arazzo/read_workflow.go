@@ -164,6 +164,9 @@ func (r *reader) governWorkflow(w *Workflow, n source.Node) {
 	}
 	a := g.Answer
 	w.Answer = &Answer{Status: a.Status, Node: a.Node, body: a.Body}
+	if a.Headers.Exists() {
+		r.expected(a.Headers, source.Map)
+	}
 	for _, f := range a.Headers.Fields() {
 		if strings.ContainsFunc(f.Name, func(c rune) bool { return c > '~' || !tchar(byte(c)) }) {
 			r.ps.Add(f.Key, fmt.Sprintf("%q is not the name of a header", f.Name), "")
