@@ -20,25 +20,21 @@ import (
 
 // operator talks to the admin API of a running gateway.
 type operator struct {
+	// below is what it talks about, below /admin/v1.
+	below              string
 	url, actor, reason string
 	json               bool
 	out                io.Writer
 }
 
 func writesCommand() *cobra.Command {
-	o := &operator{}
 	cmd := &cobra.Command{
 		Use:   "writes",
 		Short: "Look at the writes of a running gateway, and decide about them",
 		Long: "Look at the writes of a running gateway, and decide about them, by its admin API.\n" +
 			"The admin token is taken from " + tokenVariable + ". What is decided is kept, with who did it and why.",
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) { o.out = cmd.OutOrStdout() },
 	}
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&o.url, "admin", "http://127.0.0.1:8081", "address of the admin API")
-	flags.StringVar(&o.actor, "actor", cmp.Or(os.Getenv("USER"), "operator"), "who acts")
-	flags.StringVar(&o.reason, "reason", "", "why, for the audit and the write's timeline")
-	flags.BoolVar(&o.json, "json", false, "print what the admin API answers")
+	o := newOperator(cmd, "writes")
 	cmd.AddCommand(
 		o.listCommand(), o.exportCommand(), o.showCommand(), o.explainCommand(),
 		o.oneCommand("cancel ID", "Take back a write that has not been sent", "cancel"),
@@ -48,6 +44,18 @@ func writesCommand() *cobra.Command {
 		o.pauseCommand("resume", "Let the writes of a system or key go on"), o.pausesCommand(), o.auditCommand(),
 	)
 	return cmd
+}
+
+// newOperator gives a command the flags of an operator.
+func newOperator(cmd *cobra.Command, below string) *operator {
+	o := &operator{below: below}
+	cmd.PersistentPreRun = func(cmd *cobra.Command, _ []string) { o.out = cmd.OutOrStdout() }
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&o.url, "admin", "http://127.0.0.1:8081", "address of the admin API")
+	flags.StringVar(&o.actor, "actor", cmp.Or(os.Getenv("USER"), "operator"), "who acts")
+	flags.StringVar(&o.reason, "reason", "", "why, for the audit and the timeline")
+	flags.BoolVar(&o.json, "json", false, "print what the admin API answers")
+	return o
 }
 
 // call makes a call of the admin API. A refusal is told in its own words.
@@ -69,7 +77,7 @@ func (o *operator) open(ctx context.Context, method, path string, body any) (*ht
 		}
 		content = bytes.NewReader(data)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(o.url, "/")+"/admin/v1/writes"+path, content)
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(o.url, "/")+"/admin/v1/"+o.below+path, content)
 	if err != nil {
 		return nil, err
 	}
