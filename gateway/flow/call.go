@@ -274,6 +274,14 @@ func (r *run) class(l *lower, s *arazzo.Step) specs.Class {
 // nothing is kept, the one write that is passed through.
 func (f *frame) read(ctx context.Context, set *use, l *lower, s *arazzo.Step, c *call, visit string, began time.Time) (*result, error) {
 	r := f.run
+	cached := s.Cache > 0 && l.op.Spec.Safe()
+	var key [32]byte
+	if cached {
+		key = r.callKey(l, c)
+		if a := r.flows.shelf.get(key); a != nil {
+			return f.learn(s, visit, "", began, c, a, nil)
+		}
+	}
 	x := r.exchange(ctx, set, l, s, c)
 	if r.outer != nil {
 		for _, name := range []string{"Prefer", "Idempotency-Key"} {
@@ -296,6 +304,9 @@ func (f *frame) read(ctx context.Context, set *use, l *lower, s *arazzo.Step, c 
 	}
 	if resp.Own && a.Status == http.StatusAccepted && !l.op.Spec.Safe() {
 		return nil, &passed{a} // held: there is nothing to shape yet
+	}
+	if cached {
+		r.flows.shelf.put(key, a, s.Cache)
 	}
 	return f.learn(s, visit, "", began, c, a, nil)
 }

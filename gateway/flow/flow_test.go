@@ -48,3 +48,33 @@ func TestExperience(t *testing.T) {
 	w.want(w.call("POST", "/shop/v1/buy", `{"id":"o1"}`, "shop", `Idempotency-Key: "k"`), 200, `"stillThere":6`)
 	w.did(w.wms, reserveA1, waveO1)
 }
+
+// What may be given again is not asked for again, for the same app and inputs.
+func TestCache(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		text := strings.Replace(bookingFlows, "optional: true, timeout: 2s, fallback: {available: unknown}}\n      - stepId: erp", "cache: 1h}\n      - stepId: erp", 1)
+		w.files["apis/booking/1.0.0/flows.arazzo.yaml"].Data = []byte(text)
+	})
+	for _, sku := range []string{"A1", "A1", "B2"} {
+		w.want(w.call("GET", "/booking/v1/availability/"+sku, "", "shop"), 200, `"wms":7`)
+	}
+	w.want(w.call("GET", "/booking/v1/availability/A1", "", "other"), 200, `"wms":7`)
+	if w.wms.reads != 3 || w.erp.reads != 4 {
+		t.Errorf("%d and %d reads", w.wms.reads, w.erp.reads)
+	}
+}
+
+// The answer of a whole flow that only reads may be given again.
+func TestCachedFlow(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		text := strings.Replace(bookingFlows, "    outputs: {wms:", "    x-headrace: {cache: 1h}\n    outputs: {wms:", 1)
+		w.files["apis/booking/1.0.0/flows.arazzo.yaml"].Data = []byte(text)
+	})
+	for range 3 {
+		w.want(w.call("GET", "/booking/v1/availability/A1", "", "shop"), 200, `"wms":7`)
+	}
+	w.want(w.call("GET", "/booking/v1/availability/A1", "", "other"), 200, `"wms":7`)
+	if w.wms.reads != 2 {
+		t.Errorf("%d reads", w.wms.reads)
+	}
+}

@@ -78,6 +78,7 @@ type Flows struct {
 	carrying  sync.WaitGroup // runs
 
 	mu       sync.Mutex
+	shelf    shelf
 	live     map[string]*run             // by ID
 	known    map[string]*arazzo.Document // by hash, of this table and earlier ones
 	kept     map[string]bool             // hashes whose documents are in the ledger

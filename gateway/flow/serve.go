@@ -68,13 +68,27 @@ func (s *Set) pass(x *gateway.Exchange, e *entry, inputs map[string]any) (*gatew
 	r.journal.results = map[string]*result{}
 	r.ctx, r.cancel = context.WithCancel(x.Context())
 	defer r.cancel()
+	cached := e.Workflow.Cache > 0 && !e.Workflow.Writes
+	var key [32]byte
+	if cached {
+		key = r.flowKey(x.Operation.API.Revision)
+		if a := s.flows.shelf.get(key); a != nil {
+			x.Record.Cache = "hit"
+			return a.response(), nil
+		}
+		x.Record.Cache = "miss"
+	}
 	outputs, f, err := r.through(r.ctx, e.Workflow, inputs, "")
 	var failed *failure
 	var early *passed
 	var person *stuck
 	switch {
 	case err == nil:
-		return r.answer(f, outputs).response(), nil
+		a := r.answer(f, outputs)
+		if cached {
+			s.flows.shelf.put(key, a, e.Workflow.Cache)
+		}
+		return a.response(), nil
 	case errors.As(err, &early):
 		return early.answer.response(), nil
 	case errors.As(err, &failed):
