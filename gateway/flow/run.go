@@ -29,6 +29,8 @@ type run struct {
 	cancel   context.CancelFunc
 	// outer is the caller's exchange, where nothing is kept.
 	outer *gateway.Exchange
+	// simulated answers the calls of a test; nil otherwise.
+	simulated *simulation
 	// undoes tells that it is being undone.
 	undoes atomic.Bool
 
@@ -160,7 +162,7 @@ func (r *run) watched() bool {
 // sleep waits until a time. A run that nobody waits for is let go meanwhile.
 func (r *run) sleep(ctx context.Context, until time.Time) error {
 	d := time.Until(until)
-	if d <= 0 {
+	if d <= 0 || r.simulated != nil {
 		return ctx.Err()
 	}
 	if r.claim != nil && (d > r.flows.options.Linger && !r.watched() || r.flows.draining.Load()) {
@@ -235,7 +237,7 @@ func (r *run) left(err error) (*ledger.RunEnd, error) {
 	}
 	var e *gateway.Error
 	if errors.As(err, &e) && e.Problem == gateway.Internal {
-		r.flows.log.Error("a run has come to a fault of the gateway", "run", r.claim.ID, "error", err)
+		r.flows.log.Error("a run has come to a fault of the gateway", "correlation", r.request.Correlation, "error", err)
 		return &ledger.RunEnd{State: ledger.Stuck, Cause: "internal", Reason: "something went wrong in the gateway"}, nil
 	}
 	return nil, err
@@ -250,7 +252,10 @@ func (r *run) undoAll() error {
 	r.mu.Lock()
 	list := slices.Clone(r.undo)
 	r.mu.Unlock()
-	tries := undoAttempts * (1 + r.claim.Again)
+	tries := undoAttempts
+	if r.claim != nil {
+		tries *= 1 + r.claim.Again
+	}
 	for _, u := range slices.Backward(list) {
 		for n := 1; ; n++ {
 			res, err := u.frame.attempt(r.ctx, u.step.Compensation, fmt.Sprintf("undo:%s#%d", u.visit, n), time.Time{})

@@ -283,6 +283,7 @@ type world struct {
 	ledger       *ledger.DB
 	buffer       *buffer.Buffer
 	flows        *flow.Flows
+	set          *flow.Set // of the table
 	fleet        *system.Fleet
 	front        *httptest.Server
 	gate         *gateway.Gateway
@@ -399,6 +400,7 @@ func (w *world) load() {
 	w.gate.Swap(table)
 	w.buffer.Use(set)
 	w.flows.Use(flows)
+	w.set = flows
 }
 
 // stop ends the world as a process would that is asked to.
