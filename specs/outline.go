@@ -50,18 +50,32 @@ func (o *Operation) Body() (contents []Content, required, taken bool) {
 	return o.request.body.contents.list(), o.request.body.required, true
 }
 
-// Statuses are the successes that the operation declares by number, sorted.
+// Statuses are those that the operation declares by number, sorted.
 func (o *Operation) Statuses() []int {
 	if o.responses == nil {
 		return nil
 	}
-	var list []int
-	for _, status := range slices.Sorted(maps.Keys(o.responses.exact)) {
-		if status >= 200 && status < 300 {
-			list = append(list, status)
+	return slices.Sorted(maps.Keys(o.responses.exact))
+}
+
+// AllAnswers gives the media types of all answers that are declared, failures,
+// ranges and default among them.
+func (o *Operation) AllAnswers() []Content {
+	if o.responses == nil {
+		return nil
+	}
+	list := []*response{o.responses.other}
+	list = append(list, o.responses.ranges[:]...)
+	for _, status := range o.Statuses() {
+		list = append(list, o.responses.exact[status])
+	}
+	var all []Content
+	for _, r := range list {
+		if r != nil {
+			all = append(all, r.contents.list()...)
 		}
 	}
-	return list
+	return all
 }
 
 // Answers gives the media types of an answer with a status; declared is false

@@ -32,7 +32,7 @@
 // something else, a step that was left out) is absent, which is neither null nor an error: a
 // parameter whose value is absent is not sent, a property of a payload is left out,
 // an item of a list becomes null, and a text with an absent part in it is absent as a whole.
-// A comparison with what is absent is false, but for !=.
+// In a condition what is absent is null.
 //
 // # The order of steps
 //

@@ -360,3 +360,37 @@ func FuzzDocument(f *testing.F) {
 		}
 	})
 }
+
+// TestConformanceTable holds the table in docs/arazzo.md against the tests that
+// it names.
+func TestConformanceTable(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/arazzo.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []byte
+	for _, name := range []string{"document_test.go", "expression_test.go", "link_test.go", "landscape_test.go", "criterion_test.go"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, data...)
+	}
+	_, table, _ := strings.Cut(string(page), "## Conformance")
+	rows := 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(cells) != 4 || !strings.Contains(cells[3], "Test") {
+			continue
+		}
+		rows++
+		for name := range strings.SplitSeq(strings.TrimSpace(cells[3]), ", ") {
+			if !strings.Contains(string(tests), "func "+name+"(") {
+				t.Errorf("%s: there is no %s", strings.TrimSpace(cells[0]), name)
+			}
+		}
+	}
+	if rows < 40 {
+		t.Errorf("only %d rows were read", rows)
+	}
+}

@@ -178,10 +178,10 @@ func (k *linking) entries() map[string]*Entry {
 
 func (k *linking) entry(o *specs.Operation, w *Workflow) *Entry {
 	e := &Entry{Operation: o, Workflow: w, Status: w.Answer.Status}
-	if statuses := o.Statuses(); e.Status == 0 {
+	if e.Status == 0 {
 		e.Status = 200
-		if len(statuses) == 1 {
-			e.Status = statuses[0]
+		if list := successes(o); len(list) == 1 {
+			e.Status = list[0]
 		}
 	}
 	g := o.Governance
@@ -207,6 +207,11 @@ func (k *linking) entry(o *specs.Operation, w *Workflow) *Entry {
 	slices.SortFunc(e.inputs, func(a, b entryInput) int { return strings.Compare(a.name, b.name) })
 	k.fitsAnswer(e)
 	return e
+}
+
+// successes are the statuses of success that an operation declares by number.
+func successes(o *specs.Operation) []int {
+	return slices.DeleteFunc(o.Statuses(), func(status int) bool { return status < 200 || status >= 300 })
 }
 
 // checkFrom looks for the parameter that an expression names.
@@ -309,7 +314,7 @@ func (k *linking) fitsAnswer(e *Entry) {
 	}
 	contents, declared := e.Operation.Answers(e.Status)
 	if !declared {
-		if _, any := e.Operation.Answers(200); any || len(e.Operation.Statuses()) > 0 {
+		if len(e.Operation.AllAnswers()) > 0 || len(successes(e.Operation)) > 0 {
 			k.ps.Add(a.Node, fmt.Sprintf("%s does not declare the answer %d of the workflow %s", e.Operation.ID, e.Status, e.Workflow.ID), "declare it, or set answer.status")
 		}
 		return

@@ -307,9 +307,11 @@ func (d *drawing) implied(s *Step, i int) bool {
 	return slices.ContainsFunc(s.After, func(j int) bool { return j != i && slices.Contains(d.flow.Steps[j].After, i) })
 }
 
+// line goes straight down past the rows between, and to the side in the last gap.
 func (d *drawing) line(from, to point) {
-	middle := (from.y + to.y) / 2
-	d.printf(`<path d="M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f" marker-end="url(#flow-line)"/>`+"\n", from.x, from.y, from.x, middle, to.x, middle, to.x, to.y)
+	down := max(from.y, to.y-rowGap)
+	middle := (down + to.y) / 2
+	d.printf(`<path d="M%.1f %.1fV%.1fC%.1f %.1f %.1f %.1f %.1f %.1f" marker-end="url(#flow-line)"/>`+"\n", from.x, from.y, down, from.x, middle, to.x, middle, to.x, to.y)
 }
 
 func (d *drawing) text(x, y float64, class, anchor, text string) {

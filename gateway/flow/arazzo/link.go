@@ -96,7 +96,7 @@ func (k *linking) checkGovernance() {
 	for _, o := range k.api.Document.Operations {
 		g := o.Governance
 		if g.Flow == nil {
-			k.ps.Add(g.Node, fmt.Sprintf("no workflow answers %s", o.ID), fmt.Sprintf("write flow: and a workflowId of %s in its x-headrace", FileName))
+			k.ps.Add(o.Node, "nothing says which workflow answers", "set x-headrace.flow to a workflowId of "+FileName)
 		}
 		flows = flows || g.Flow != nil
 	}

@@ -2,9 +2,7 @@ package arazzo
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/headrace/headrace/gateway/mapping"
@@ -49,6 +47,11 @@ func (k *linking) checkTypes() {
 // follow reports an expression whose way leads to what is not declared.
 func (k *linking) follow(u use) {
 	begin, way := k.begin(u.expression, u.workflow, u.step)
+	if u.criterion && u.expression.root == rootResponse {
+		if begin = nil; u.expression.part == "body" && !u.common && u.step != nil && u.step.Call != nil && !u.step.shape.Exists() {
+			begin = jsonAnswers(u.step.Call.Operation.AllAnswers())
+		}
+	}
 	if begin == nil {
 		return
 	}
@@ -123,29 +126,52 @@ func (k *linking) kindsOf(v Value, w *Workflow, s *Step) kinds {
 	return found
 }
 
-// statusPattern is a criterion that fixes the status.
-var statusPattern = regexp.MustCompile(`^\s*\$statusCode\s*==\s*(\d{3})\s*$`)
-
-// answers are the JSON bodies with which the step's operation says that a call
-// has succeeded; nil when one of them may be anything.
+// answers are the JSON bodies with which a step may have succeeded; nil when
+// one of them may be anything.
 func (k *linking) answers(s *Step) kinds {
 	o := s.Call.Operation
-	statuses := o.Statuses()
-	for _, c := range s.Success {
-		if m := statusPattern.FindStringSubmatch(c.Text); m != nil && c.Kind == "simple" {
-			status, _ := strconv.Atoi(m[1])
-			statuses = []int{status}
+	var found []specs.Content
+	for _, status := range o.Statuses() {
+		if s.mayBe(status) {
+			contents, _ := o.Answers(status)
+			found = append(found, contents...)
 		}
 	}
-	var found kinds
-	for _, status := range statuses {
-		contents, _ := o.Answers(status)
-		for _, c := range contents {
-			if !c.JSON || c.Schema.Free() {
-				return nil
-			}
-			found = append(found, c.Schema)
+	return jsonAnswers(found)
+}
+
+// mayBe tells whether a step may have succeeded with a status, as far as
+// criteria tell that look at nothing else.
+func (s *Step) mayBe(status int) bool {
+	fixed := false
+	for _, c := range s.Success {
+		if c.Kind != "simple" || len(c.expressions) == 0 || slices.ContainsFunc(c.expressions, func(e *Expression) bool { return e.root != rootStatus }) {
+			continue
 		}
+		fixed = true
+		if !truth(c.simple.value(only(status))) {
+			return false
+		}
+	}
+	return fixed || status < 400
+}
+
+// only is a scope in which nothing but a status is known.
+type only int
+
+func (only) Inputs() map[string]any                           { return nil }
+func (only) Outputs() map[string]any                          { return nil }
+func (only) Step(string) (map[string]any, bool)               { return nil, false }
+func (only) Flow(string) (inputs, out map[string]any, _ bool) { return nil, nil, false }
+func (o only) Exchange() *Exchange                            { return &Exchange{Status: int(o)} }
+
+func jsonAnswers(contents []specs.Content) kinds {
+	var found kinds
+	for _, c := range contents {
+		if !c.JSON || c.Schema.Free() {
+			return nil
+		}
+		found = append(found, c.Schema)
 	}
 	return found
 }

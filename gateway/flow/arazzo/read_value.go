@@ -280,6 +280,8 @@ func (r *reader) criteria(n source.Node, key string, p place) []*Criterion {
 }
 
 func (r *reader) criterion(n source.Node, p place) *Criterion {
+	r.deciding = true
+	defer func() { r.deciding = false }()
 	if !r.expected(n, source.Map) {
 		return nil
 	}

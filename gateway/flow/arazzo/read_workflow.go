@@ -411,6 +411,8 @@ func (r *reader) parameters(n source.Node, p place) []Parameter {
 // actions reads the actions of a step, and those of the workflow that it does not override.
 func (r *reader) actions(step, workflow source.Node, own, common string) []*Action {
 	list := r.actionList(step, own, common)
+	r.common = true
+	defer func() { r.common = false }()
 	for _, a := range r.actionList(workflow, common, common) {
 		if !slices.ContainsFunc(list, func(o *Action) bool { return o.Name == a.Name }) {
 			list = append(list, a)

@@ -55,6 +55,8 @@ type reader struct {
 	// workflow and step are being read.
 	workflow *Workflow
 	step     *Step
+	// deciding tells that a condition is being read, common that it stands at the workflow.
+	deciding, common bool
 	// uses are all expressions of the document, checked when all is read.
 	uses []use
 	// targets are actions and steps that name others, resolved when all is read.
@@ -85,6 +87,9 @@ type use struct {
 	workflow   *Workflow
 	step       *Step // nil: at the workflow itself
 	place      place
+	// criterion tells that it stands in a condition, which looks at failures too;
+	// common that it stands there for all steps of the workflow.
+	criterion, common bool
 }
 
 // place is a point of a run at which an expression is evaluated: it decides what is known.
@@ -379,7 +384,7 @@ func (r *reader) count(n source.Node, absent, least, most int) int {
 
 // add notes an expression for the checks that follow.
 func (r *reader) add(e *Expression, at source.Node, p place) {
-	r.uses = append(r.uses, use{expression: e, at: at, workflow: r.workflow, step: r.step, place: p})
+	r.uses = append(r.uses, use{expression: e, at: at, workflow: r.workflow, step: r.step, place: p, criterion: r.deciding, common: r.common})
 }
 
 func (r *reader) syntax(at source.Node, err *syntaxError) { r.ps.Add(at, err.wrong, err.right) }
