@@ -33,6 +33,9 @@ const most = 1000
 func (r *run) through(ctx context.Context, w *arazzo.Workflow, inputs map[string]any, path string) (map[string]any, *frame, error) {
 	for n := 1; ; n++ {
 		f := &frame{run: r, workflow: w, inputs: inputs, path: path, outputs: map[string]map[string]any{}, visits: map[string]int{}, taken: map[*arazzo.Action]int{}}
+		if err := f.before(ctx); err != nil {
+			return nil, f, err
+		}
 		next, err := f.bounded(ctx)
 		if err != nil {
 			return nil, f, err
@@ -48,6 +51,23 @@ func (r *run) through(ctx context.Context, w *arazzo.Workflow, inputs map[string
 		inputs = f.parameters(next.Parameters)
 		w, path = next.Flow, fmt.Sprintf("%s>%s#%d/", path, next.Flow.ID, n)
 	}
+}
+
+// before goes through the workflows that must have been completed before this
+// one, with the same inputs, unless the run has done so already.
+func (f *frame) before(ctx context.Context) error {
+	for _, w := range f.workflow.DependsOn {
+		f.run.mu.Lock()
+		_, over := f.run.over[w.ID]
+		f.run.mu.Unlock()
+		if over {
+			continue
+		}
+		if _, _, err := f.run.through(ctx, w, f.inputs, f.path+"<"+w.ID+"/"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bounded takes the steps within the workflow's time. That it was over is noted,
