@@ -375,22 +375,7 @@ func (w *world) start() {
 func (w *world) load() {
 	w.t.Helper()
 	var ps source.Problems
-	var set *buffer.Set
-	var flows *flow.Set
-	writes, writesDir := buffer.Document()
-	runs, runsDir := flow.Document()
-	table, _ := workspace.Build(workspace.Load(w.files, &ps), workspace.Options{
-		Kinds: []gateway.Kind{identify(), subscription()},
-		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
-			set = w.buffer.Build(w.fleet.Build(fsys, systems, ps))
-			return set
-		},
-		Flows: func(fsys fs.FS, apis []*gateway.API, c *gateway.Consumers, _ workspace.SystemLayer, ps *source.Problems) workspace.FlowLayer {
-			flows = w.flows.Build(fsys, apis, c, set, ps)
-			return flows
-		},
-		Own: []workspace.Own{{Files: writes, Dir: writesDir, Layer: w.buffer.Resource()}, {Files: runs, Dir: runsDir, Layer: w.flows.Resource()}},
-	}, &ps)
+	table, set, flows := w.build(&ps)
 	for _, p := range ps.List() {
 		w.t.Error(p)
 	}
@@ -401,6 +386,36 @@ func (w *world) load() {
 	w.buffer.Use(set)
 	w.flows.Use(flows)
 	w.set = flows
+}
+
+// refuses expects the files to be refused with a problem.
+func (w *world) refuses(problem string) {
+	w.t.Helper()
+	var ps source.Problems
+	table, _, _ := w.build(&ps)
+	table.Close()
+	if err := ps.Err(); err == nil || !strings.Contains(err.Error(), problem) {
+		w.t.Errorf("%v, want %q", err, problem)
+	}
+}
+
+// build makes the table of the files, with what is wrong with them.
+func (w *world) build(ps *source.Problems) (table *gateway.Table, set *buffer.Set, flows *flow.Set) {
+	writes, writesDir := buffer.Document()
+	runs, runsDir := flow.Document()
+	table, _ = workspace.Build(workspace.Load(w.files, ps), workspace.Options{
+		Kinds: []gateway.Kind{identify(), subscription()},
+		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
+			set = w.buffer.Build(w.fleet.Build(fsys, systems, ps))
+			return set
+		},
+		Flows: func(fsys fs.FS, apis []*gateway.API, c *gateway.Consumers, _ workspace.SystemLayer, ps *source.Problems) workspace.FlowLayer {
+			flows = w.flows.Build(fsys, apis, c, set, ps)
+			return flows
+		},
+		Own: []workspace.Own{{Files: writes, Dir: writesDir, Layer: w.buffer.Resource()}, {Files: runs, Dir: runsDir, Layer: w.flows.Resource()}},
+	}, ps)
+	return table, set, flows
 }
 
 // stop ends the world as a process would that is asked to.
