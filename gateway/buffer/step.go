@@ -83,6 +83,8 @@ type Over struct {
 	Reason string
 	// Status is that of the last answer, or what a person has said; 0 for none.
 	Status int
+	// ReplacedBy is the ID of the write that stands for it; empty for none.
+	ReplacedBy string
 	// Problem is the name of the gateway's own refusal; empty for the system's words.
 	Problem string
 	// Response is the answer; nil when there is none.
@@ -112,7 +114,7 @@ func (b *Buffer) Over(ctx context.Context, id string, patience time.Duration) (*
 	if out, err = outcomeOf(r); err != nil || !out.over() {
 		return nil, err
 	}
-	over := &Over{State: r.State, Dead: r.Dead, Reason: r.Reason, Status: r.Status}
+	over := &Over{State: r.State, Dead: r.Dead, Reason: r.Reason, Status: r.Status, ReplacedBy: r.ReplacedBy}
 	if out.answer != nil {
 		over.Response, over.Problem = out.answer.response(), out.answer.Problem
 	}

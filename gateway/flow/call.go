@@ -398,6 +398,18 @@ func (f *frame) await(ctx context.Context, s *arazzo.Step, c *call, visit string
 			return nil, parked{until: f.lookAgain(deadline, late)}
 		case over == nil:
 			continue
+		case over.ReplacedBy != "":
+			edited, err := r.flows.ledger.RunOf(r.ctx, over.ReplacedBy)
+			if err != nil {
+				if err := r.rest(r.ctx, time.Second); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if edited == r.claim.ID { // an operator has edited it: that one is the step now
+				w.id = over.ReplacedBy
+				continue
+			}
 		}
 		return f.judge(s, c, visit, w, over)
 	}

@@ -94,7 +94,7 @@ func TestRevoked(t *testing.T) {
 	subscription := func(status string) []byte { return []byte(strings.ReplaceAll(subscribed, "STATUS", status)) }
 	w := newWorld(t, func(w *world) {
 		w.files["consumers.yaml"].Data = subscription("approved")
-		api := strings.ReplaceAll(bookingAPI, "wait: 10s}", "wait: 10s, policies: {subscription: {}}}")
+		api := strings.ReplaceAll(bookingAPI, "wait: 30s}", "wait: 30s, policies: {subscription: {}}}")
 		w.files["apis/booking/1.0.0/openapi.yaml"].Data = []byte(api)
 	})
 	w.erp.behave(refuse(503, on("POST", "/orders")))

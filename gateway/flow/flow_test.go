@@ -53,7 +53,7 @@ func TestExperience(t *testing.T) {
 // What may be given again is not asked for again, for the same app and inputs.
 func TestCache(t *testing.T) {
 	w := newWorld(t, func(w *world) {
-		text := strings.Replace(bookingFlows, "optional: true, timeout: 2s, fallback: {available: unknown}}\n      - stepId: erp", "cache: 1h}\n      - stepId: erp", 1)
+		text := strings.Replace(bookingFlows, "optional: true, timeout: 30s, fallback: {available: unknown}}\n      - stepId: erp", "cache: 1h}\n      - stepId: erp", 1)
 		w.files["apis/booking/1.0.0/flows.arazzo.yaml"].Data = []byte(text)
 	})
 	for _, sku := range []string{"A1", "A1", "B2"} {

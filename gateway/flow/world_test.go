@@ -110,7 +110,7 @@ func refuse(status int, pick func(r *http.Request) bool) func(w http.ResponseWri
 
 const erpAPI = `openapi: 3.0.3
 info: {title: ERP orders, version: 1.0.0}
-x-headrace: {system: erp, timeout: 600ms, wait: 2s}
+x-headrace: {system: erp, timeout: 30s, wait: 30s}
 paths:
   /credit/{customer}:
     get:
@@ -120,20 +120,20 @@ paths:
   /orders:
     post:
       operationId: createOrder
-      x-headrace: {lane: $request.body#/orderId, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object, required: [orderId]}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
   /orders/{orderId}:
     delete:
       operationId: cancelOrder
-      x-headrace: {lane: $request.path.orderId, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.path.orderId, timeout: 600ms, idempotency: {class: natural-key}}
       parameters: [{name: orderId, in: path, required: true, schema: {type: string}}]
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
 `
 
 const wmsAPI = `openapi: 3.0.3
 info: {title: WMS stock, version: 1.0.0}
-x-headrace: {system: wms, timeout: 600ms, wait: 2s}
+x-headrace: {system: wms, timeout: 30s, wait: 30s}
 paths:
   /stock/{sku}:
     get:
@@ -143,26 +143,26 @@ paths:
   /reservations:
     post:
       operationId: reserve
-      x-headrace: {lane: $request.body#/orderId, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
   /releases:
     post:
       operationId: release
-      x-headrace: {lane: $request.body#/orderId, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
   /waves:
     post:
       operationId: startWave
-      x-headrace: {lane: $request.body#/orderId, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
 `
 
 const bookingAPI = `openapi: 3.0.3
 info: {title: Booking, version: 1.0.0}
-x-headrace: {layer: process, wait: 10s}
+x-headrace: {layer: process, wait: 30s}
 paths:
   /bookings:
     post:
@@ -233,18 +233,18 @@ workflows:
         operationId: $sourceDescriptions.wms.getStock
         parameters: [{name: sku, in: path, value: $inputs.sku}]
         outputs: {available: $response.body#/available}
-        x-headrace: {optional: true, timeout: 2s, fallback: {available: unknown}}
+        x-headrace: {optional: true, timeout: 30s, fallback: {available: unknown}}
       - stepId: erp
         operationId: $sourceDescriptions.erp.getCredit
         parameters: [{name: customer, in: path, value: $inputs.sku}]
         outputs: {available: $response.body#/available}
-        x-headrace: {optional: true, timeout: 2s, fallback: {available: unknown}}
+        x-headrace: {optional: true, timeout: 30s, fallback: {available: unknown}}
     outputs: {wms: $steps.wms.outputs.available, erp: $steps.erp.outputs.available}
 `
 
 const shopAPI = `openapi: 3.0.3
 info: {title: Shop, version: 1.0.0}
-x-headrace: {layer: experience, wait: 10s}
+x-headrace: {layer: experience, wait: 30s}
 paths:
   /buy:
     post:

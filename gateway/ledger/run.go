@@ -364,11 +364,20 @@ func (w *work) noteSteps(ops []*op) error {
 	return w.insert(&runStepsTable, rows, "")
 }
 
-func (w *Write) runSeq() int64 {
-	if w.Run == nil {
-		return 0
+// runSeq is the number of the run that a new write is a step of; 0 for none.
+func (a *appending) runSeq() int64 {
+	if a.w.Run == nil {
+		return a.run
 	}
-	return w.Run.Claim.Seq
+	return a.w.Run.Claim.Seq
+}
+
+// restep makes an edited write the step of a run in the place of the old one.
+func (w *work) restep(h *hot, a *appending) error {
+	if h.run == 0 {
+		return nil
+	}
+	return w.do("UPDATE run_steps SET write = ?3 WHERE run = ?1 AND write = ?2", h.run, h.seq, a.seq)
 }
 
 // wakeRuns tells runs, in the transaction that decides about their writes: one

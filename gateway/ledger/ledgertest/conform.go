@@ -92,6 +92,7 @@ var laws = []struct {
 	{"a run is woken by the settlement of its write", runWoken},
 	{"a lost run is taken over", runLost},
 	{"a run that is stuck at a write goes on with it", runStuck},
+	{"an edited write stays the step of its run", runEdited},
 	{"a person decides about a run", runActedOn},
 	{"runs are listed and traced", runListed},
 	{"runs that are over are forgotten", runRetained},

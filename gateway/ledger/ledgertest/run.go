@@ -425,3 +425,29 @@ func runsTogether(w *world) {
 	w.ok(err)
 	w.same("writes", len(p.Writes), len(dbs)*runs*steps)
 }
+
+// An edited write is the step of a run in the place of the old one.
+func runEdited(w *world) {
+	c := w.begin("")
+	r := w.step(c, "reserve#1")
+	edited, err := w.db.Replace(w.ctx, r.ID, write("o=1"), me)
+	w.ok(err)
+	w.same("step", w.runIs(c.ID, ledger.Running).Steps[0].Write, edited.ID)
+	of, err := w.db.RunOf(w.ctx, edited.ID)
+	w.ok(err)
+	w.same("run", of, c.ID)
+	again := w.step(c, "reserve#1")
+	w.same("the same write", again.ID, edited.ID)
+	w.ok(w.db.ParkRun(w.ctx, c, time.Time{}, nil))
+	w.takes(1) // the old one is over
+	// One that it is stuck at lets it go on.
+	c = w.begin("")
+	r = w.step(c, "reserve#1")
+	w.deliver(w.claim(1)...) // the edited one is before it in its lane
+	w.settle(w.claim(1)[0], ledger.Settlement{State: ledger.Refused, Dead: true, Group: "wrong"})
+	w.ok(w.db.EndRun(w.ctx, c, ledger.RunEnd{State: ledger.Stuck, Waits: r.ID}))
+	edited, err = w.db.Replace(w.ctx, r.ID, write("o=2"), me)
+	w.ok(err)
+	u := w.runIs(c.ID, ledger.Running)
+	w.same("step", u.Steps[0].Write, edited.ID)
+}
