@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"github.com/headrace/headrace/specs/jsonpath"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // Criterion is a compiled condition. It is immutable and safe for concurrent use.
@@ -21,6 +22,7 @@ type Criterion struct {
 	dynamic []piece
 	// expressions are all that the condition looks at.
 	expressions []*Expression
+	node        source.Node
 }
 
 // Holds tells whether the condition holds. The error says that it could not be
