@@ -59,8 +59,8 @@ func (c *Criterion) Holds(s Scope) (bool, error) {
 	return holds, nil
 }
 
-// maxPattern bounds a pattern or path that is put together in a run.
-const maxPattern = 4096
+// maxPattern bounds a pattern or path, which may be put together in a run.
+const maxPattern = 1024
 
 // compile compiles a pattern or path.
 func (c *Criterion) compile(text string) *syntaxError {
