@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -234,5 +235,20 @@ func TestRequests(t *testing.T) {
 	}
 	if _, err := w.Step("book").Body.Bytes(s, 10); err == nil {
 		t.Error("a body may be larger than its limit")
+	}
+}
+
+// BenchmarkLink is what a table's build costs for a document of three workflows.
+func BenchmarkLink(b *testing.B) {
+	apis, l, ps := landscape(b)
+	files := os.DirFS("testdata/landscape")
+	a := apis["fulfilment"]
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Flows = Parse(files, a.Flows.File, ps)
+		l.Link(a, ps)
+	}
+	if err := ps.Err(); err != nil {
+		b.Fatal(err)
 	}
 }
