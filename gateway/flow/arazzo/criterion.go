@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"github.com/headrace/headrace/specs/jsonpath"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // Criterion is a compiled condition. It is immutable and safe for concurrent use.
@@ -21,6 +22,7 @@ type Criterion struct {
 	dynamic []piece
 	// expressions are all that the condition looks at.
 	expressions []*Expression
+	node        source.Node
 }
 
 // Holds tells whether the condition holds. The error says that it could not be
@@ -57,8 +59,8 @@ func (c *Criterion) Holds(s Scope) (bool, error) {
 	return holds, nil
 }
 
-// maxPattern bounds a pattern or path that is put together in a run.
-const maxPattern = 4096
+// maxPattern bounds a pattern or path, which may be put together in a run.
+const maxPattern = 1024
 
 // compile compiles a pattern or path.
 func (c *Criterion) compile(text string) *syntaxError {

@@ -2,6 +2,7 @@ package arazzo
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -295,6 +296,27 @@ func TestParseProblems(t *testing.T) {
 			}
 			t.Errorf("no problem says %q:\n%v", c.want, ps.Err())
 		})
+	}
+}
+
+// TestBounds: what a document costs is bounded.
+func TestBounds(t *testing.T) {
+	var many, steps strings.Builder
+	for i := range maxWorkflows + 1 {
+		fmt.Fprintf(&many, "  - {workflowId: w%d, steps: [{stepId: a, operationId: b}]}\n", i)
+	}
+	for i := range maxSteps + 1 {
+		fmt.Fprintf(&steps, "      - {stepId: s%d, operationId: b}\n", i)
+	}
+	_, ps := parse(strings.Replace(small, "components:\n", many.String()+"components:\n", 1))
+	wants(t, ps, "a document has 500 workflows at most")
+	_, ps = parse(strings.Replace(small, "components:\n", "  - workflowId: long\n    steps:\n"+steps.String()+"components:\n", 1))
+	wants(t, ps, "a workflow has 200 steps at most; put a part of them into a workflow of its own")
+	_, ps = parse(strings.Replace(small, "- condition: $statusCode == 200", "- {type: regex, context: $statusCode, condition: '"+strings.Repeat("a", maxPattern+1)+"'}", 1))
+	wants(t, ps, "a pattern or path has 1024 characters at most")
+	ps = &source.Problems{}
+	if d := Parse(fstest.MapFS{"x": &fstest.MapFile{Data: []byte("[1]")}}, "x", ps); d != nil || ps.Len() == 0 {
+		t.Error("a list is a document")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,19 @@ func TestDraw(t *testing.T) {
 	}
 	if svg := drawn(t, d.Workflow("availability")); !strings.Contains(svg, "Steps: here beside order, then place") {
 		t.Errorf("reads do not stand side by side: %s", svg)
+	}
+}
+
+// TestDrawingInDocs: docs/flow.svg is what headrace flow graph prints for
+// testdata/landscape/apis/fulfilment/1.0.0 and placeOrder.
+func TestDrawingInDocs(t *testing.T) {
+	apis, _ := sound(t)
+	want, err := os.ReadFile("../../../docs/flow.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drawn(t, apis["fulfilment"].Flows.Workflow("placeOrder")) != string(want) {
+		t.Error("docs/flow.svg is not current: draw it anew with headrace flow graph")
 	}
 }
 

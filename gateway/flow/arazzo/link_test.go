@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -53,6 +54,9 @@ func TestLinkProblems(t *testing.T) {
 		{"a body of some steps in a common condition", [][3]string{{flows, "$statusCode == 429 || ", "$response.body#/code == 'BUSY' || "}}, nil},
 		{"a failure's body that is a success", [][3]string{{flows, "          - condition: $statusCode == 201\n        outputs:\n          id: $response.body#/id\n", "          - condition: $statusCode == 201 || $statusCode == 409\n        outputs:\n          id: $response.body#/existing\n"}}, nil},
 		{"a failure's body in an output", [][3]string{{flows, "          id: $response.body#/id\n", "          id: $response.body#/existing\n"}}, []string{`"existing" is not declared`}},
+		{"a filter on an object", [][3]string{{flows, "          - condition: $statusCode == 201\n", "          - {context: $response.body, type: jsonpath, condition: '$[?count(@.lines) > 0]'}\n"}}, []string{"never holds: a filter looks at the members of the context"}},
+		{"a filter on a list", [][3]string{{flows, "          - condition: $statusCode == 201\n", "          - {context: $response.body#/lines, type: jsonpath, condition: '$[?@.quantity > 0]'}\n"}}, nil},
+		{"a condition on an object", [][3]string{{flows, "          - condition: $statusCode == 201\n", "          - {context: $response.body, type: jsonpath, condition: 'count($.lines[*]) > 0'}\n"}}, nil},
 		{"a literal of another type", [][3]string{{flows, "target: /priority, value: 1", "target: /priority, value: 1"}, {flows, "            reference: \"web-{$inputs.reference}\"", "            reference: 7"}}, []string{"is not what createOrder takes as the body/reference: expected a string"}},
 		{"an expression of another type", [][3]string{{flows, "            customer: $inputs.customer\n            reference", "            customer: $inputs.amount\n            reference"}}, []string{"$inputs.amount is a number, and createOrder takes a string as the body/customer"}},
 		{"a text for a number", [][3]string{{flows, "{name: customer, value: $inputs.customer}", "{name: customer, value: $steps.credit.outputs.limit}"}}, []string{"$steps.credit.outputs.limit is a number, and the workflow note takes a string as the input customer"}},
@@ -231,5 +235,20 @@ func TestRequests(t *testing.T) {
 	}
 	if _, err := w.Step("book").Body.Bytes(s, 10); err == nil {
 		t.Error("a body may be larger than its limit")
+	}
+}
+
+// BenchmarkLink is what a table's build costs for a document of three workflows.
+func BenchmarkLink(b *testing.B) {
+	apis, l, ps := landscape(b)
+	files := os.DirFS("testdata/landscape")
+	a := apis["fulfilment"]
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Flows = Parse(files, a.Flows.File, ps)
+		l.Link(a, ps)
+	}
+	if err := ps.Err(); err != nil {
+		b.Fatal(err)
 	}
 }

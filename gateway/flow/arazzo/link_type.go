@@ -35,6 +35,13 @@ func (k *linking) checkTypes() {
 	for _, w := range k.document.Workflows {
 		for _, s := range slices.Concat(w.Steps, w.compensations()) {
 			k.fitsCall(s)
+			criteria := slices.Clone(s.Success)
+			for _, a := range s.OnSuccess {
+				criteria = append(criteria, a.Criteria...)
+			}
+			for _, c := range criteria {
+				k.checkFilter(c, s)
+			}
 			for _, a := range slices.Concat(s.OnSuccess, s.OnFailure) {
 				if a.Flow != nil {
 					k.fitsInputs(a.Flow, a.Parameters, s)
@@ -57,6 +64,29 @@ func (k *linking) follow(u use) {
 	}
 	if _, missing := walkKinds(begin, way); missing != "" {
 		k.ps.Add(u.at, fmt.Sprintf("%s leads nowhere: %s", u.expression, missing), "")
+	}
+}
+
+// checkFilter finds a filter on an object none of whose members it could let
+// through: it would never hold, and the object itself was meant.
+func (k *linking) checkFilter(c *Criterion, s *Step) {
+	if c.Kind != "jsonpath" || c.dynamic != nil || !strings.HasPrefix(c.Text, "$[?") || !strings.Contains(c.Text, "@.") {
+		return
+	}
+	begin, way := k.begin(c.context, s.Workflow, s)
+	found, _ := walkKinds(begin, way)
+	for _, o := range found {
+		if o.AcceptsArray() || !o.AcceptsObject() || !o.Plain() || o.Extra() != nil || len(o.Properties()) == 0 {
+			return
+		}
+		for _, name := range o.Properties() {
+			if p := o.Property(name); p == nil || p.AcceptsObject() {
+				return
+			}
+		}
+	}
+	if len(found) > 0 {
+		k.ps.Add(c.node.At("condition"), "never holds: a filter looks at the members of the context, and none of them is an object", "leave out $[? and ], for example count($.lines[*]) > 0")
 	}
 }
 

@@ -290,7 +290,7 @@ func (r *reader) criterion(n source.Node, p place) *Criterion {
 	if text == "" {
 		return nil
 	}
-	c := &Criterion{Text: text, Kind: r.criterionKind(n.Get("type"))}
+	c := &Criterion{Text: text, Kind: r.criterionKind(n.Get("type")), node: n}
 	switch {
 	case c.Kind == "":
 		return nil

@@ -18,8 +18,11 @@ import (
 // limits bound a document.
 var limits = source.Limits{Bytes: 1 << 20, Depth: 100, Nodes: 100_000}
 
-// maxSteps bounds the steps of a workflow.
-const maxSteps = 200
+// Bounds on what a document has.
+const (
+	maxSteps     = 200 // in a workflow
+	maxWorkflows = 500
+)
 
 // Parse reads and compiles an Arazzo document and checks what can be checked
 // without the workspace. All that is wrong goes to ps; the document is nil when
@@ -158,7 +161,12 @@ func (r *reader) read(root source.Node) {
 	}
 	r.sources(root)
 	r.readComponents(r.mapping(root, "components", false))
-	for _, n := range r.list(root, "workflows", true) {
+	workflows := r.list(root, "workflows", true)
+	if len(workflows) > maxWorkflows {
+		r.ps.Add(root.Get("workflows"), fmt.Sprintf("a document has %d workflows at most", maxWorkflows), "")
+		return
+	}
+	for _, n := range workflows {
 		if w := r.readWorkflow(n); w != nil {
 			d.Workflows = append(d.Workflows, w)
 		}
