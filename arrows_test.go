@@ -37,6 +37,8 @@ var owners = map[string][]string{
 
 // siblings are the arrows between packages below gateway.
 var siblings = map[string][]string{
+	"gateway/flow":            {"gateway/buffer", "gateway/flow/arazzo", "gateway/ledger", "gateway/mapping"},
+	"gateway/flow/arazzo":     {"gateway/mapping"},
 	"gateway/buffer":          {"gateway/budget", "gateway/ledger", "gateway/system"},
 	"gateway/registry":        {"gateway/ledger", "gateway/workspace"},
 	"gateway/usage":           {"gateway/ledger"},
@@ -220,6 +222,12 @@ func TestWrongArrows(t *testing.T) {
 		{"gateway/buffer", module + "/gateway/ledger", false, ""},
 		{"gateway/buffer", module + "/gateway/budget", false, ""},
 		{"gateway/ledger", module + "/gateway/buffer", false, "specs alone"},
+		{"gateway/flow", module + "/gateway/flow/arazzo", false, ""},
+		{"gateway/flow/arazzo", module + "/gateway/mapping", false, ""},
+		{"gateway/flow/arazzo", module + "/gateway", false, ""},
+		{"gateway/flow/arazzo", module + "/gateway/flow", false, "not on each other"},
+		{"gateway/flow/arazzo", module + "/gateway/ledger", false, "not on each other"},
+		{"gateway/workspace", module + "/gateway/flow/arazzo", false, "not on each other"},
 		{"gateway/registry", module + "/gateway/ledger", false, ""},
 		{"gateway/registry", module + "/gateway/workspace", false, ""},
 		{"gateway/registry", module + "/policies/apikey", false, "stand on gateway and specs"},

@@ -43,6 +43,9 @@ type Options struct {
 	// Writes answers below /admin/v1/writes, for somebody; nil means that there
 	// is no buffer.
 	Writes func(ledger.By) http.Handler
+	// Runs answers below /admin/v1/runs and /admin/v1/traces, for somebody; nil
+	// means that no flows are run.
+	Runs func(ledger.By) http.Handler
 	// Stores tells how the stores of counts stand; nil stands for none.
 	Stores func() []StoreStatus
 	// Ledger is nil while writes are taken, and else why they are not; nil

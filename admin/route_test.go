@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/flow"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/policies/apikey"
@@ -47,7 +48,7 @@ func newDesk(t *testing.T, change func(*Options)) *desk {
 		return registry.Key{Text: k.Text, Prefix: k.Prefix, Hash: k.Hash}
 	}})
 	o := (&state{table: distributor()}).options()
-	o.Registry, o.Store, o.Writes = r, db, b.Operator
+	o.Registry, o.Store, o.Writes, o.Runs = r, db, b.Operator, flow.New(flow.Options{Ledger: db, Buffer: b}).Operator
 	if change != nil {
 		change(&o)
 	}

@@ -66,6 +66,9 @@ func (a *admin) routes() []route {
 	if a.options.Writes != nil {
 		list = append(list, a.writeRoutes()...)
 	}
+	if a.options.Runs != nil {
+		list = append(list, a.runRoutes()...)
+	}
 	if a.options.Registry != nil {
 		list = append(list, a.controlRoutes()...)
 	}
@@ -84,6 +87,18 @@ func (a *admin) writeRoutes() []route {
 		list = append(list, route{"POST", "/writes" + path, operating(), 0, a.writes})
 	}
 	return list
+}
+
+// runRoutes are those of the runs of flows.
+func (a *admin) runRoutes() []route {
+	return []route{
+		{"GET", "/runs", looking(), 0, a.runs},
+		{"GET", "/runs/{run}", looking(), 0, a.runs},
+		{"POST", "/runs/{run}/retry", operating(), 0, a.runs},
+		{"POST", "/runs/{run}/undo", operating(), 0, a.runs},
+		{"POST", "/runs/{run}/resolve", operating(), 0, a.runs},
+		{"GET", "/traces/{correlation}", looking(), 0, a.runs},
+	}
 }
 
 // controlRoutes are those of the control plane.

@@ -543,6 +543,30 @@ func (c *Consumers) Subscription(app *App, api *API) *Subscription {
 	return s
 }
 
+// Revoked says why what an app was allowed to have done must not be done any
+// more: the app is gone or disabled, or has no approved subscription to the API
+// (NAME/vMAJOR; empty where none was asked for). It is empty if it may.
+func (c *Consumers) Revoked(app, api string) string {
+	if app == "" {
+		return "" // the document lets everybody call
+	}
+	a := c.Apps[app]
+	switch {
+	case a == nil:
+		return fmt.Sprintf("the app %q does not exist any more", app)
+	case a.Disabled:
+		return fmt.Sprintf("the app %q is disabled", app)
+	case api == "":
+		return ""
+	}
+	if of := c.apis[api]; of != nil {
+		if s := c.Subscription(a, of); s != nil && s.Status == "approved" {
+			return ""
+		}
+	}
+	return fmt.Sprintf("the app %q has no approved subscription to %s any more", app, api)
+}
+
 // PlansFor lists the plans that calls of an API may run on, sorted by name.
 func (c *Consumers) PlansFor(api *API) []*Plan {
 	var plans []*Plan

@@ -36,6 +36,7 @@ var (
 	AddressRefused     = Problem{"address-refused", 403, "Calls from this address are not accepted"}
 	NotFound           = Problem{"not-found", 404, "There is no such operation"}
 	NoSuchWrite        = Problem{"no-such-write", 404, "The app has no such write"}
+	NoSuchRun          = Problem{"no-such-run", 404, "The app has no such run"}
 	NoSuchThing        = Problem{"no-such-thing", 404, "There is no such thing"}
 	MethodNotAllowed   = Problem{"method-not-allowed", 405, "The operation does not exist with this method"}
 	NotAcceptable      = Problem{"not-acceptable", 406, "The answer is not available in this form"}
@@ -56,6 +57,7 @@ var (
 	InvalidChange      = Problem{"invalid-change", 422, "What was handed in cannot be served"}
 	ReasonMissing      = Problem{"reason-missing", 422, "This needs a reason"}
 	KeyReused          = Problem{"idempotency-key-reused", 422, "The Idempotency-Key belongs to another request"}
+	FlowFailed         = Problem{"flow-failed", 422, "The business transaction came to a step that failed"}
 	SystemRefused      = Problem{"system-refused", 422, "The system refused the request"}
 	MatchMissing       = Problem{"match-missing", 428, "The request must say what it has seen"}
 	Throttled          = Problem{"throttled", 429, "The app calls too fast"}

@@ -47,6 +47,9 @@ type Exchange struct {
 	Identified uint32
 	// Scopes are those that the caller's credentials carry.
 	Scopes []string
+	// Through is the API that the caller has called, where this is a call that a
+	// flow makes in the caller's name; nil for the caller's own.
+	Through *API
 	// Class is the criticality of this call.
 	Class specs.Class
 	// Preflight tells that a browser asks before a cross-origin call: the method

@@ -20,6 +20,7 @@ func (l *loader) governRoot() {
 		g.Node = l.root
 	}
 	l.checkSafe(g.OperationGovernance)
+	l.ownFlow(&g.OperationGovernance)
 	if n.Get("base").Exists() {
 		if err := checkBase(g.Base); err != nil {
 			l.ps.Add(n.Get("base"), err.Error(), "for example /orders/v1")
@@ -39,6 +40,14 @@ func checkBase(base string) error {
 		return fmt.Errorf("a base is written plainly")
 	}
 	return nil
+}
+
+// ownFlow reports a flow that is meant for several operations: each has its own.
+func (l *loader) ownFlow(g *OperationGovernance) {
+	if g.Flow != nil {
+		l.ps.Add(g.Node.At("flow"), "a flow answers one operation", "write it at the operation")
+		g.Flow = nil
+	}
 }
 
 // extension is x-headrace at a node where it may stand.
@@ -71,6 +80,7 @@ func (l *loader) govern(holder source.Node, above OperationGovernance) (own, mer
 func (l *loader) governOperation(o *Operation, above OperationGovernance) {
 	own, merged := l.govern(o.Node, above)
 	o.Governance = merged
+	l.checkFlow(o)
 	if !o.Safe() {
 		return
 	}
@@ -83,6 +93,26 @@ func (l *loader) governOperation(o *Operation, above OperationGovernance) {
 	}
 	g := &o.Governance
 	g.Lane, g.Sequence, g.Idempotency, g.Confirm, g.OnFailure, g.Coalesce, g.Batch = nil, "", nil, nil, "", "", nil
+}
+
+// systemKeys are for operations that a system answers.
+var systemKeys = []string{"system", "call", "cost", "confirm", "batch"}
+
+// checkFlow finds operations that two things would answer.
+func (l *loader) checkFlow(o *Operation) {
+	g := o.Governance
+	switch Layer(l.document.Governance.Layer) {
+	case SystemLayer:
+		if g.Flow != nil {
+			l.ps.Add(g.At("flow"), "operations of the system layer are answered by a system, and not by a flow", "write layer: process, or remove flow")
+		}
+	case ProcessLayer, ExperienceLayer:
+		for _, key := range systemKeys {
+			if g.Says(key) {
+				l.ps.Add(g.At(key), fmt.Sprintf("%s is for operations that a system answers, and a flow answers this one", key), "remove it; the operations that the flow calls say it")
+			}
+		}
+	}
 }
 
 // writeKeys mean something for writes only. A read does not inherit them.

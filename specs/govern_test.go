@@ -12,7 +12,7 @@ import (
 func TestGovernanceIsInherited(t *testing.T) {
 	d := load(t, "openapi.yaml", head+`
 x-headrace:
-  layer: process
+  layer: system
   base: /sales/v1
   system: erp
   class: high
@@ -38,7 +38,7 @@ paths:
     get: {operationId: act, requestBody: {content: {}}, x-headrace: {safe: false}}
 `[1:], "overlay.yaml", overlayHead+"- {target: '$.paths[''/orders''].post[''x-headrace'']', update: {lane: [$request.header.A, $request.header.B]}}")
 	g := d.Governance
-	if g.Layer != "process" || g.Base != "/sales/v1" || g.Status != "published" || g.System != "erp" || g.Cost["window"] != "2" || g.Cost["points"] != ".lines|length" {
+	if g.Layer != "system" || g.Base != "/sales/v1" || g.Status != "published" || g.System != "erp" || g.Cost["window"] != "2" || g.Cost["points"] != ".lines|length" {
 		t.Errorf("got %+v", g)
 	}
 	write := d.Operation("write").Governance
@@ -148,7 +148,7 @@ func TestGovernanceRefused(t *testing.T) {
 			at + "55: " + here + "cost.a: expected a number or an expression, found a list",
 			at + "71: " + here + "policies: expected a mapping, found a list",
 		}, "\n")},
-		{"{status: draft}", at + "20: " + here + `status: unknown key "status"; one of batch, call, class, coalesce, confirm, cost, idempotency, lane, on_failure, policies, safe, sequence, system, timeout, wait`},
+		{"{status: draft}", at + "20: " + here + `status: unknown key "status"; one of batch, call, class, coalesce, confirm, cost, flow, idempotency, lane, on_failure, policies, safe, sequence, system, timeout, wait`},
 		{"5", `openapi.yaml:10:19: paths["/orders/{id}"].put.x-headrace: expected a mapping, found an integer`},
 	} {
 		if got := refused("openapi.yaml", op(c.governance)); got != c.want {
@@ -212,6 +212,13 @@ func TestGovernanceRefusedElsewhere(t *testing.T) {
 		{"base with escapes", head + "x-headrace: {base: /a%20b}\npaths: {}", "openapi.yaml:3:20: x-headrace.base: a base is written plainly; for example /orders/v1"},
 		{"status and layer", head + "x-headrace: {status: publishd, layer: systems}\npaths: {}",
 			"openapi.yaml:3:22: x-headrace.status: \"publishd\" is not known here; did you mean \"published\"?\nopenapi.yaml:3:39: x-headrace.layer: \"systems\" is not known here; did you mean \"system\"?"},
+		{"a flow in the system layer", get("{flow: a}"), `openapi.yaml:3:55: paths["/a"].get.x-headrace.flow: operations of the system layer are answered by a system, and not by a flow; write layer: process, or remove flow`},
+		{"a flow of all operations", head + "x-headrace: {layer: process, flow: a}\npaths: {}", "openapi.yaml:3:36: x-headrace.flow: a flow answers one operation; write it at the operation"},
+		{"a flow of a path", head + "x-headrace: {layer: process}\npaths: {/a: {x-headrace: {flow: {workflow: a}}, get: {x-headrace: {flow: b}}}}",
+			`openapi.yaml:4:33: paths["/a"].x-headrace.flow: a flow answers one operation; write it at the operation`},
+		{"a flow that names none", head + "x-headrace: {layer: process}\npaths: {/a: {get: {x-headrace: {flow: {inputs: {}}}}}}", `openapi.yaml:4:39: paths["/a"].get.x-headrace.flow: the key "workflow" is missing; it says: workflowId in the flows.arazzo.yaml beside the document`},
+		{"a system of the process layer", head + "x-headrace: {layer: process, system: erp}\npaths: {/a: {get: {x-headrace: {flow: b}}}}",
+			`openapi.yaml:3:38: x-headrace.system: system is for operations that a system answers, and a flow answers this one; remove it; the operations that the flow calls say it`},
 		{"misplaced", "openapi: 3.1.0\ninfo: {title: x, version: '1', x-headrace: {}}\nwebhooks: {w: {x-headrace: {}, post: {x-headrace: {}}}}\ncomponents: {parameters: {p: {name: p, in: query, schema: {}, x-headrace: {}}}, pathItems: {i: {x-headrace: {}, get: {x-headrace: {}}}}}\n" +
 			"paths: {x-headrace: {}, /a: {get: {responses: {'200': {description: ok, x-headrace: {}}}, tags: [], x-a: [{x-headrace: 1}]}}}",
 			"openapi.yaml:2:32: info.x-headrace: x-headrace means nothing here; it stands at the root, at a path or at an operation\n" +

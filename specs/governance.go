@@ -98,6 +98,7 @@ type OperationGovernance struct {
 	OnFailure   string           `yaml:"on_failure" enum:"stop,continue" doc:"Whether a write that failed for good stops its lane."`
 	Coalesce    string           `yaml:"coalesce" enum:"latest" doc:"A newer write of the lane replaces older ones that are still held."`
 	Batch       *Batch           `yaml:"batch" doc:"The call that takes several queued writes of the operation at once."`
+	Flow        *Flow            `yaml:"flow" doc:"The workflow that answers the operation, by its workflowId in flows.arazzo.yaml; for the layers process and experience."`
 
 	// Node is the nearest x-headrace; the operation itself where it has none.
 	Node source.Node `yaml:",node"`
@@ -179,7 +180,39 @@ type Batch struct {
 	Node source.Node `yaml:",node"`
 }
 
-// inherit fills what is not set at the operation from the level above.
+// Flow names the workflow that answers an operation. A workflowId alone stands
+// for workflow.
+type Flow struct {
+	Workflow string            `yaml:"workflow" check:"required" doc:"workflowId in the flows.arazzo.yaml beside the document."`
+	Inputs   map[string]string `yaml:"inputs" doc:"Inputs of the workflow, as runtime expressions over the request. An input that is not named here comes from the parameter of its name, or else from the property of the body with its name; body is the body as a whole."`
+
+	Node source.Node `yaml:",node"`
+}
+
+// DecodeNode accepts a workflowId alone.
+func (f *Flow) DecodeNode(n source.Node, ps *source.Problems) {
+	type plain Flow
+	if n.Kind() == source.String {
+		*f = Flow{Workflow: n.Text(), Node: n}
+		return
+	}
+	source.Decode(n, (*plain)(f), ps)
+}
+
+// Describe names the notation for the reference.
+func (Flow) Describe() (typ string, nested any) {
+	type plain Flow
+	return "text, or a mapping", plain{}
+}
+
+// JSONSchema describes the notation for editors.
+func (Flow) JSONSchema() map[string]any {
+	type plain Flow
+	return map[string]any{"oneOf": []any{map[string]any{"type": "string"}, source.Schema(plain{})}}
+}
+
+// inherit fills what is not set at the operation from the level above. A flow is
+// the operation's own.
 func (g OperationGovernance) inherit(above OperationGovernance) OperationGovernance {
 	if g.System == "" {
 		g.System = above.System

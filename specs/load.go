@@ -164,7 +164,8 @@ func (l *loader) operations() {
 		if strings.HasPrefix(p.Name, "x-") || p.Value.Kind() != source.Map {
 			continue
 		}
-		_, governed := l.govern(p.Value, l.document.Governance.OperationGovernance)
+		own, governed := l.govern(p.Value, l.document.Governance.OperationGovernance)
+		l.ownFlow(&own)
 		for _, f := range p.Value.Fields() {
 			if slices.Contains(methods, f.Name) && f.Value.Kind() == source.Map {
 				l.operation(p, f, governed)

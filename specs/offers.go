@@ -27,6 +27,25 @@ func (o *Operation) Offers() []string {
 	return list
 }
 
+// Success is the status of the operation's successful answers, where one alone is
+// declared; 0 otherwise.
+func (o *Operation) Success() int {
+	if o.responses == nil {
+		return 0
+	}
+	success := 0
+	for status := range o.responses.exact {
+		if status/100 != 2 {
+			continue
+		}
+		if success != 0 {
+			return 0
+		}
+		success = status
+	}
+	return success
+}
+
 func (rc *responseChecker) successful() []*response {
 	var list []*response
 	for status, resp := range rc.exact {

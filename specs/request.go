@@ -13,6 +13,7 @@ import (
 // requestChecker checks the requests of one operation.
 type requestChecker struct {
 	path, query, header, cookie []*paramChecker
+	declared                    []Parameter
 	// credentials names the query parameters that carry API keys.
 	credentials []string
 	// knownQuery names the query parameters, for messages.
@@ -26,6 +27,7 @@ func (c *checkCompiler) compileRequest() *requestChecker {
 	rc := &requestChecker{}
 	var names []string
 	for _, p := range c.compileParameters() {
+		rc.declared = append(rc.declared, Parameter{Name: p.name, In: p.in, Required: p.required, Schema: p.schema})
 		switch p.in {
 		case "path":
 			if !p.free() {

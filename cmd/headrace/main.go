@@ -55,9 +55,9 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand(), backupCommand())
+	cmd.AddCommand(serveCommand(), demoCommand(), checkCommand(), lintCommand(), diffCommand(), testCommand(), schemaCommand(), referenceCommand(), simCommand(), keyCommand(), profilesCommand(), replicasCommand(), writesCommand(), runsCommand(), traceCommand(), backupCommand())
 	cmd.AddCommand(publishCommand(), deprecateCommand(), restoreCommand(), retireCommand(), withdrawCommand(), shadowCommand(), listCommand(), showCommand(), exportCommand(), applyCommand(),
-		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand())
+		fileCommand(), subscriptionCommand(), operatorCommand(), auditCommand(), usageCommand(), flowCommand())
 	cmd.AddCommand(nounCommands()...)
 	strict(cmd.Commands())
 	return cmd

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/telemetry"
 	"github.com/headrace/headrace/specs"
 )
@@ -18,6 +19,25 @@ func (m measured) WriteEnded(system string, class specs.Class, e buffer.Ended) {
 		state = "dead"
 	}
 	m.Telemetry.WriteEnded(telemetry.WriteEnd{System: system, Class: class, State: state, Attempts: e.Attempts, Waited: e.Waited, Astray: e.Astray})
+}
+
+// runUse says how many runs are not over, for the metrics.
+func (p *parts) runUse() []telemetry.RunUse {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	counts, oldest, err := p.ledger.RunCounts(ctx)
+	if err != nil {
+		return nil
+	}
+	var all []telemetry.RunUse
+	for _, s := range []ledger.RunState{ledger.Running, ledger.Stuck} {
+		u := telemetry.RunUse{State: string(s), Runs: counts[s]}
+		if !oldest[s].IsZero() {
+			u.Oldest = time.Since(oldest[s])
+		}
+		all = append(all, u)
+	}
+	return all
 }
 
 // writeUse says what the buffer holds, for the metrics.

@@ -17,6 +17,7 @@ import (
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/buffer"
 	"github.com/headrace/headrace/gateway/event"
+	"github.com/headrace/headrace/gateway/flow"
 	"github.com/headrace/headrace/gateway/issuer"
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/system"
@@ -36,6 +37,7 @@ type parts struct {
 	fleet     *system.Fleet
 	ledger    *ledger.DB     // nil for commands that only look at files
 	buffer    *buffer.Buffer // only compiles without a ledger
+	flows     *flow.Flows    // only compiles without a ledger
 	issuer    *issuer.Issuer // nil without a token endpoint, and for commands that only look at files
 	own       jwt.Own        // the same, or what the workspace says of it; nil without a token endpoint
 	usage     *usage.Meter   // nil without a ledger
@@ -75,6 +77,7 @@ func assemble(s *stores, o system.Options) *parts {
 		stores:  s,
 		fleet:   system.Open(o),
 		buffer:  buffer.New(buffer.Options{Log: o.Log}),
+		flows:   flow.New(flow.Options{Log: o.Log}),
 		started: time.Now(),
 	}
 }
@@ -115,6 +118,8 @@ func openParts(ctx context.Context, dir string, config *workspace.Config, log io
 		p.close()
 		return nil, err
 	}
+	p.flows = flow.New(flow.Options{Ledger: p.ledger, Buffer: p.buffer, Log: t.Logger(), Observer: t})
+	p.flows.Configure(config.Writes.Keys.Std())
 	if p.issuer, err = openIssuer(ctx, dir, config, p); err != nil {
 		p.close()
 		return nil, err
@@ -158,6 +163,7 @@ func (p *parts) bufferSettings(c *workspace.Config) buffer.Settings {
 func (p *parts) close() {
 	ending, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	p.flows.Close(ending)
 	p.buffer.Close(ending) // has been closed before, with more time, where anything was sent
 	if p.usage != nil {
 		last, done := context.WithTimeout(context.Background(), 3*time.Second)
@@ -183,7 +189,8 @@ func (p *parts) close() {
 // options tell how a workspace becomes a table.
 func (p *parts) options() workspace.Options {
 	files, dir := buffer.Document()
-	own := []workspace.Own{{Files: files, Dir: dir, Layer: p.buffer.Resource()}}
+	runs, runsDir := flow.Document()
+	own := []workspace.Own{{Files: files, Dir: dir, Layer: p.buffer.Resource()}, {Files: runs, Dir: runsDir, Layer: p.flows.Resource()}}
 	if p.own != nil {
 		files, dir := issuer.Document()
 		own = append(own, workspace.Own{Files: files, Dir: dir, Layer: p.issuer.Endpoints(), Open: true})
@@ -192,7 +199,12 @@ func (p *parts) options() workspace.Options {
 		Kinds: p.kinds,
 		Systems: func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) workspace.SystemLayer {
 			set := p.buffer.Build(p.fleet.Build(fsys, systems, ps))
-			return layer{Set: set, bind: p.observe(set)}
+			return layer{Set: set, bind: p.observe(set), flows: new(*flow.Set)}
+		},
+		Flows: func(fsys fs.FS, apis []*gateway.API, consumers *gateway.Consumers, systems workspace.SystemLayer, ps *source.Problems) workspace.FlowLayer {
+			below := systems.(layer)
+			*below.flows = p.flows.Build(fsys, apis, consumers, below.Set, ps)
+			return *below.flows
 		},
 		Own: own,
 	}
@@ -202,6 +214,8 @@ func (p *parts) options() workspace.Options {
 type layer struct {
 	*buffer.Set
 	bind gateway.Layer
+	// flows are those of the same table.
+	flows **flow.Set
 }
 
 func (l layer) Bind(b *gateway.Binding) gateway.Handler { return l.bind.Bind(b) }
@@ -229,7 +243,7 @@ func (s *server) admin() (http.Handler, error) {
 	return admin.New(admin.Options{
 		OIDC: people, Version: version(), Started: s.parts.started, Token: token, Metrics: s.parts.telemetry.Handler(),
 		Open: s.config.Admin.OpenHere(s.config.Listen.Admin), Registry: s.registry, Store: s.parts.ledger,
-		Writes: s.parts.buffer.Operator, Ledger: s.parts.ledger.Err,
+		Writes: s.parts.buffer.Operator, Runs: s.parts.flows.Operator, Ledger: s.parts.ledger.Err,
 		Tables: s.gateway, Systems: s.parts.systemStatus, Stores: s.parts.storeStatus, Draining: s.draining.Load, Log: s.parts.log,
 		Reload: func() admin.Reload {
 			r := s.live.Last()
@@ -244,6 +258,7 @@ func (s *server) watch() error {
 		Table:   s.gateway.Table,
 		Systems: s.parts.systemUse,
 		Writes:  s.parts.writeUse,
+		Runs:    s.parts.runUse,
 		Ledger:  s.parts.ledger.Err,
 		Stores:  s.parts.storeUse,
 		Registry: func() (int64, int64) {

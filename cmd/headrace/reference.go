@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headrace/headrace/gateway"
+	"github.com/headrace/headrace/gateway/flow/arazzo"
 	"github.com/headrace/headrace/gateway/system"
 	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/specs"
@@ -37,6 +38,8 @@ func reference(w io.Writer, kinds []gateway.Kind) {
 	section(w, "headrace.yaml", "The process. All keys are optional.", workspace.Config{})
 	section(w, "x-headrace", "At the root of an OpenAPI document: what holds for the API as a whole, and the defaults of its operations.\nAt a path or an operation the keys from `system` on may stand again; the nearer one wins, key by key, and policies by policy.\n\n`lane`, `sequence`, `idempotency`, `confirm`, `on_failure`, `coalesce` and `batch` describe writes to the write buffer; see [writes](writes.md).", specs.APIGovernance{})
 	section(w, "lifecycle.yaml", "Beside a document, optional: where its version stands. It is laid over `x-headrace` at the root, after the overlay, so that\na published document need not change when it ages. The registry writes it by itself.", specs.Lifecycle{})
+	section(w, "flows.arazzo.yaml: x-headrace at a workflow", "Beside the document of an API of the layers process and experience: the workflows that answer its operations; see [flows in Arazzo](arazzo.md).", arazzo.Governance{})
+	section(w, "flows.arazzo.yaml: x-headrace at a step", "", arazzo.StepGovernance{})
 	section(w, "x-headrace: call (rest)", "Mappings are jq, inline or as a file mappings/NAME.jq; see [mappings](mappings.md).", system.RestCall{})
 	section(w, "x-headrace: call (jsonrpc)", "", system.JSONRPCCall{})
 	section(w, "systems/NAME.yaml", "A system, named after its file.", system.Settings{})

@@ -155,6 +155,8 @@ func (s *server) served(l *workspace.Loaded) {
 		s.parts.served.Store(set.System())
 		s.parts.buffer.Configure(s.parts.bufferSettings(&l.Workspace.Config))
 		s.parts.buffer.Use(set.Set)
+		s.parts.flows.Configure(l.Workspace.Config.Writes.Keys.Std())
+		s.parts.flows.Use(*set.flows)
 	}
 	s.parts.consumers.Store(l.Table.Consumers)
 	names := slices.Collect(maps.Keys(l.Workspace.Systems))
@@ -236,6 +238,7 @@ func (s *server) run(ctx context.Context) error {
 		<-running.Done()
 		s.draining.Store(true)
 		time.Sleep(s.config.Shutdown.Delay.Std())
+		s.parts.flows.Drain()
 		s.parts.buffer.Drain()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Shutdown.Drain.Std())
 		defer cancel()
@@ -244,6 +247,7 @@ func (s *server) run(ctx context.Context) error {
 			front.Close()
 			err = fmt.Errorf("requests were still under way after %s: %w", s.config.Shutdown.Drain, err)
 		}
+		s.parts.flows.Close(drain)
 		s.parts.buffer.Close(drain)
 		quick, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer done()

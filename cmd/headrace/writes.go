@@ -14,17 +14,26 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// operator is the admin API as the commands about writes see it.
-type operator struct{ remote }
+// operator is the admin API as the commands about writes, runs and traces see it.
+type operator struct {
+	remote
+	below string // what they are about, below /admin/v1
+}
+
+// newOperator gives a command the flags of an operator.
+func newOperator(cmd *cobra.Command, below string) *operator {
+	o := &operator{below: below}
+	o.command(cmd).PersistentFlags().StringVar(&o.reason, "reason", "", "why, for the audit and the timeline")
+	return o
+}
 
 func writesCommand() *cobra.Command {
-	o := &operator{}
-	cmd := o.command(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "writes",
 		Short: "Look at the writes of a running gateway, and decide about them",
 		Long:  "Look at the writes of a running gateway, and decide about them. What is decided is kept, with who did it and why.\n",
-	})
-	cmd.PersistentFlags().StringVar(&o.reason, "reason", "", "why, for the audit and the write's timeline")
+	}
+	o := newOperator(cmd, "writes")
 	cmd.AddCommand(
 		o.listCommand(), o.exportCommand(), o.showCommand(), o.explainCommand(),
 		o.oneCommand("cancel ID", "Take back a write that has not been sent", "cancel"),
@@ -36,9 +45,9 @@ func writesCommand() *cobra.Command {
 	return cmd
 }
 
-// do makes a call below writes/.
+// do makes a call about what the commands are about.
 func (o *operator) do(ctx context.Context, method, path string, body any) ([]byte, error) {
-	a, err := o.call(ctx, method, "writes"+path, body)
+	a, err := o.call(ctx, method, o.below+path, body)
 	return a.data, err
 }
 

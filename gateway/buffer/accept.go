@@ -41,21 +41,8 @@ func (o *operation) serve(x *gateway.Exchange) (*gateway.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	enlisted := b.enlist()
-	w.Hand = enlisted && g.reserve(w.Class)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Context()), appending)
-	defer cancel()
 	asked := time.Now()
-	receipt, err := b.ledger.Append(ctx, w)
-	switch {
-	case w.Hand && receipt.Claimed != nil:
-		g.enter(receipt.Claimed)
-	case w.Hand:
-		g.release(w.Class)
-	}
-	if enlisted && receipt.Claimed == nil {
-		b.carrying.Done()
-	}
+	receipt, err := b.append(x.Context(), g, w)
 	switch {
 	case err != nil:
 		return nil, g.refused(err)
@@ -148,6 +135,9 @@ func (o *operation) write(x *gateway.Exchange, r *system.Request, key string, g 
 	now := time.Now()
 	r.IdempotencyKey = ""
 	k := &kept{Request: *r, Subscribed: x.Subscription != nil, Estimate: g.estimate(now)}
+	if x.Through != nil {
+		k.Through = x.Through.Name + "/" + x.Through.Major
+	}
 	data, err := k.encode()
 	if err != nil {
 		return nil, nil, err

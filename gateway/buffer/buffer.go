@@ -253,7 +253,7 @@ func (b *Buffer) wakeAll() {
 func (b *Buffer) acquire() *Set {
 	for {
 		s := b.current.Load()
-		if s == nil || s.acquire() {
+		if s == nil || s.Acquire() {
 			return s
 		}
 		if b.current.Load() == s {

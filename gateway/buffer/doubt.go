@@ -56,7 +56,7 @@ func (b *Buffer) decide(ctx context.Context, cl *claim) (ledger.Settlement, *out
 	if set == nil {
 		return b.stillDoubtful(time.Time{}, "the gateway is ending"), nil
 	}
-	defer set.release()
+	defer set.Release()
 	k, err := decodeRequest(cl.Request)
 	out := &outcome{}
 	if err != nil {

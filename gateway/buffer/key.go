@@ -16,12 +16,18 @@ const longestKey = 255
 // a structured string. The same text without quotes means the same, because
 // most clients send it so.
 func (o *operation) idempotencyKey(x *gateway.Exchange) (string, error) {
+	return IdempotencyKey(x, o.keys)
+}
+
+// IdempotencyKey reads the caller's Idempotency-Key where an operation wants it:
+// required, optional or off. It is empty where there is none.
+func IdempotencyKey(x *gateway.Exchange, wanted string) (string, error) {
 	values := x.Request.Header["Idempotency-Key"]
 	bad := func(detail string) (string, error) {
 		return "", &gateway.Error{Problem: gateway.BadRequest, Detail: "the Idempotency-Key " + detail}
 	}
 	switch {
-	case o.keys == "off", len(values) == 0 && o.keys != "required":
+	case wanted == "off", len(values) == 0 && wanted != "required":
 		return "", nil
 	case len(values) == 0:
 		return bad("is missing: this operation asks for one, so that a repeated request is not done twice")

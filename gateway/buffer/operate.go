@@ -354,7 +354,7 @@ func (b *Buffer) edited(old *ledger.Record, body json.RawMessage) (*ledger.Write
 	if set == nil {
 		return nil, &gateway.Error{Problem: gateway.NotReady}
 	}
-	defer set.release()
+	defer set.Release()
 	o := set.operations[old.Operation]
 	if o == nil {
 		return nil, &gateway.Error{Problem: gateway.Conflict, Detail: "there is no operation " + old.Operation + " any more"}

@@ -158,22 +158,13 @@ func (o *operation) sequenceOf(r *system.Request) (*int64, error) {
 }
 
 // revoked says why an app may not have its write sent any more; empty if it
-// may. subscribed tells that the write was accepted under a subscription.
-func (o *operation) revoked(app string, subscribed bool) string {
-	if app == "" {
-		return "" // the document lets everybody call
+// may.
+func (o *operation) revoked(app string, k *kept) string {
+	if !k.Subscribed {
+		return o.consumers.Revoked(app, "")
 	}
-	a := o.consumers.Apps[app]
-	switch {
-	case a == nil:
-		return fmt.Sprintf("the app %q does not exist any more", app)
-	case a.Disabled:
-		return fmt.Sprintf("the app %q is disabled", app)
-	case !subscribed:
-		return ""
+	if k.Through != "" {
+		return o.consumers.Revoked(app, k.Through)
 	}
-	if s := o.consumers.Subscription(a, o.api); s == nil || s.Status != "approved" {
-		return fmt.Sprintf("the app %q has no approved subscription to %s/%s any more", app, o.api.Name, o.api.Major)
-	}
-	return ""
+	return o.consumers.Revoked(app, o.api.Name+"/"+o.api.Major)
 }

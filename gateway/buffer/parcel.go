@@ -169,7 +169,7 @@ func (p *parcel) attempt(ctx context.Context, admitted *bool) (over bool) {
 		})
 		return true
 	}
-	defer set.release()
+	defer set.Release()
 	p.weed(set)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

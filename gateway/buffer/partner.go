@@ -124,7 +124,7 @@ func (b *Buffer) Keys(value string) []string {
 	if set == nil {
 		return nil
 	}
-	defer set.release()
+	defer set.Release()
 	var keys []string
 	for _, o := range set.operations {
 		for _, l := range o.lanes {

@@ -15,6 +15,9 @@ type kept struct {
 	system.Request
 	// Subscribed tells that it was accepted under a subscription.
 	Subscribed bool `json:"subscribed,omitempty"`
+	// Through is the API that the caller has called, NAME/vMAJOR, whose flow
+	// writes in its name; empty for the write's own.
+	Through string `json:"through,omitempty"`
 	// Estimate is when its end was expected when it was accepted; zero when
 	// nobody knew.
 	Estimate time.Time `json:"estimate,omitzero"`

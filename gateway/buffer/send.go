@@ -114,7 +114,7 @@ func (b *Buffer) try(ctx context.Context, cl *claim, k *kept) (ledger.Settlement
 	if set == nil {
 		return cl.held(time.Time{}, "the gateway is ending"), nil
 	}
-	defer set.release()
+	defer set.Release()
 	if k == nil {
 		var err error
 		if k, err = decodeRequest(cl.Request); err != nil {
@@ -158,7 +158,7 @@ func (b *Buffer) spoken(cl *claim, o *operation, k *kept) (s ledger.Settlement, 
 	case o == nil:
 		return cl.held(now.Add(b.options.MaxBackoff/4), fmt.Sprintf("there is no operation %s at present", cl.Operation)), true
 	}
-	if why := o.revoked(cl.App, k.Subscribed); why != "" {
+	if why := o.revoked(cl.App, k); why != "" {
 		return cl.givenUp("revoked", why), true
 	}
 	if o.timeout-cl.Timeout >= time.Microsecond { // which the ledger counts in
@@ -218,7 +218,7 @@ func (b *Buffer) judge(cl *claim, o *operation, r *system.Request, res *system.R
 			// "It exists already" may well speak of the first sending.
 			return b.undecidable(s, "in doubt", "it was sent again and refused, and the first sending may have been done: "+s.Reason, out), out
 		}
-		if !b.awaited(cl.ID) {
+		if !b.awaited(cl.ID) && cl.Run == 0 { // a run hears of it, whoever carries it on
 			s.Dead, s.Group = true, groupOf(res)
 		}
 		return s, out

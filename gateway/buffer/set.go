@@ -58,9 +58,11 @@ func (s *Set) CheckUse(ps *source.Problems) {
 }
 
 // Close lets go of the set once nothing is sent by it any more.
-func (s *Set) Close() { s.closing.Do(s.release) }
+func (s *Set) Close() { s.closing.Do(s.Release) }
 
-func (s *Set) acquire() bool {
+// Acquire keeps the set, and what it sends by, from being let go of; false when
+// it has been. Release ends that.
+func (s *Set) Acquire() bool {
 	for {
 		n := s.users.Load()
 		if n == 0 {
@@ -72,7 +74,8 @@ func (s *Set) acquire() bool {
 	}
 }
 
-func (s *Set) release() {
+// Release ends what Acquire has begun.
+func (s *Set) Release() {
 	if s.users.Add(-1) == 0 {
 		s.system.Close()
 	}

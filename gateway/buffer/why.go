@@ -104,7 +104,7 @@ func (b *Buffer) whyLimited(ctx context.Context, system string) []string {
 	if set == nil {
 		return nil
 	}
-	defer set.release()
+	defer set.Release()
 	var why []string
 	for _, p := range set.system.Awaited(ctx, system) {
 		why = append(why, awaitedText(system, p))

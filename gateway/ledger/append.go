@@ -21,6 +21,7 @@ type appending struct {
 	lanes    []string // the names of its lanes
 	coalesce []byte
 	ahead    int64
+	run      int64 // that it is a step of in the place of another write; 0 for none
 
 	// What the transaction finds out; reset when it runs again.
 	seq, token int64
@@ -158,7 +159,10 @@ func (w *work) append(ops []*op) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	ops = w.apart(ops)
+	ops, err := w.stepsOf(w.apart(ops))
+	if err != nil || len(ops) == 0 {
+		return err
+	}
 	known, err := w.lookUp(ops)
 	if err != nil {
 		return err
@@ -180,7 +184,10 @@ func (w *work) append(ops []*op) error {
 			}
 		}
 	}
-	return w.enlist(list, known)
+	if err := w.enlist(list, known); err != nil {
+		return err
+	}
+	return w.noteSteps(ops)
 }
 
 // enlist adds writes that are new to their lanes and tables.
@@ -330,7 +337,7 @@ func (w *work) askPaused(systems []string, paused map[string]bool) error {
 
 // begin gives a write its number, and forgets an earlier run of the transaction.
 func (w *work) begin(a *appending, seq int64) {
-	*a = appending{w: a.w, keys: a.keys, keysJSON: a.keysJSON, lanes: a.lanes, coalesce: a.coalesce, ahead: a.ahead, replaces: a.replaces}
+	*a = appending{w: a.w, keys: a.keys, keysJSON: a.keysJSON, lanes: a.lanes, coalesce: a.coalesce, ahead: a.ahead, replaces: a.replaces, run: a.run}
 	a.seq, a.token, a.fresh = seq, token(), true
 	a.receipt = Receipt{ID: w.db.ids.name(a.seq, a.token), Seq: a.seq, Ahead: a.ahead}
 }
@@ -531,7 +538,7 @@ func (w *work) plainRow(a *appending) []any {
 		notBefore = 0
 	}
 	return []any{a.seq, a.w.System, a.w.App, rank(a.w.Class), rank(a.w.Class), a.seq,
-		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce, a.w.Timeout.Microseconds()}
+		a.blockers, flag(a.ready), flag(len(a.lanes) > 0), flag(a.w.Continue), a.w.size(), notBefore, micro(a.w.Expires), a.coalesce, a.w.Timeout.Microseconds(), a.runSeq()}
 }
 
 // writeRow is the row of one that is late, waits for a gap, or is handed over.
@@ -556,7 +563,7 @@ func (w *work) writeRow(a *appending) []any {
 		a.seq, a.blockers, flag(a.ready && !a.handed), flag(a.gap), flag(laned), flag(a.late), int64(0),
 		flag(a.w.Continue), a.w.size(), int64(0), flag(a.handed), epoch, version, owner,
 		lease, started, started, notBefore, micro(a.w.Expires), settled,
-		a.coalesce, int64(0), cause, reason, "", a.w.Timeout.Microseconds()}
+		a.coalesce, int64(0), cause, reason, "", a.w.Timeout.Microseconds(), a.runSeq()}
 }
 
 func (w *work) requestRow(a *appending) []any {
@@ -575,7 +582,7 @@ func (w *work) handed(a *appending) *Claimed {
 	return &Claimed{
 		ID: a.receipt.ID, Seq: a.seq, Epoch: 1, Lease: moment(w.now + w.db.options.Lease.Microseconds()),
 		System: a.w.System, App: a.w.App, Operation: a.w.Operation, Class: a.w.Class, Rank: a.w.Class, Lanes: a.keys,
-		Key: a.w.Key, Correlation: a.w.Correlation, Continue: a.w.Continue, Request: a.w.Request, Bytes: a.w.size(),
+		Key: a.w.Key, Correlation: a.w.Correlation, Run: a.runSeq(), Continue: a.w.Continue, Request: a.w.Request, Bytes: a.w.size(),
 		Sendings: 1, Timeout: a.w.Timeout, Accepted: moment(w.now), Expires: a.w.Expires, FirstSent: moment(w.now), started: moment(w.now),
 	}
 }

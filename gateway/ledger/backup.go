@@ -109,6 +109,10 @@ func (db *DB) suspect(t tx) error {
 	if err != nil || !copied {
 		return err
 	}
+	if err := t.do(`UPDATE runs SET state = 'stuck', owner = '', lease = 0, ready = 0, cause = 'restored', version = version + 1,
+	reason = 'the ledger was restored from a copy, and the run may have gone on since' WHERE state = 'running'`); err != nil {
+		return err
+	}
 	reason := "the ledger was restored from a copy, and it may have been sent since"
 	if len(at) > 0 {
 		reason = "the ledger was restored from a copy of " + string(at) + ", and it may have been sent since"

@@ -44,8 +44,10 @@ type Claimed struct {
 	Lanes                  []string
 	Key, Correlation       string
 	Continue               bool
-	Request                []byte
-	Bytes                  int64
+	// Run is the number of the run that it is a step of; 0 for none.
+	Run     int64
+	Request []byte
+	Bytes   int64
 	// Attempts counts earlier sendings that count as such.
 	Attempts int
 	// Sendings counts all claims for sending, this one included.
@@ -190,7 +192,7 @@ func (w *work) claimed(h *hot) *Claimed {
 	return &Claimed{
 		ID: w.db.ids.name(h.seq, h.token), Seq: h.seq, Epoch: h.epoch, Lease: moment(h.lease),
 		System: h.system, App: h.app, Operation: h.operation, Class: class(h.class), Rank: class(h.rank), Lanes: h.keys,
-		Key: h.key, Correlation: h.correlation, Continue: h.goesOn, Request: h.request, Bytes: h.bytes,
+		Key: h.key, Correlation: h.correlation, Run: h.run, Continue: h.goesOn, Request: h.request, Bytes: h.bytes,
 		Attempts: int(h.attempts), Sendings: int(h.sendings), Timeout: time.Duration(h.timeout) * time.Microsecond, Open: h.open, Doubtful: h.state == Doubtful,
 		Accepted: moment(h.accepted), Expires: moment(h.expires), FirstSent: moment(h.firstSent), started: moment(h.started),
 	}

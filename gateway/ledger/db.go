@@ -184,6 +184,7 @@ type op struct {
 	write  *appending
 	settle *settling
 	claim  *claiming
+	run    *running
 	// alone runs in a transaction of its own.
 	alone func(*work) error
 

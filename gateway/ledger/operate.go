@@ -134,12 +134,15 @@ func (db *DB) Replace(ctx context.Context, id string, w *Write, by By) (Receipt,
 }
 
 func (w *work) replace(h *hot, a *appending, id string, by By) error {
-	a.replaces = id
+	a.replaces, a.run = id, h.run
 	known, err := w.lookUp([]*op{{write: a}})
 	if err != nil {
 		return err
 	}
 	w.begin(a, known.numbers[0])
+	if err := w.restep(h, a); err != nil {
+		return err
+	}
 	inPlace := h.laned && slices.Equal(slices.Sorted(slices.Values(a.keys)), slices.Sorted(slices.Values(h.keys)))
 	place, blockers := h.place, h.blockers
 	to := h.state

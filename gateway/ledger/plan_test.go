@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/gateway/ledger/postgrestest"
 	"github.com/headrace/headrace/specs"
@@ -147,6 +148,39 @@ func exercise(t *testing.T, db *DB) {
 	_, err = db.Recover(ctx, 0, 0)
 	ok(err)
 	ok(db.RetryNow(ctx, list[3].ID, By{}))
+	_, err = db.Retain(ctx, Retention{Settled: 1})
+	ok(err)
+	exerciseRuns(t, db)
+}
+
+// exerciseRuns goes through the statements of runs, with some hundred of them in
+// the tables.
+func exerciseRuns(t *testing.T, db *DB) {
+	ctx := t.Context()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var claim *RunClaim
+	for n := range 300 {
+		r, err := db.BeginRun(ctx, &Run{App: "app", Operation: "book", Workflow: "w", Flow: "f", Document: []byte("x"), Key: fmt.Sprint(n)}, time.Hour)
+		ok(err)
+		claim = r.Claim
+		if n%2 == 0 {
+			ok(db.EndRun(ctx, claim, RunEnd{State: Completed}))
+		}
+	}
+	step := busy(1)
+	step.Sequence, step.Run = nil, &RunWrite{Claim: claim, Visit: "s#1", Steps: []RunStep{{Visit: "r#1", Began: time.Now(), Ended: time.Now()}}}
+	_, err := db.Append(ctx, step)
+	ok(err)
+	_, err = db.RenewRuns(ctx, time.Hour, claim)
+	ok(err)
+	ok(db.ParkRun(ctx, claim, time.Now(), nil))
+	_, err = db.ClaimRuns(ctx, 10, time.Hour)
+	ok(err)
 	_, err = db.Retain(ctx, Retention{Settled: 1})
 	ok(err)
 }

@@ -162,7 +162,7 @@ func (e *post) transact(ctx context.Context, f func(tx) error) error {
 // idempotency key that another replica took after it was looked for.
 func thwarted(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" && e.ConstraintName == "keys_pkey")
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" && (e.ConstraintName == "keys_pkey" || e.ConstraintName == "runs_key"))
 }
 
 func (e *post) once(ctx context.Context, f func(tx) error) error {

@@ -21,9 +21,9 @@ type Retention struct {
 	Step int
 }
 
-// Retain does one small step and returns how many writes it deleted; call it
-// again, after a pause, while that is not zero. Idempotency keys go with their
-// writes.
+// Retain does one small step and returns how many writes and runs it deleted;
+// call it again, after a pause, while that is not zero. Idempotency keys go with
+// what they stand for. Writes of runs that are not over stay.
 func (db *DB) Retain(ctx context.Context, r Retention) (int, error) {
 	n := r.Step
 	if n <= 0 {
@@ -65,8 +65,16 @@ func (db *DB) Retain(ctx context.Context, r Retention) (int, error) {
 				gone = append(gone, h)
 			}
 		}
+		if err := w.forget(gone); err != nil {
+			return err
+		}
 		deleted = len(gone)
-		return w.forget(gone)
+		if r.Settled <= 0 {
+			return nil
+		}
+		runs, err := w.forgetRuns(now-r.Settled.Microseconds(), n)
+		deleted += runs
+		return err
 	})
 	return deleted, err
 }
@@ -86,7 +94,8 @@ func over(t tx, r Retention, now int64, n int) (seqs []int64, err error) {
 			seqs = append(seqs, seq)
 			return err
 		}, `SELECT w.seq FROM writes w JOIN requests r ON r.seq = w.seq
-WHERE w.settled > 0 AND w.settled < ?1 AND w.dead = ?2 AND w.laned = 0 AND r.key_until < ?3 ORDER BY w.settled, w.seq LIMIT ?4`,
+WHERE w.settled > 0 AND w.settled < ?1 AND w.dead = ?2 AND w.laned = 0 AND r.key_until < ?3
+AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.seq = w.run AND u.settled = 0) ORDER BY w.settled, w.seq LIMIT ?4`,
 			now-kind.age.Microseconds(), kind.dead, now, int64(n-len(seqs)))
 		if err != nil || len(seqs) == n {
 			return seqs, err

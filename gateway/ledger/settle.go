@@ -133,6 +133,10 @@ func (w *work) takeBack(batch []*op) error {
 			appended = append(appended, o.write.seq)
 		case o.claim != nil && !o.claim.doubtful:
 			claimed = append(claimed, o.claim.picked...)
+		case o.run != nil && o.run.takeBack != nil:
+			if err := o.run.takeBack(w); err != nil {
+				return err
+			}
 		}
 	}
 	gone, err := w.loadLocked(appended)
@@ -167,6 +171,11 @@ func (w *work) disown(h *hot) error {
 	if h.key != "" {
 		err := w.do("DELETE FROM keys WHERE app = ?1 AND operation = ?2 AND key = ?3 AND seq = ?4", h.app, h.operation, h.key, h.seq)
 		if err != nil {
+			return err
+		}
+	}
+	if h.run != 0 {
+		if err := w.do("DELETE FROM run_steps WHERE run = ?1 AND write = ?2", h.run, h.seq); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,7 @@ type watch struct {
 // ends them, but for one that is under way.
 func (db *DB) Watch(f func(system string)) (stop func()) {
 	return db.watch.add(func(name string) {
-		if name != controlPlane && name != events {
+		if name != controlPlane && name != events && name != runsName {
 			f(name)
 		}
 	})

@@ -16,8 +16,9 @@ type work struct {
 	now int64
 
 	locked map[string]bool
-	later  map[*op]bool // ops that have to wait for the next transaction
-	finish []func()     // what is done with answers that come with the commit
+	runs   map[int64]*runRow // those that the batch is about, locked
+	later  map[*op]bool      // ops that have to wait for the next transaction
+	finish []func()          // what is done with answers that come with the commit
 	deltas []delta
 	wake   map[string]bool
 	notes  []*Audit // what is to be audited, when all else is done
@@ -32,7 +33,7 @@ func (w *work) run(batch []*op) error {
 		}
 		return w.chain()
 	}
-	var settles, writes, claims []*op
+	var settles, writes, claims, runs []*op
 	var lanes []string
 	for _, o := range batch {
 		o.err = nil
@@ -45,15 +46,23 @@ func (w *work) run(batch []*op) error {
 			lanes = append(lanes, o.write.lanes...)
 		case o.claim != nil:
 			claims = append(claims, o)
+		case o.run != nil:
+			runs = append(runs, o)
 		}
 	}
 	if err := w.lock(lanes); err != nil {
+		return err
+	}
+	if err := w.lockRuns(aboutRuns(batch)); err != nil {
 		return err
 	}
 	if err := w.settle(settles); err != nil {
 		return err
 	}
 	if err := w.append(writes); err != nil {
+		return err
+	}
+	if err := w.carry(runs); err != nil {
 		return err
 	}
 	for _, o := range claims {
@@ -354,6 +363,7 @@ type hot struct {
 	firstSent           int64
 	owner               string
 	notBefore, timeout  int64
+	run                 int64
 	request             []byte
 }
 
@@ -385,7 +395,7 @@ func (w *work) askLoad(seqs []int64, request bool, got func(*hot)) error {
 		var keys string
 		var number *int64
 		err := r.Scan(&h.seq, &h.place, &h.system, &h.app, &h.state, &h.class, &h.rank, &h.bytes, &h.blockers, &h.attempts,
-			&h.sendings, &h.epoch, &h.version, &h.started, &h.lease, &laned, &dead, &goesOn, &open, &gap, &h.expires, &h.firstSent, &h.owner, &h.notBefore, &h.timeout,
+			&h.sendings, &h.epoch, &h.version, &h.started, &h.lease, &laned, &dead, &goesOn, &open, &gap, &h.expires, &h.firstSent, &h.owner, &h.notBefore, &h.timeout, &h.run,
 			&h.token, &h.operation, &h.correlation, &h.accepted, &keys, &number, &h.key, &h.request)
 		h.laned, h.dead, h.goesOn, h.open, h.gap = laned == 1, dead == 1, goesOn == 1, open == 1, gap == 1
 		h.keys = parseLanes(keys)
@@ -395,7 +405,7 @@ func (w *work) askLoad(seqs []int64, request bool, got func(*hot)) error {
 		got(h)
 		return err
 	}, `SELECT w.seq, w.place, w.system, w.app, w.state, w.class, w.rank, w.bytes, w.blockers, w.attempts,
-	w.sendings, w.epoch, w.version, w.started, w.lease, w.laned, w.dead, w.goes_on, w.open, w.gap, w.expires, w.first_sent, w.owner, w.not_before, w.timeout,
+	w.sendings, w.epoch, w.version, w.started, w.lease, w.laned, w.dead, w.goes_on, w.open, w.gap, w.expires, w.first_sent, w.owner, w.not_before, w.timeout, w.run,
 	r.token, r.operation, r.correlation, r.accepted, r.lanes, r.number, r.key, `+body+`
 FROM writes w JOIN requests r ON r.seq = w.seq WHERE w.seq {in ?1} ORDER BY w.seq {lockw}`, seqs)
 }
@@ -463,8 +473,8 @@ func (w *work) change(list []*change) error {
 	if err := w.tell(told); err != nil {
 		return err
 	}
-	if len(leave) == 0 {
-		return nil
+	if err := w.wakeRuns(list); err != nil || len(leave) == 0 {
+		return err
 	}
 	return w.depart(leave)
 }
@@ -554,11 +564,11 @@ var (
 		{"place", integer}, {"blockers", integer}, {"ready", integer}, {"gap", integer}, {"laned", integer}, {"dead", integer}, {"open", integer},
 		{"goes_on", integer}, {"bytes", integer}, {"attempts", integer}, {"sendings", integer}, {"epoch", integer}, {"version", integer}, {"owner", text},
 		{"lease", integer}, {"started", integer}, {"first_sent", integer}, {"not_before", integer}, {"expires", integer}, {"settled", integer},
-		{"coalesce", blob}, {"status", integer}, {"cause", text}, {"reason", text}, {"replaced_by", text}, {"timeout", integer}}}
+		{"coalesce", blob}, {"status", integer}, {"cause", text}, {"reason", text}, {"replaced_by", text}, {"timeout", integer}, {"run", integer}}}
 	// plainTable has what is not the default in a write that just waits.
 	plainTable = table{"writes", []column{{"seq", integer}, {"system", text}, {"app", text}, {"class", integer}, {"rank", integer}, {"place", integer},
 		{"blockers", integer}, {"ready", integer}, {"laned", integer}, {"goes_on", integer}, {"bytes", integer}, {"not_before", integer}, {"expires", integer},
-		{"coalesce", blob}, {"timeout", integer}}}
+		{"coalesce", blob}, {"timeout", integer}, {"run", integer}}}
 	requestsTable = table{"requests", []column{{"seq", integer}, {"token", integer}, {"operation", text}, {"correlation", text}, {"accepted", integer},
 		{"lanes", text}, {"number", integer}, {"key", text}, {"key_until", integer}, {"fingerprint", blob}, {"replaces", text}, {"request", blob}}}
 	responsesTable = table{"responses", []column{{"seq", integer}, {"response", blob}}}

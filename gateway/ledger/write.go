@@ -43,6 +43,10 @@ type Write struct {
 	// Request is what the sender needs; it is kept and given back as it is.
 	Request []byte
 
+	// Run makes it a step of a run; nil for a write by itself. Key and
+	// Fingerprint are left empty then: the run and the visit take their place.
+	Run *RunWrite
+
 	// Hand asks for the write to be claimed by this replica in the same commit
 	// if nothing stands before it in its lanes and its system is not paused.
 	Hand bool

@@ -140,6 +140,9 @@ func (s *Set) unwatch() {
 	}
 }
 
+// Library holds the workspace's mappings.
+func (s *Set) Library() *mapping.Library { return s.library }
+
 // find finds an operation by its key. What a canary version accepted is
 // answered by it as long as it is there, and then by the version that is served.
 func (s *Set) find(key string) *operation {

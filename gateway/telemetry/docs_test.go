@@ -30,6 +30,7 @@ func TestDocumentation(t *testing.T) {
 		Table:    func() *gateway.Table { return table },
 		Systems:  func() []SystemUse { return []SystemUse{{System: "erp", Pools: []PoolUse{{Pool: "window"}}}} },
 		Writes:   func() []WriteUse { return []WriteUse{{System: "erp", Writes: 1}} },
+		Runs:     func() []RunUse { return []RunUse{{State: "running", Runs: 1}} },
 		Ledger:   func() error { return nil },
 		Stores:   func() []StoreUse { return []StoreUse{{Store: "counters", Mode: "shared", Replicas: 2, Share: 0.5}} },
 		Reloads:  func() (int, int) { return 1, 0 },
@@ -41,6 +42,9 @@ func TestDocumentation(t *testing.T) {
 	tel.CallDone("erp", "getOrder", "delivered", time.Millisecond)
 	tel.WriteAccepted("erp", specs.High)
 	tel.WriteDoubtful("erp", specs.High)
+	tel.RunBegan("booking/v1/book")
+	tel.RunTaken("booking/v1/book")
+	tel.RunEnded("booking/v1/book", "completed", time.Second)
 	tel.BatchSent("erp", specs.High, 12)
 	tel.WriteEnded(WriteEnd{System: "erp", Class: specs.High, State: "delivered", Attempts: 2, Astray: time.Second})
 	op := operation()

@@ -19,6 +19,7 @@ type instruments struct {
 	violations, requestViolations metric.Int64Counter
 	writes                        writeInstruments
 	events                        metric.Float64Histogram
+	runs                          runInstruments
 }
 
 // openInstruments makes the instruments that need nothing but Telemetry.
@@ -32,6 +33,7 @@ func (t *Telemetry) openInstruments() error {
 		requestViolations: m.counter("headrace.request.violations", "{violation}", "Faults of requests against the API's contract that were let through."),
 		writes:            m.writes(),
 		events:            m.histogram("headrace.event.delivery.duration", "Time of one try to tell a webhook of an event, by its outcome."),
+		runs:              m.runs(),
 	}
 	requests := m.counted("headrace.requests", "{request}", "Exchanges that have ended.")
 	calls := m.counted("headrace.system.calls", "{call}", "Calls to systems that have ended.")

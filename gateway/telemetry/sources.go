@@ -58,6 +58,8 @@ type Sources struct {
 	Writes func() []WriteUse
 	// Ledger is nil while writes are taken.
 	Ledger func() error
+	// Runs are those of flows that are not over.
+	Runs   func() []RunUse
 	Stores func() []StoreUse
 	// Reloads counts the attempts to load a table since the start, and those
 	// among them that were refused.
@@ -69,7 +71,7 @@ type Sources struct {
 
 // Watch adds what sources know to the metrics. It is called once.
 func (t *Telemetry) Watch(s Sources) error {
-	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchLedger, watchReloads, watchRegistry} {
+	for _, watch := range []func(metric.Meter, Sources) error{watchTable, watchSystems, watchStores, watchWrites, watchRuns, watchLedger, watchReloads, watchRegistry} {
 		if err := watch(t.meters.Meter(scope), s); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +26,24 @@ type SystemLayer interface {
 	Close()
 }
 
+// FlowLayer is the process and experience layers of one table: flows, which call
+// operations of the layers below.
+type FlowLayer interface {
+	gateway.Layer
+	// Lower tells of an operation that flows may call. handler answers it behind
+	// the policies that hold for calls of flows, too; check is these policies alone.
+	Lower(op *gateway.Operation, handler, check gateway.Handler)
+}
+
 // Options are what a table is made with.
 type Options struct {
 	// Kinds are the policies that exist.
 	Kinds []gateway.Kind
 	// Systems builds the system layer from the files of systems/.
 	Systems func(fsys fs.FS, systems map[string]source.Node, ps *source.Problems) SystemLayer
+	// Flows builds the process and experience layers; such APIs are refused when
+	// it is nil.
+	Flows func(fsys fs.FS, apis []*gateway.API, consumers *gateway.Consumers, systems SystemLayer, ps *source.Problems) FlowLayer
 	// Own are the APIs of the gateway itself.
 	Own []Own
 	// Registry reads the registry; the directory stands alone when it is nil.
@@ -65,6 +78,9 @@ func Build(w *Workspace, o Options, ps *source.Problems) (*gateway.Table, System
 	b.checkProducts()
 	systems := o.Systems(w.FS, w.Systems, ps)
 	b.table.Close = systems.Close
+	if o.Flows != nil {
+		b.flows = o.Flows(w.FS, apis, b.table.Consumers, systems, ps)
+	}
 	for _, api := range apis {
 		b.reserve(api)
 		canary := b.addCanary(api, systems) // first: what both have is the served version's in the end
@@ -85,6 +101,7 @@ type builder struct {
 	options   Options
 	problems  *source.Problems
 	table     *gateway.Table
+	flows     FlowLayer                     // nil where there are none
 	canaries  map[*gateway.API]*gateway.API // by the version that is served beside it
 	serving   bool                          // another table serves meanwhile
 	since     time.Time                     // when the last pause ended
@@ -244,10 +261,13 @@ func (b *builder) addOperations(api *gateway.API, canary *canary, systems gatewa
 		layer = systems
 	case d.Governance.Layer == "":
 		return // reported when it was read
+	case b.flows != nil:
+		layer = b.flows
 	default:
-		b.problems.Add(d.Governance.Node.At("layer"), fmt.Sprintf("APIs of the %s layer cannot be served yet", d.Governance.Layer), "use layer: system")
+		b.problems.Add(d.Governance.Node.At("layer"), fmt.Sprintf("APIs of the %s layer cannot be served here", d.Governance.Layer), "use layer: system")
 		return
 	}
+	below := &noted{Layer: layer, handlers: map[*specs.Operation]gateway.Handler{}}
 	for _, spec := range d.Operations {
 		if !proved {
 			b.checkPolicies(spec.Governance.Policies, gateway.LevelAPI)
@@ -256,7 +276,8 @@ func (b *builder) addOperations(api *gateway.API, canary *canary, systems gatewa
 		op := b.operation(api, spec)
 		op.Handler = compile(&gateway.Binding{
 			API: api, Operation: spec, Consumers: b.table.Consumers, Problems: b.problems, Identified: canary.beside(api, spec),
-		}, b.options.Kinds, layer)
+		}, b.options.Kinds, below)
+		b.offer(op, below.handlers[spec])
 		if spec.Pattern == "" {
 			continue
 		}
@@ -266,6 +287,37 @@ func (b *builder) addOperations(api *gateway.API, canary *canary, systems gatewa
 		}
 		b.table.Operations = append(b.table.Operations, op)
 	}
+}
+
+// noted is a layer whose handlers are noted.
+type noted struct {
+	gateway.Layer
+	handlers map[*specs.Operation]gateway.Handler
+}
+
+func (n *noted) Bind(b *gateway.Binding) gateway.Handler {
+	h := n.Layer.Bind(b)
+	n.handlers[b.Operation] = h
+	return h
+}
+
+// offer tells the flows of an operation that they may call. Of its policies
+// those hold that are about the call itself, and not about the caller: the
+// caller has come through those of the operation that the flow answers.
+func (b *builder) offer(op *gateway.Operation, handler gateway.Handler) {
+	if b.flows == nil || handler == nil || specs.Layer(op.API.Document.Governance.Layer) == specs.ExperienceLayer {
+		return
+	}
+	kept := slices.DeleteFunc(slices.Clone(b.options.Kinds), func(k gateway.Kind) bool {
+		return k.Stage != gateway.StageValidate && (k.Stage != gateway.StageCache || !op.Spec.Safe())
+	})
+	binding := &gateway.Binding{API: op.API, Operation: op.Spec, Consumers: b.table.Consumers, Problems: &source.Problems{}}
+	b.flows.Lower(op, gateway.CompileLater(binding, kept, fixed{handler}), gateway.CompileLater(binding, kept, fixed{nothing}))
+}
+
+// nothing answers with nothing.
+func nothing(*gateway.Exchange) (*gateway.Response, error) {
+	return &gateway.Response{Status: http.StatusNoContent}, nil
 }
 
 func (b *builder) operation(api *gateway.API, spec *specs.Operation) *gateway.Operation {

@@ -21,6 +21,8 @@ func (b *builder) pair(canaries []*gateway.API, served map[string]*gateway.API) 
 		switch {
 		case main == nil || main.Document.Governance.Status == "retired":
 			b.problems.Add(at, fmt.Sprintf("there is no version of %s %s that the other apps could meet", api.Name, api.Major), "publish it without canary")
+		case specs.Layer(api.Document.Governance.Layer) != specs.SystemLayer || specs.Layer(main.Document.Governance.Layer) != specs.SystemLayer:
+			b.problems.Add(at, "a version that flows answer has no canary", "publish it without canary: runs under way go on by the flow that they began with")
 		case b.canaries[main] != nil:
 			b.problems.Add(at, fmt.Sprintf("%s %s is a canary of %s already", api.Name, b.canaries[main].Version, api.Major), "one at a time")
 		case !later(api.Version, main.Version):
