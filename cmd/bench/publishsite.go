@@ -35,7 +35,7 @@ type siteReplica struct {
 }
 
 func newSite(headrace string, replicas int) (*site, error) {
-	s := &site{headrace: headrace, http: &http.Client{Timeout: 2 * time.Minute}}
+	s := &site{headrace: headrace, http: &http.Client{Timeout: 5 * time.Minute}}
 	if err := s.open(replicas); err != nil {
 		s.close()
 		return nil, err

@@ -95,7 +95,7 @@ func TestBackup(t *testing.T) {
 	erp.mu.Unlock()
 	sending := first.putAsync(t, "sending")
 	eventually(t, "the second is at the system", func() bool { puts, _ := erp.counts("sending"); return puts == 1 })
-	if _, err := run(t, "writes", "--admin", first.admin, "pause", "erp"); err != nil {
+	if _, err := run(t, "writes", "--server", first.admin, "pause", "erp"); err != nil {
 		t.Fatal(err)
 	}
 	held := first.putAsync(t, "held")
@@ -129,7 +129,7 @@ func TestBackup(t *testing.T) {
 	}
 	second.write(t, ".headrace/headrace.db", string(text))
 	second.start(t)
-	if _, err := run(t, "writes", "--admin", second.admin, "resume", "erp"); err != nil {
+	if _, err := run(t, "writes", "--server", second.admin, "resume", "erp"); err != nil {
 		t.Fatal(err)
 	}
 	for id, write := range map[string]string{"sending": sending, "held": held} {
