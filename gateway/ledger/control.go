@@ -213,6 +213,32 @@ type Draft struct {
 // Revision is the one that the change starts from.
 func (d *Draft) Revision() int64 { return d.base.Revision }
 
+// Moved tells whether anything has changed since an earlier revision that the
+// change is not indifferent to.
+func (d *Draft) Moved(since int64) (bool, error) {
+	if since == d.base.Revision {
+		return false, nil
+	}
+	if since > d.base.Revision || d.Indifferent == nil {
+		return true, nil
+	}
+	for _, e := range d.base.Entries {
+		if e.Revision > since && !d.Indifferent(e, false) {
+			return true, nil
+		}
+	}
+	moved := false
+	err := d.db.read(d.ctx, func(t tx) error {
+		return t.query(func(r row) error {
+			e := &Entry{}
+			err := r.Scan(&e.Kind, &e.Name)
+			moved = moved || !d.Indifferent(e, true)
+			return err
+		}, "SELECT kind, name FROM control_gone WHERE revision > ?1", since)
+	})
+	return moved, err
+}
+
 // Get finds an entry as the change leaves it: ErrNotFound when there is none.
 func (d *Draft) Get(kind, name string) (Entry, error) {
 	if e := d.find(kind, name); e != nil {

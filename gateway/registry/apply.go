@@ -91,12 +91,15 @@ func (r *Registry) Plan(ctx context.Context, by ledger.By, files Files) (*Propos
 }
 
 // Apply does what Plan says, all or nothing. revision is the plan's: when the
-// registry has moved on, the plan is no longer true, and nothing is done. A
-// plan with refusals is the error, of type *Proposal.
+// registry has moved on since, the plan is no longer true, and nothing is done;
+// what only took something away, such as a key that was revoked, does not count.
+// A plan with refusals is the error, of type *Proposal.
 func (r *Registry) Apply(ctx context.Context, by ledger.By, files Files, revision int64) (*Proposal, error) {
 	var p *Proposal
 	_, err := r.quietly(ctx, by, func(d *ledger.Draft) (err error) {
-		if d.Revision() != revision {
+		if moved, err := d.Moved(revision); err != nil {
+			return err
+		} else if moved {
 			return refuse(Different, "plan again", "the plan is of revision %d, and the registry of %d", revision, d.Revision())
 		}
 		if p, err = r.plan(ctx, d, by, files); err == nil && p.Refused() {

@@ -239,6 +239,50 @@ func TestPlanEnds(t *testing.T) {
 	w.refused(err, Invalid, "the workspace has 10001 files")
 }
 
+// What takes something away meanwhile does not make a plan stale; what else
+// changes does.
+func TestPlanGoesStale(t *testing.T) {
+	w := newWorld(t)
+	w.consumers()
+	key, _, err := w.r.NewKey(w.ctx, by, "shop", "", nil)
+	w.ok(err)
+	_, _, err = w.r.NewOperator(w.ctx, by, "ada", Operator{Role: Admin})
+	w.ok(err)
+	_, _, err = w.r.NewOperator(w.ctx, by, "grace", Operator{Role: Admin})
+	w.ok(err)
+	files := Files{FS: fstest.MapFS{"systems/crm.yaml": {Data: []byte("url: http://127.0.0.1:9\n")}}}
+	stale := func(change func() error) bool {
+		t.Helper()
+		p, err := w.r.Plan(w.ctx, by, files)
+		w.ok(err)
+		w.ok(change())
+		_, err = w.r.Apply(w.ctx, by, files, p.Revision)
+		var r *Refusal
+		if err != nil && (!errors.As(err, &r) || r.Why != Different) {
+			t.Fatal(err)
+		}
+		return err != nil
+	}
+	if !stale(func() error { return put(w, KindOrganisation, "new") }) {
+		t.Error("a new organisation does not count")
+	}
+	if !stale(func() error { _, err := w.r.Delete(w.ctx, by, KindOrganisation, "new", ledger.Any); return err }) {
+		t.Error("an organisation that is gone does not count")
+	}
+	if stale(func() error {
+		_, err := w.r.Revoke(w.ctx, by, key.Name, ledger.Any)
+		_, also := w.r.EndOperator(w.ctx, by, "grace", ledger.Any)
+		return errors.Join(err, also)
+	}) {
+		t.Error("a plan is stale because of a key and an operator")
+	}
+}
+
+func put(w *world, kind, name string) error {
+	_, err := w.r.Put(w.ctx, by, kind, name, []byte("{}"), ledger.Any)
+	return err
+}
+
 // Members come as files, too.
 func TestApplyMembers(t *testing.T) {
 	w := newWorld(t)

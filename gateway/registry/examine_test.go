@@ -38,7 +38,9 @@ func TestLintStopsAVersion(t *testing.T) {
 func TestMappingsAreTested(t *testing.T) {
 	w := newWorld(t)
 	w.erp()
+	runs := 0
 	w.options.Test = func(files fs.FS) []source.Problem {
+		runs++
 		text, err := fs.ReadFile(files, "mappings/order.jq")
 		if err != nil || string(text) == "." {
 			return nil
@@ -55,6 +57,14 @@ func TestMappingsAreTested(t *testing.T) {
 	w.ok(err)
 	if len(plan.Problems) != 1 || plan.Problems[0].Wrong != "the test fails" {
 		t.Errorf("problems %v", plan.Problems)
+	}
+	runs = 0
+	several := fstest.MapFS{"mappings/order.jq": {Data: []byte(".")}}
+	for _, version := range []string{"1.1.0", "1.2.0", "2.0.0"} {
+		several["apis/orders/"+version+"/openapi.yaml"] = &fstest.MapFile{Data: document("list")["openapi.yaml"]}
+	}
+	if plan, err = w.r.Plan(w.ctx, by, Files{FS: several}); err != nil || plan.Refused() || len(plan.Steps) != 4 || runs != 1 {
+		t.Errorf("%v %v, after %d runs of the tests", plan, err, runs)
 	}
 	w.write("mappings/order.jq", "{") // the directory's files count, too
 	_, err = w.r.DeleteFile(w.ctx, by, "mappings/order.jq", ledger.Any)

@@ -477,6 +477,9 @@ func (r *Registry) publish(d *ledger.Draft, by ledger.By, release Release) (Publ
 	}
 	v.Canary = release.Canary
 	j, err := r.examine(d, by, v, before, release.Exceptions)
+	if err == nil && release.Origin != ByApply { // a plan runs the tests once, at its end
+		err = r.tested(d)
+	}
 	if err != nil {
 		return Publication{Changes: j.changes, Findings: j.findings}, err
 	}
@@ -535,7 +538,7 @@ type judgement struct {
 	findings []Finding
 }
 
-// examine loads, lints, tests and compares a version that is about to be published.
+// examine loads, lints and compares a version that is about to be published.
 func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, exceptions map[string]string) (j judgement, err error) {
 	also := []*Version{v}
 	if before != nil {
@@ -563,10 +566,7 @@ func (r *Registry) examine(d *ledger.Draft, by ledger.By, v, before *Version, ex
 		}
 		return v.except(d, by, before, j.changes, exceptions)
 	})
-	if err != nil {
-		return j, err
-	}
-	return j, r.tested(d)
+	return j, err
 }
 
 // lint notes what is found; findings that are fatal are the error.
