@@ -17,6 +17,8 @@ import (
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/net/html"
 
+	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -119,6 +121,17 @@ func TestPagesOfAPIs(t *testing.T) {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
 	}
+}
+
+// The gateway's own API of writes knows its callers as the others do.
+func TestOwnAPIs(t *testing.T) {
+	files, dir := buffer.Document()
+	s := newShelf(t, tableOf(t, pond(), workspace.Own{Files: files, Dir: dir, Layer: nothing{}}), func(o *Options) { o.Sandbox = "https://sandbox.example.com" })
+	s.shows("/apis/writes/v1", "The same as at the API that you wrote to.", "no subscription is needed")
+	if body := s.shows("/apis/writes/v1/reference/cancelWrite", "The gateway itself", "X-Api-Key: YOUR_API_KEY"); strings.Contains(body, "202 Accepted") || strings.Contains(body, "Idempotency-Key") {
+		t.Error("it passes for a write")
+	}
+	s.shows("/try/writes/v1/getWrite", "Your API key")
 }
 
 // What is published says nothing of how it is done here, in no form.
