@@ -40,7 +40,14 @@ type api struct {
 
 	document *specs.Document
 	bySlug   map[string]*operation
+	// own tells of an API of the gateway itself, which calls no system. It has no
+	// policies: callers are known there as they are at lender's API; nil for none.
+	own    bool
+	lender *operation
 }
+
+// writes is the gateway's own API of what became of writes.
+const writes = "writes"
 
 // end says when a version ends; zero while that is not known.
 type end struct {
@@ -148,10 +155,26 @@ func newCatalogue(t *gateway.Table) *catalogue {
 	for _, a := range c.apis {
 		a.Others = slices.DeleteFunc(slices.Clone(majors[a.Name]), func(o *api) bool { return o == a })
 	}
+	c.lend()
 	delete(domains, "")
 	c.domains = slices.Sorted(maps.Keys(domains))
 	c.addProducts(t.Consumers)
 	return c
+}
+
+// lend tells the gateway's own API of writes how its callers are known elsewhere.
+func (c *catalogue) lend() {
+	own := c.byPath[writes+"/v1"]
+	if own == nil || !own.own {
+		return
+	}
+	for _, a := range c.apis {
+		for _, o := range a.Operations {
+			if kind, _, _ := o.scheme(); kind != "" && own.lender == nil && !a.own {
+				own.lender = o
+			}
+		}
+	}
 }
 
 func (a *api) number() int {
@@ -166,10 +189,11 @@ func newAPI(served *gateway.API, waits map[*specs.Operation]time.Duration) *api 
 		Name: served.Name, Major: served.Major, Version: served.Version, Title: cmp.Or(d.Title, served.Name),
 		Summary: firstSentence(d.Description), Description: d.Description, Guide: d.Guide,
 		Domain: g.Domain, Owner: g.Owner, Layer: g.Layer, Base: served.Base, End: endOf(&g), document: d, bySlug: map[string]*operation{},
+		own: served.Base == "" && g.System == "" && len(g.Policies) == 0,
 	}
 	for _, spec := range d.Operations {
 		o := &operation{
-			API: a, ID: spec.ID, Method: spec.Method, Path: spec.Path, Summary: spec.Summary, Deprecated: spec.Deprecated, Changes: !spec.Safe(),
+			API: a, ID: spec.ID, Method: spec.Method, Path: spec.Path, Summary: spec.Summary, Deprecated: spec.Deprecated, Changes: !a.own && !spec.Safe(),
 			spec: spec, wait: waits[spec],
 		}
 		o.Slug = slug(spec.ID)

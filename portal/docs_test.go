@@ -17,6 +17,8 @@ import (
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/net/html"
 
+	"github.com/headrace/headrace/gateway/buffer"
+	"github.com/headrace/headrace/gateway/workspace"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -119,6 +121,17 @@ func TestPagesOfAPIs(t *testing.T) {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
 	}
+}
+
+// The gateway's own API of writes knows its callers as the others do.
+func TestOwnAPIs(t *testing.T) {
+	files, dir := buffer.Document()
+	s := newShelf(t, tableOf(t, pond(), workspace.Own{Files: files, Dir: dir, Layer: nothing{}}), func(o *Options) { o.Sandbox = "https://sandbox.example.com" })
+	s.shows("/apis/writes/v1", "The same as at the API that you wrote to.", "no subscription is needed")
+	if body := s.shows("/apis/writes/v1/reference/cancelWrite", "The gateway itself", "X-Api-Key: YOUR_API_KEY"); strings.Contains(body, "202 Accepted") || strings.Contains(body, "Idempotency-Key") {
+		t.Error("it passes for a write")
+	}
+	s.shows("/try/writes/v1/getWrite", "Your API key")
 }
 
 // What is published says nothing of how it is done here, in no form.
@@ -567,5 +580,38 @@ func TestWords(t *testing.T) {
 	}
 	if classText(nil) != classText(new(specs.Normal)) {
 		t.Error("no class is another class")
+	}
+}
+
+// Who looks decides what there is to go to, and what may be done.
+func TestNavigation(t *testing.T) {
+	names := func(v *visitor, here string) string {
+		var list []string
+		for _, i := range navigation(v, here, true) {
+			name := i.Text
+			if i.Here {
+				name = "[" + name + "]"
+			}
+			list = append(list, name)
+		}
+		return strings.Join(list, " ")
+	}
+	person := &visitor{account: "1", email: "ann@example.com", organisation: "acme", role: "developer"}
+	for want, got := range map[string]string{
+		"[Catalogue] Status Sign in Sign up":                                                         names(nil, "/try/orders/v1/x"),
+		"Catalogue [Apps] Usage Writes Webhooks Notices Organisation Account":                        names(person, "/apps/shop"),
+		"Catalogue Apps Usage Writes Webhooks Notices [Requests] Organisations Organisation Account": names(&visitor{manager: true}, "/manage/requests"),
+	} {
+		if got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+	for least, want := range map[who]bool{anyone: true, signedIn: true, member: true, developer: true, owner: false, manager: false} {
+		if person.may(least) != want || (*visitor)(nil).may(least) != (least == anyone) {
+			t.Errorf("%d", least)
+		}
+	}
+	if person.Name() != "ann@example.com" || person.Acting() {
+		t.Errorf("%+v", person)
 	}
 }

@@ -238,6 +238,12 @@ func (r *reader) mediaExample(n *node, write bool) *node {
 // scheme is the way that samples prove who calls: the first that the document
 // offers, else what the policies of the operation take.
 func (o *operation) scheme() (kind, in, name string) {
+	if o.API.own {
+		if o.API.lender == nil {
+			return "", "", ""
+		}
+		return o.API.lender.scheme()
+	}
 	for _, alternative := range o.spec.Security {
 		for _, use := range alternative {
 			switch s := use.Scheme; s.Type {
@@ -267,6 +273,12 @@ func (o *operation) scheme() (kind, in, name string) {
 
 // access says how callers prove who they are.
 func (o *operation) access() []string {
+	switch {
+	case o.API.own && o.API.Name == writes:
+		return []string{"the same as at the API that you wrote to"}
+	case o.API.own:
+		return []string{"as the description says"}
+	}
 	if len(o.spec.Security) == 0 {
 		if kind, in, name := o.scheme(); kind == "key" {
 			return []string{"an API key in the " + place(in) + " " + name}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/headrace/headrace/gateway"
 )
 
 // language is one that samples are written in.
@@ -51,7 +53,7 @@ type request struct {
 type header struct{ Name, Value string }
 
 // request puts together a call with the examples of the document.
-func (k *contract) request(gateway, key string) request {
+func (k *contract) request(base, key string) request {
 	path, query := k.Route(), url.Values{}
 	r := request{Method: k.Method}
 	for _, place := range k.Params {
@@ -79,7 +81,8 @@ func (k *contract) request(gateway, key string) request {
 		r.Certificate = true
 	}
 	if k.takesKey() {
-		r.Headers = append(r.Headers, header{"Idempotency-Key", `"8e03978e-40d5-43e8-bc93-6894a57f9324"`})
+		// Whoever copies the sample has a key of their own.
+		r.Headers = append(r.Headers, header{"Idempotency-Key", `"` + gateway.NewID() + `"`})
 	}
 	if k.Body != nil && len(k.Body.Media) > 0 && k.Body.Media[0].Example != "" {
 		m := k.Body.Media[0]
@@ -88,7 +91,7 @@ func (k *contract) request(gateway, key string) request {
 			r.Body = n
 		}
 	}
-	r.URL = gateway + path
+	r.URL = base + path
 	if len(query) > 0 {
 		r.URL += "?" + query.Encode()
 	}
@@ -102,8 +105,8 @@ func (o *operation) takesKey() bool {
 }
 
 // sample writes the call in a language.
-func (k *contract) sample(gateway, lang string) string {
-	r := k.request(gateway, keyPlaceholder)
+func (k *contract) sample(base, lang string) string {
+	r := k.request(base, keyPlaceholder)
 	write := map[string]func(*bytes.Buffer, *request){
 		"curl": curlSample, "javascript": javascriptSample, "python": pythonSample, "csharp": csharpSample, "java": javaSample, "go": goSample,
 	}[lang]

@@ -43,7 +43,7 @@ func (nothing) CheckUse(*source.Problems) {}
 func (nothing) Close()                    {}
 
 // tableOf builds the table of a workspace.
-func tableOf(t testing.TB, files map[string]string) *gateway.Table {
+func tableOf(t testing.TB, files map[string]string, own ...workspace.Own) *gateway.Table {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -55,13 +55,14 @@ func tableOf(t testing.TB, files map[string]string) *gateway.Table {
 			t.Fatal(err)
 		}
 	}
-	return tableAt(t, dir)
+	return tableAt(t, dir, own...)
 }
 
-func tableAt(t testing.TB, dir string) *gateway.Table {
+func tableAt(t testing.TB, dir string, own ...workspace.Own) *gateway.Table {
 	t.Helper()
 	loaded, err := workspace.Read(dir, workspace.Options{
 		Kinds:   policies.All(policies.Options{Counters: counter.New()}),
+		Own:     own,
 		Systems: func(fs.FS, map[string]source.Node, *source.Problems) workspace.SystemLayer { return nothing{} },
 	})
 	if err != nil {

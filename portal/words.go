@@ -111,6 +111,9 @@ func duration(d time.Duration) string {
 
 // facts explain how the gateway treats an operation.
 func (o *operation) facts(keys time.Duration) []fact {
+	if o.API.own {
+		return []fact{{"Answered by", "The gateway itself: no system is called, nothing waits for one, and no subscription is needed."}}
+	}
 	g := &o.spec.Governance
 	var list []fact
 	add := func(term, text string) {
