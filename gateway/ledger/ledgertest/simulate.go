@@ -347,7 +347,11 @@ func (m *model) recovers(rt *rapid.T) {
 		case e.state == ledger.Sending && (e.orphan || e.lease.Before(m.now())):
 			e.attempts++
 			e.open = false
-			m.become(e, ledger.Settlement{State: ledger.Doubtful, NotBefore: m.in(10500 * time.Millisecond)})
+			sent := m.now()
+			if e.orphan && e.lease.Before(sent) {
+				sent = e.lease // its process is gone, and sent nothing after that
+			}
+			m.become(e, ledger.Settlement{State: ledger.Doubtful, NotBefore: sent.Add(10500 * time.Millisecond)})
 		case e.state == ledger.Doubtful && !e.dead && e.orphan:
 			e.lease = time.Time{}
 		}
