@@ -78,7 +78,7 @@ func TestPassesThoseThatWaitElsewhere(t *testing.T) {
 		t.Run(fmt.Sprint(connections, " connections"), func(t *testing.T) {
 			var free func()
 			w := newWorld(t, func(w *world) { free = narrow(w, connections, "") })
-			const narrowed, wide = 40, 30
+			const narrowed, wide = 40, 12
 			crowd := w.later("/orders", narrowed, `{"id":"n%d"}`)
 			others := w.later("/going-on", wide, `{"id":"w%d"}`)
 			below := w.later("/low", 3, `{"id":"low%d"}`)
