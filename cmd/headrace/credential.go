@@ -166,7 +166,7 @@ func keyList(r *remote) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return r.printThings(all, "name", "type", "label", "created", "expires", "revoked")
+			return r.printThings(all, "name", "type", "label", "created", "expires", "revoked", "lastUsed")
 		},
 	}
 }
