@@ -26,6 +26,7 @@ type appPage struct {
 	Done          bool // all steps are
 	Gateway       string
 	First         string // a path to try first, empty when none is known
+	Suspended     bool   // the organisation is
 }
 
 // shownCredential is a credential with what is known of its use.
@@ -188,7 +189,11 @@ func (p *Portal) appData(c *call) (appPage, error) {
 	if err != nil {
 		return d, err
 	}
-	d.App = app.Body
+	organisation, err := registry.Get[registry.Organisation](ctx, p.options.Registry, registry.KindOrganisation, app.Body.Organisation)
+	if err != nil && !errors.Is(absent(err), ledger.ErrNotFound) {
+		return d, err
+	}
+	d.App, d.Suspended = app.Body, organisation.Body.Suspended
 	d.App.Title = titled(d.App.Title, name)
 	all, err := p.credentials(ctx, name)
 	if err != nil {

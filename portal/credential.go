@@ -173,6 +173,11 @@ func (p *Portal) subscribe(c *call) error {
 	if plan == nil {
 		return p.refuseApp(c, "choose a product and a plan")
 	}
+	if !plan.Automatic { // the managers get mails of it
+		if err := p.spend(c, "requests "+c.visitor.organisation); err != nil {
+			return err
+		}
+	}
 	s, err := p.options.Registry.Subscribe(ctx, c.by(""), app, product, name)
 	if err != nil {
 		return p.appDone(c, "", err)
@@ -187,11 +192,14 @@ func (p *Portal) subscribe(c *call) error {
 		}
 		return c.redirect("/apps/"+app, "You have asked for it. A partner manager decides; you get a mail.")
 	}
+	return p.appDone(c, "Your app is subscribed. Make a key, and call.", p.approve(c, s))
+}
+
+// approve approves a subscription whose plan needs nobody for that.
+func (p *Portal) approve(c *call, s registry.Item[registry.Subscription]) error {
 	by := ledger.By{Actor: "headrace", Reason: "the plan is approved automatically", RequestID: requestID(c)}
-	if _, err := p.options.Registry.Decide(ctx, by, s.Name, registry.Approved, ledger.Match(s.Revision)); err != nil {
-		return p.appDone(c, "", err)
-	}
-	return c.redirect("/apps/"+app, "Your app is subscribed. Make a key, and call.")
+	_, err := p.options.Registry.Decide(c.Request().Context(), by, s.Name, registry.Approved, ledger.Match(s.Revision))
+	return err
 }
 
 // planOf finds a plan that is offered for a product; nil when there is none.
@@ -240,6 +248,9 @@ func (p *Portal) changePlan(c *call) error {
 		}
 		return c.redirect("/apps/"+c.Param("app"), "You have asked for the plan. A partner manager decides.")
 	}
-	_, err = p.options.Registry.ChangePlan(ctx, c.by("chosen in the portal"), name, plan.Name, ledger.Match(s.Revision))
+	s, err = p.options.Registry.ChangePlan(ctx, c.by("chosen in the portal"), name, plan.Name, ledger.Match(s.Revision))
+	if err == nil && s.Body.Status == registry.Requested && plan.Automatic {
+		err = p.approve(c, s)
+	}
 	return p.appDone(c, "The plan is changed.", err)
 }

@@ -88,6 +88,13 @@ func TestApp(t *testing.T) {
 	}
 	w.mailed(deskEmail, "asks for desk")
 	ada.post(at+"/subscriptions/"+app+".desk/plan", "plan", "free").goes(ada, at)
+	if s := w.subscription(app + ".desk"); s.Status != registry.Approved || s.Plan != "free" {
+		t.Errorf("%+v", s)
+	}
+	ada.post(at+"/subscriptions/"+app+".desk/plan", "plan", "gold").goes(ada, at)
+	if s := w.subscription(app + ".desk"); s.Plan != "free" {
+		t.Errorf("a partner has taken the plan %s", s.Plan)
+	}
 	ada.post(at+"/subscriptions/"+app+".desk/end").goes(ada, at)
 	ada.post(at+"/delete", "confirm", "something").is(ada, 422, "write the name")
 	ada.post(at, "title", "").is(ada, 422, "it is missing")
@@ -171,6 +178,7 @@ func TestManager(t *testing.T) {
 	desk.get(at).is(desk, 200, "Thank you")
 	desk.post(at+"/suspend", "suspend", "yes").is(desk, 422, "Write the reason")
 	desk.post(at+"/suspend", "suspend", "yes", "reason", "unpaid").goes(desk, at)
+	ada.get("/apps/"+app).is(ada, 200, "is suspended")
 	w.ok(w.live.Reload())
 	if !w.gateway.Table().Consumers.Apps[app].Disabled {
 		t.Error("the app of a suspended organisation is served")
