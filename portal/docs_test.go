@@ -387,7 +387,7 @@ func TestSearch(t *testing.T) {
 	s := newShelf(t, table, nil)
 	x := s.catalogues.of(table).index
 	best := func(query string) string {
-		list := x.find(query)
+		list, _ := x.find(query, 1)
 		if len(list) == 0 {
 			return ""
 		}
@@ -411,6 +411,21 @@ func TestSearch(t *testing.T) {
 	s.shows("/search?q=" + strings.Repeat("word+", 300))
 	if again := s.catalogues.of(table); again.index != x {
 		t.Error("the index is made again for the same table")
+	}
+}
+
+func TestTop(t *testing.T) {
+	for _, c := range []struct {
+		weights []int32
+		most    int
+		want    string
+	}{
+		{[]int32{1, 0, 1}, 3, "[0 2] 2"}, {[]int32{1, 1, 1}, 2, "[0 1] 3"}, {[]int32{1, 5, 1, 5, 3}, 3, "[1 3 4] 5"}, {[]int32{1, 5, 1, 5, 3}, 4, "[1 3 4 0] 5"},
+		{[]int32{1, 5, 1, 5, 3}, 9, "[1 3 4 0 2] 5"}, {[]int32{0, 0}, 2, "[] 0"}, {nil, 2, "[] 0"}, {[]int32{7}, 1, "[0] 1"}, {[]int32{2, 2, 1}, 2, "[0 1] 3"},
+	} {
+		if spots, total := top(c.weights, c.most); fmt.Sprint(spots, total) != c.want {
+			t.Errorf("the best %d of %v: %v %d", c.most, c.weights, spots, total)
+		}
 	}
 }
 

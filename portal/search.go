@@ -2,6 +2,7 @@ package portal
 
 import (
 	"cmp"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -25,16 +26,26 @@ type spot struct {
 	weight    int16
 }
 
-// index finds words over all APIs.
+// index finds words over all APIs. Its spots are numbered: an API, its operations,
+// and after each its fields.
 type index struct {
+	spots []numbered
 	words []string // sorted
-	hits  [][]posting
+	hits  [][]hit  // of each word
 }
 
-// posting is a spot in an API of the catalogue.
-type posting struct {
-	api *api
-	spot
+// numbered is a spot of the index.
+type numbered struct {
+	api       *api
+	operation int16 // -1 for the API itself
+	field     int16 // -1 for the operation itself
+	above     [2]int32
+}
+
+// hit is a spot that has a word.
+type hit struct {
+	spot   int32
+	weight int16
 }
 
 // found is a result of a search.
@@ -42,7 +53,6 @@ type found struct {
 	API       *api
 	Operation *operation // nil: the API itself
 	Field     string     // empty: the operation itself
-	weight    int
 }
 
 const (
@@ -98,121 +108,142 @@ func (t *terms) add(text string, at spot) {
 // search makes the index. known are the terms of the catalogue before; those of
 // this one are returned.
 func (c *catalogue) search(known map[*specs.Document]*terms) map[*specs.Document]*terms {
-	all, now := map[string][]posting{}, map[*specs.Document]*terms{}
+	all, now := map[string][]hit{}, map[*specs.Document]*terms{}
+	x := &index{}
 	for _, a := range c.apis {
 		t := known[a.document]
 		if t == nil {
 			t = newTerms(a.document)
 		}
 		now[a.document] = t
+		first := x.number(a)
 		for word, spots := range t.words {
 			for _, s := range spots {
-				all[word] = append(all[word], posting{a, s})
+				at := first[0]
+				if s.operation >= 0 {
+					at = first[1+s.operation] + 1 + int32(s.field)
+				}
+				all[word] = append(all[word], hit{at, s.weight})
 			}
 		}
 	}
-	c.index = &index{}
-	for word := range all {
-		c.index.words = append(c.index.words, word)
+	x.words = slices.Sorted(maps.Keys(all))
+	for _, word := range x.words {
+		x.hits = append(x.hits, all[word])
 	}
-	slices.Sort(c.index.words)
-	for _, word := range c.index.words {
-		c.index.hits = append(c.index.hits, all[word])
-	}
+	c.index = x
 	return now
 }
 
-// find lists what has all words of a query, or words that begin like them. What
-// stands in titles comes before operations, and these before fields.
-func (x *index) find(query string) []found {
-	words := split(query)
-	slices.Sort(words)
-	words = slices.Compact(words)
-	if len(words) > mostWords {
-		words = words[:mostWords]
-	}
-	var hits map[posting]int // without weight: the sum of the weights
-	for i, word := range words {
-		these := x.match(word)
-		if i == 0 {
-			hits = these
-			continue
+// number adds the spots of an API, and returns the numbers of the API itself and of
+// each operation.
+func (x *index) number(a *api) []int32 {
+	own := int32(len(x.spots))
+	numbers := []int32{own}
+	x.spots = append(x.spots, numbered{a, -1, -1, [2]int32{own, own}})
+	for i, o := range a.Operations {
+		operation := int32(len(x.spots))
+		numbers = append(numbers, operation)
+		x.spots = append(x.spots, numbered{a, int16(i), -1, [2]int32{own, own}})
+		for j := range o.spec.Fields() {
+			x.spots = append(x.spots, numbered{a, int16(i), int16(j), [2]int32{operation, own}})
 		}
-		hits = both(hits, these)
 	}
-	var list []found
-	for at, weight := range hits {
-		f := found{API: at.api, weight: weight}
-		if at.operation >= 0 {
-			f.Operation = at.api.Operations[at.operation]
-		}
-		if at.field >= 0 {
-			f.Field = f.Operation.spec.Fields()[at.field]
-		}
-		list = append(list, f)
-	}
-	slices.SortFunc(list, func(a, b found) int {
-		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.API.Title, b.API.Title), cmp.Compare(a.address(), b.address()), cmp.Compare(a.Field, b.Field))
-	})
-	return list
+	return numbers
 }
 
-// match are the places of one word; a whole word counts twice.
-func (x *index) match(word string) map[posting]int {
-	hits := map[posting]int{}
+// find gives the best of what has all words of a query, or words that begin like
+// them, and how many there are. What stands in titles comes before operations,
+// and these before fields.
+func (x *index) find(query string, most int) (best []found, total int) {
+	words := split(query)
+	slices.Sort(words)
+	if words = slices.Compact(words); len(words) == 0 {
+		return nil, 0
+	}
+	words = words[:min(len(words), mostWords)]
+	weights := x.match(words[0])
+	for _, word := range words[1:] {
+		weights = x.both(weights, x.match(word))
+	}
+	spots, total := top(weights, most)
+	for _, at := range spots {
+		s := &x.spots[at]
+		f := found{API: s.api}
+		if s.operation >= 0 {
+			f.Operation = s.api.Operations[s.operation]
+		}
+		if s.field >= 0 {
+			f.Field = f.Operation.spec.Fields()[s.field]
+		}
+		best = append(best, f)
+	}
+	return best, total
+}
+
+// top are the spots of the greatest weights, those of equal weight in their order,
+// and how many have any.
+func top(weights []int32, most int) (spots []int32, total int) {
+	counts := map[int32]int{}
+	for _, w := range weights {
+		if w > 0 {
+			counts[w]++
+			total++
+		}
+	}
+	least, left := int32(0), most // what weighs least of those that find a place, and how many places it has
+	for _, w := range slices.Backward(slices.Sorted(maps.Keys(counts))) {
+		left -= counts[least]
+		if least = w; left <= counts[w] {
+			break
+		}
+	}
+	for at, w := range weights {
+		switch {
+		case w == 0 || w < least || w == least && left == 0:
+			continue
+		case w == least:
+			left--
+		}
+		spots = append(spots, int32(at))
+	}
+	slices.SortStableFunc(spots, func(a, b int32) int { return cmp.Compare(weights[b], weights[a]) })
+	return spots, total
+}
+
+// match weighs the spots of one word, and of words that begin like it; a whole word
+// counts twice.
+func (x *index) match(word string) []int32 {
+	weights := make([]int32, len(x.spots))
 	from, _ := slices.BinarySearch(x.words, word)
 	for i := from; i < len(x.words) && strings.HasPrefix(x.words[i], word); i++ {
-		factor := 1
+		factor := int32(1)
 		if x.words[i] == word {
 			factor = 2
 		}
-		for _, at := range x.hits[i] {
-			weight := int(at.weight) * factor
-			at.weight = 0
-			hits[at] = max(hits[at], weight)
+		for _, h := range x.hits[i] {
+			weights[h.spot] = max(weights[h.spot], int32(h.weight)*factor)
 		}
 	}
-	return hits
+	return weights
 }
 
-// both joins the places of two words. A word of an operation also counts for its
+// both joins the spots of two words. A word of an operation also counts for its
 // fields, and one of an API for its operations, so that "orders quantity" finds
 // the field of the API.
-func both(a, b map[posting]int) map[posting]int {
-	joined := map[posting]int{}
-	for at, weight := range a {
-		if other := above(b, at); other > 0 {
-			joined[at] = max(joined[at], weight+other)
+func (x *index) both(a, b []int32) []int32 {
+	joined := make([]int32, len(a))
+	for at := range joined {
+		if a[at] == 0 && b[at] == 0 {
+			continue
 		}
-	}
-	for at, weight := range b {
-		if other := above(a, at); other > 0 {
-			joined[at] = max(joined[at], weight+other)
+		above := x.spots[at].above
+		of := func(w []int32) int32 { return cmp.Or(w[at], w[above[0]], w[above[1]]) }
+		if first, second := of(a), of(b); first > 0 && second > 0 {
+			joined[at] = first + second
 		}
 	}
 	return joined
-}
-
-// above is the weight of a place, or of what it belongs to.
-func above(hits map[posting]int, at posting) int {
-	if w := hits[at]; w > 0 {
-		return w
-	}
-	if at.field >= 0 {
-		at.field = -1
-		if w := hits[at]; w > 0 {
-			return w
-		}
-	}
-	at.operation = -1
-	return hits[at]
-}
-
-func (f *found) address() string {
-	if f.Operation != nil {
-		return f.Operation.Page()
-	}
-	return f.API.Path()
 }
 
 // link is the catalogue narrowed to the filters, on a page.
@@ -238,10 +269,10 @@ func (p *Portal) searchPage(c *call) error {
 	if len(query) > 200 {
 		query = strings.ToValidUTF8(query[:200], "")
 	}
-	list := c.catalogue().index.find(query)
+	list, total := c.catalogue().index.find(query, mostResults)
 	return c.page("search", "Search", struct {
 		Query   string
 		Total   int
 		Results []found
-	}{query, len(list), list[:min(len(list), mostResults)]})
+	}{query, total, list})
 }
