@@ -23,9 +23,8 @@ type appPage struct {
 	Subscriptions []shownSubscription
 	Offers        []offer
 	Steps         []milestone
-	Done          bool // all steps are
-	Gateway       string
-	First         string // a path to try first, empty when none is known
+	Done          bool   // all steps are
+	First         string // an API that the app may call, NAME/vMAJOR; empty when there is none
 	Suspended     bool   // the organisation is
 }
 
@@ -184,7 +183,7 @@ func (p *Portal) refuseApp(c *call, problem string) error {
 
 func (p *Portal) appData(c *call) (appPage, error) {
 	ctx, name := c.Request().Context(), c.Param("app")
-	d := appPage{form: c.form(nil), Name: name, Gateway: p.options.Gateway}
+	d := appPage{form: c.form(nil), Name: name}
 	app, err := registry.Get[registry.App](ctx, p.options.Registry, registry.KindApp, name)
 	if err != nil {
 		return d, err
