@@ -23,9 +23,9 @@ type appPage struct {
 	Subscriptions []shownSubscription
 	Offers        []offer
 	Steps         []milestone
-	Done          bool // all steps are
-	Gateway       string
-	First         string // a path to try first, empty when none is known
+	Done          bool   // all steps are
+	First         string // an API that the app may call, NAME/vMAJOR; empty when there is none
+	Suspended     bool   // the organisation is
 }
 
 // shownCredential is a credential with what is known of its use.
@@ -183,12 +183,16 @@ func (p *Portal) refuseApp(c *call, problem string) error {
 
 func (p *Portal) appData(c *call) (appPage, error) {
 	ctx, name := c.Request().Context(), c.Param("app")
-	d := appPage{form: c.form(nil), Name: name, Gateway: p.options.Gateway}
+	d := appPage{form: c.form(nil), Name: name}
 	app, err := registry.Get[registry.App](ctx, p.options.Registry, registry.KindApp, name)
 	if err != nil {
 		return d, err
 	}
-	d.App = app.Body
+	organisation, err := registry.Get[registry.Organisation](ctx, p.options.Registry, registry.KindOrganisation, app.Body.Organisation)
+	if err != nil && !errors.Is(absent(err), ledger.ErrNotFound) {
+		return d, err
+	}
+	d.App, d.Suspended = app.Body, organisation.Body.Suspended
 	d.App.Title = titled(d.App.Title, name)
 	all, err := p.credentials(ctx, name)
 	if err != nil {

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -24,8 +25,9 @@ type secretPage struct {
 	Kind       string // key or client
 	Old        string // the key that it follows
 	OldEnd     time.Time
-	Gateway    string
-	First      string
+	// Sample is a first call with the key, and Try where it can be made on a page;
+	// empty as long as the app is subscribed to nothing.
+	Sample, Try string
 }
 
 // expiry reads for how many days a credential lasts; nil for ever.
@@ -43,13 +45,44 @@ func expiry(text string) (*time.Time, error) {
 
 // showSecret answers with what was just made; nowhere else is it shown.
 func (p *Portal) showSecret(c *call, s secretPage) error {
-	s.App, s.Gateway = c.Param("app"), p.options.Gateway
+	s.App = c.Param("app")
 	d := appPage{Name: s.App}
 	if err := p.subscriptionsOf(c.Request().Context(), c.table.Consumers, &d); err != nil {
 		return err
 	}
-	s.First = d.First
+	if o := c.firstCall(d.First); o != nil && s.Kind == "key" {
+		k, err := p.contract(o)
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		r := k.request(p.options.Gateway, s.Secret)
+		curlSample(&b, &r)
+		s.Sample = b.String()
+		if p.options.Sandbox != "" {
+			s.Try = "/try/" + o.API.Name + "/" + o.API.Major + "/" + o.Slug
+		}
+	}
 	return c.page("secret", s.Title, s)
+}
+
+// firstCall is the simplest read of an API, NAME/vMAJOR: without names of things in
+// its path, if there is one. nil when there is no read.
+func (c *call) firstCall(name string) *operation {
+	a := c.catalogue().byPath[name]
+	if a == nil {
+		return nil
+	}
+	var best *operation
+	for _, o := range a.Operations {
+		if o.Method != "GET" {
+			continue
+		}
+		if best == nil || strings.Count(o.Path, "{") < strings.Count(best.Path, "{") {
+			best = o
+		}
+	}
+	return best
 }
 
 func (p *Portal) newKey(c *call) error {
@@ -173,6 +206,11 @@ func (p *Portal) subscribe(c *call) error {
 	if plan == nil {
 		return p.refuseApp(c, "choose a product and a plan")
 	}
+	if !plan.Automatic { // the managers get mails of it
+		if err := p.spend(c, "requests "+c.visitor.organisation); err != nil {
+			return err
+		}
+	}
 	s, err := p.options.Registry.Subscribe(ctx, c.by(""), app, product, name)
 	if err != nil {
 		return p.appDone(c, "", err)
@@ -187,11 +225,14 @@ func (p *Portal) subscribe(c *call) error {
 		}
 		return c.redirect("/apps/"+app, "You have asked for it. A partner manager decides; you get a mail.")
 	}
+	return p.appDone(c, "Your app is subscribed. Make a key, and call.", p.approve(c, s))
+}
+
+// approve approves a subscription whose plan needs nobody for that.
+func (p *Portal) approve(c *call, s registry.Item[registry.Subscription]) error {
 	by := ledger.By{Actor: "headrace", Reason: "the plan is approved automatically", RequestID: requestID(c)}
-	if _, err := p.options.Registry.Decide(ctx, by, s.Name, registry.Approved, ledger.Match(s.Revision)); err != nil {
-		return p.appDone(c, "", err)
-	}
-	return c.redirect("/apps/"+app, "Your app is subscribed. Make a key, and call.")
+	_, err := p.options.Registry.Decide(c.Request().Context(), by, s.Name, registry.Approved, ledger.Match(s.Revision))
+	return err
 }
 
 // planOf finds a plan that is offered for a product; nil when there is none.
@@ -240,6 +281,9 @@ func (p *Portal) changePlan(c *call) error {
 		}
 		return c.redirect("/apps/"+c.Param("app"), "You have asked for the plan. A partner manager decides.")
 	}
-	_, err = p.options.Registry.ChangePlan(ctx, c.by("chosen in the portal"), name, plan.Name, ledger.Match(s.Revision))
+	s, err = p.options.Registry.ChangePlan(ctx, c.by("chosen in the portal"), name, plan.Name, ledger.Match(s.Revision))
+	if err == nil && s.Body.Status == registry.Requested && plan.Automatic {
+		err = p.approve(c, s)
+	}
 	return p.appDone(c, "The plan is changed.", err)
 }

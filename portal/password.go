@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
@@ -93,13 +94,21 @@ func weak(password, email, name string) string {
 	return ""
 }
 
-// proven tells whether the visitor knows the password of the account, or has none.
-// What changes how somebody proves who they are asks for it again.
+// freshLogin is how long a log-in counts as just made.
+const freshLogin = 10 * time.Minute
+
+// proven tells whether the visitor knows the password of the account, or, where it has
+// none, has just signed in. What changes how somebody proves who they are asks for it.
 func (c *call) proven() error {
 	ctx := c.Request().Context()
 	a, err := c.portal.options.Store.Account(ctx, c.visitor.account)
-	if err != nil || a.Password == "" {
+	switch {
+	case err != nil:
 		return err
+	case a.Password == "" && time.Since(c.visitor.session.Created) > freshLogin:
+		return c.fail(http.StatusUnprocessableEntity, "this needs a fresh log-in; sign out, and in again")
+	case a.Password == "":
+		return nil
 	}
 	if err := c.portal.free(c, a.Email); err != nil {
 		return err

@@ -22,6 +22,12 @@ func TestJourney(t *testing.T) {
 	}
 	w.ok(w.live.Reload())
 	first := ada.key(app)
+	ada.post("/apps/"+app+"/keys", "days", "0").is(ada, 200, "curl -i &#39;http://127.0.0.1:9/orders/v1/orders&#39;", "X-Api-Key: hr_")
+	for _, k := range w.audits("create") {
+		if name, ok := strings.CutPrefix(k.Target, "credential/"); ok && name != prefixOf(first) {
+			ada.post("/apps/"+app+"/credentials/"+name+"/revoke").goes(ada, "/apps/"+app)
+		}
+	}
 	page := ada.get("/apps/"+app).is(ada, 200, "hr_"+prefixOf(first))
 	if strings.Contains(page.body, first) {
 		t.Error("the key is shown twice")
@@ -88,6 +94,13 @@ func TestApp(t *testing.T) {
 	}
 	w.mailed(deskEmail, "asks for desk")
 	ada.post(at+"/subscriptions/"+app+".desk/plan", "plan", "free").goes(ada, at)
+	if s := w.subscription(app + ".desk"); s.Status != registry.Approved || s.Plan != "free" {
+		t.Errorf("%+v", s)
+	}
+	ada.post(at+"/subscriptions/"+app+".desk/plan", "plan", "gold").goes(ada, at)
+	if s := w.subscription(app + ".desk"); s.Plan != "free" {
+		t.Errorf("a partner has taken the plan %s", s.Plan)
+	}
 	ada.post(at+"/subscriptions/"+app+".desk/end").goes(ada, at)
 	ada.post(at+"/delete", "confirm", "something").is(ada, 422, "write the name")
 	ada.post(at, "title", "").is(ada, 422, "it is missing")
@@ -171,6 +184,7 @@ func TestManager(t *testing.T) {
 	desk.get(at).is(desk, 200, "Thank you")
 	desk.post(at+"/suspend", "suspend", "yes").is(desk, 422, "Write the reason")
 	desk.post(at+"/suspend", "suspend", "yes", "reason", "unpaid").goes(desk, at)
+	ada.get("/apps/"+app).is(ada, 200, "is suspended")
 	w.ok(w.live.Reload())
 	if !w.gateway.Table().Consumers.Apps[app].Disabled {
 		t.Error("the app of a suspended organisation is served")

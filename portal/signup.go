@@ -127,7 +127,7 @@ func (p *Portal) signUp(c *call) error {
 	}
 	t, secret := p.ticket(confirmTicket, a.Email, body, confirmLife)
 	l := letter{a.Email, "confirm your address", []string{
-		"Hello " + a.Name + ",",
+		"Hello,", // the name is whatever somebody has written, who may be anybody
 		"confirm that this address is yours, and your account is ready:",
 		p.options.URL + "/confirm?token=" + secret,
 		"The link works for two days. If you did not ask for an account, leave this mail alone.",
