@@ -569,3 +569,36 @@ func TestWords(t *testing.T) {
 		t.Error("no class is another class")
 	}
 }
+
+// Who looks decides what there is to go to, and what may be done.
+func TestNavigation(t *testing.T) {
+	names := func(v *visitor, here string) string {
+		var list []string
+		for _, i := range navigation(v, here, true) {
+			name := i.Text
+			if i.Here {
+				name = "[" + name + "]"
+			}
+			list = append(list, name)
+		}
+		return strings.Join(list, " ")
+	}
+	person := &visitor{account: "1", email: "ann@example.com", organisation: "acme", role: "developer"}
+	for want, got := range map[string]string{
+		"[Catalogue] Status Sign in Sign up":                                                         names(nil, "/try/orders/v1/x"),
+		"Catalogue [Apps] Usage Writes Webhooks Notices Organisation Account":                        names(person, "/apps/shop"),
+		"Catalogue Apps Usage Writes Webhooks Notices [Requests] Organisations Organisation Account": names(&visitor{manager: true}, "/manage/requests"),
+	} {
+		if got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+	for least, want := range map[who]bool{anyone: true, signedIn: true, member: true, developer: true, owner: false, manager: false} {
+		if person.may(least) != want || (*visitor)(nil).may(least) != (least == anyone) {
+			t.Errorf("%d", least)
+		}
+	}
+	if person.Name() != "ann@example.com" || person.Acting() {
+		t.Errorf("%+v", person)
+	}
+}
