@@ -42,6 +42,7 @@ func TestDocumentation(t *testing.T) {
 	tel.WriteAccepted("erp", specs.High)
 	tel.WriteDoubtful("erp", specs.High)
 	tel.BatchSent("erp", specs.High, 12)
+	tel.EventTold("delivered", time.Millisecond)
 	tel.WriteEnded(WriteEnd{System: "erp", Class: specs.High, State: "delivered", Attempts: 2, Astray: time.Second})
 	op := operation()
 	tel.Prepare(op)
