@@ -27,6 +27,7 @@ var owners = map[string][]string{
 	"database/sql":                    {"gateway/ledger", "cmd/bench"}, // the bench has a bare loop beside the ledger
 	"github.com/labstack/echo":        {"admin", "portal"},
 	"github.com/spf13/cobra":          {"cmd"},
+	"github.com/chromedp/chromedp":    {"deploy/portal"},
 	"cel.dev/cel-go":                  {"gateway/budget"},
 	"github.com/alexedwards/argon2id": {"portal"},
 	"github.com/go-webauthn/webauthn": {"portal"},
@@ -42,6 +43,7 @@ var siblings = map[string][]string{
 	"gateway/buffer":          {"gateway/budget", "gateway/ledger", "gateway/system"},
 	"gateway/registry":        {"gateway/ledger", "gateway/workspace"},
 	"gateway/usage":           {"gateway/ledger"},
+	"gateway/event":           {"gateway/ledger"},
 	"gateway/system":          {"gateway/budget", "gateway/budget/profiles", "gateway/mapping"},
 	"gateway/counter":         {"gateway/budget"},
 	"gateway/budget/profiles": {"gateway/budget"},

@@ -46,6 +46,7 @@ func TestDocumentation(t *testing.T) {
 	tel.RunTaken("booking/v1/book")
 	tel.RunEnded("booking/v1/book", "completed", time.Second)
 	tel.BatchSent("erp", specs.High, 12)
+	tel.EventTold("delivered", time.Millisecond)
 	tel.WriteEnded(WriteEnd{System: "erp", Class: specs.High, State: "delivered", Attempts: 2, Astray: time.Second})
 	op := operation()
 	tel.Prepare(op)
