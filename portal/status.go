@@ -41,7 +41,6 @@ var stateOrder = []string{fine, slow, held, down}
 type sinces struct {
 	mu   sync.Mutex
 	seen map[string]condition
-	last []SystemHealth
 	at   time.Time
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,10 +52,7 @@ func openBrowser(ctx context.Context, axe, shots, only string) (*browser, error)
 	tab, endTab := chromedp.NewContext(alloc)
 	b := &browser{ctx: tab, axe: axe, shots: shots, only: only, close: func() { endTab(); endAlloc(); os.RemoveAll(data) }}
 	if shots != "" {
-		if err := os.RemoveAll(shots); err == nil {
-			err = os.MkdirAll(shots, 0o755)
-		}
-		if err != nil {
+		if err := errors.Join(os.RemoveAll(shots), os.MkdirAll(shots, 0o755)); err != nil {
 			return nil, err
 		}
 	}
@@ -126,12 +124,6 @@ func (b *browser) press(text string) error {
 		}
 		return err
 	})
-}
-
-// tap clicks something that a script answers on the same page.
-func (b *browser) tap(selector string) error {
-	b.clicks++
-	return b.do(chromedp.Click(selector, chromedp.ByQuery))
 }
 
 func (b *browser) where() (at string) {
