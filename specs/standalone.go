@@ -18,6 +18,33 @@ import (
 // references lead to, and prefix is how these begin, for example
 // #/components/inputs/. The result has the schemas in the order of roots; it is nil after a problem.
 func Schemas(roots []source.Node, references source.Node, prefix string, ps *source.Problems) []*schema.Schema {
+	var found source.Problems
+	list := schemasOf(roots, references, prefix, &found)
+	for _, p := range found.List() {
+		p.Path = ownPath(p.Path, roots, references)
+		ps.Append(p)
+	}
+	return list
+}
+
+// ownPath leads to where a schema stands, and not to the document that it was put into.
+func ownPath(path string, roots []source.Node, references source.Node) string {
+	for i, n := range roots {
+		if rest, ok := strings.CutPrefix(path, fmt.Sprintf("components.schemas[%q]", rootName(i))); ok {
+			return n.Path() + rest
+		}
+	}
+	for _, f := range references.Fields() {
+		if rest, ok := strings.CutPrefix(path, fmt.Sprintf("components.schemas[%q]", "reference."+f.Name)); ok {
+			return f.Value.Path() + rest
+		}
+	}
+	return path
+}
+
+func rootName(i int) string { return fmt.Sprintf("root.%d", i) }
+
+func schemasOf(roots []source.Node, references source.Node, prefix string, ps *source.Problems) []*schema.Schema {
 	doc := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	put(doc, "openapi", scalar("3.1.0"))
 	info := put(doc, "info", &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"})
@@ -36,7 +63,7 @@ func Schemas(roots []source.Node, references source.Node, prefix string, ps *sou
 		add("reference."+f.Name, f.Value)
 	}
 	for i, n := range roots {
-		add(fmt.Sprintf("root.%d", i), n)
+		add(rootName(i), n)
 	}
 	name := ""
 	if len(roots) > 0 {
@@ -68,7 +95,7 @@ func compileRoots(api *openapi3.T, root source.Node, count int, ps *source.Probl
 	before := ps.Len()
 	compiled := make([]*schema.Schema, count)
 	for i := range compiled {
-		name := fmt.Sprintf("root.%d", i)
+		name := rootName(i)
 		compiled[i] = set.Compile(api.Components.Schemas[name], root.At("components", "schemas", name), ps)
 	}
 	if ps.Len() > before {
