@@ -37,6 +37,13 @@ func (p *Portal) owners() map[string]func(ctx context.Context, c *call, name str
 			}
 			return c.ownerOfApp(h.App)
 		},
+		"number": func(ctx context.Context, c *call, name string) (string, error) { // of a webhook's delivery
+			d, err := p.deliveryOf(ctx, c.Param("webhook"), name)
+			if err != nil {
+				return "", err
+			}
+			return c.ownerOfApp(d.App)
+		},
 		"subscription": func(ctx context.Context, c *call, name string) (string, error) {
 			return p.ownerOfPart(ctx, c, registry.KindSubscription, name)
 		},

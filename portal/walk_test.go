@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -34,7 +35,15 @@ func (b *browser) belongings(organisation string) map[string]string {
 	b.Helper()
 	app := b.shop("Shop of " + organisation)
 	b.post("/apps/"+app+"/subscriptions", "offer", "desk free").goes(b, "/apps/"+app)
+	hook := &ledger.Hook{App: app, URL: "https://shop.example/hook", State: ledger.HookOn, Secret: []byte{1}, Types: []ledger.State{ledger.Cancelled}}
+	b.ok(b.store.AddHook(b.ctx, hook, ledger.By{Actor: "test"}))
+	r, err := b.store.Append(b.ctx, &ledger.Write{System: "erp", App: app, Operation: "orders/v1/listOrders", Request: []byte("x")})
+	b.ok(err)
+	b.ok(b.store.Cancel(b.ctx, r.ID, ledger.By{Actor: "test", Reason: "for a delivery"}))
+	told, err := b.store.Deliveries(b.ctx, hook.ID, 0, 1)
+	b.ok(err)
 	return map[string]string{
+		"write": r.ID, "webhook": hook.ID, "number": fmt.Sprint(told[0].Number),
 		"app": app, "credential": prefixOf(b.key(app)), "subscription": app + ".desk", "organisation": organisation,
 	}
 }

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -393,18 +394,28 @@ func (p *Portal) ownDelivery(c *call) (hookRow, *ledger.Delivery, error) {
 	if err != nil {
 		return h, nil, err
 	}
-	n, err := strconv.ParseInt(c.Param("number"), 10, 64)
+	d, err := p.deliveryOf(c.Request().Context(), h.ID, c.Param("number"))
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = c.missing()
+	}
+	return h, d, err
+}
+
+// deliveryOf finds a delivery of a webhook by its number; ledger.ErrNotFound when
+// the webhook has none of that number.
+func (p *Portal) deliveryOf(ctx context.Context, hook, number string) (*ledger.Delivery, error) {
+	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 1 {
-		return h, nil, c.missing()
+		return nil, ledger.ErrNotFound
 	}
-	list, err := p.options.Store.Deliveries(c.Request().Context(), h.ID, n+1, 1)
+	list, err := p.options.Store.Deliveries(ctx, hook, n+1, 1)
+	if err == nil && (len(list) == 0 || list[0].Number != n) {
+		err = ledger.ErrNotFound
+	}
 	if err != nil {
-		return h, nil, err
+		return nil, err
 	}
-	if len(list) == 0 || list[0].Number != n {
-		return h, nil, c.missing()
-	}
-	return h, list[0], nil
+	return list[0], nil
 }
 
 // delivery shows one event as it is sent.

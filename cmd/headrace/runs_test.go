@@ -89,7 +89,7 @@ func TestRunsCommand(t *testing.T) {
 	id := done.Header.Get("Headrace-Run")
 	command := func(wants string, args ...string) {
 		t.Helper()
-		out, err := run(t, append(args, "--admin", b.admin)...)
+		out, err := run(t, append(args, "--server", b.admin)...)
 		if err != nil || !strings.Contains(out, wants) {
 			t.Errorf("%v: %v\n%s\nwithout %q", args, err, out, wants)
 		}
@@ -103,20 +103,20 @@ func TestRunsCommand(t *testing.T) {
 	resp := change("wait=8")
 	stuck := resp.Header.Get("Headrace-Run")
 	eventually(t, "the run is stuck", func() bool {
-		out, err := run(t, "runs", "show", stuck, "--admin", b.admin)
+		out, err := run(t, "runs", "show", stuck, "--server", b.admin)
 		return err == nil && strings.Contains(out, "stuck") && strings.Contains(out, "cannot be undone")
 	})
 	command("c-8  stuck", "trace", "c-8")
-	if out, err := run(t, "runs", "retry", stuck, "--admin", b.admin); err == nil {
+	if out, err := run(t, "runs", "retry", stuck, "--server", b.admin); err == nil {
 		t.Errorf("retried without a reason: %s", out)
 	}
 	refused.Store(false)
 	command(stuck, "runs", "retry", stuck, "--reason", "the ERP takes it now")
 	eventually(t, "the run is undone", func() bool {
-		out, err := run(t, "runs", "list", "--state", "compensated", "--admin", b.admin)
+		out, err := run(t, "runs", "list", "--state", "compensated", "--server", b.admin)
 		return err == nil && strings.Contains(out, stuck)
 	})
-	if out, err := run(t, "runs", "resolve", stuck, "failed", "--reason", "x", "--admin", b.admin); err == nil {
+	if out, err := run(t, "runs", "resolve", stuck, "failed", "--reason", "x", "--server", b.admin); err == nil {
 		t.Errorf("resolved although it is over: %s", out)
 	}
 	if _, text := fetch(t, b.admin+"/metrics"); !strings.Contains(text, `headrace_runs_ended_total{`) || !strings.Contains(text, `state="compensated"`) {

@@ -240,7 +240,7 @@ func (c *Config) check(ps *source.Problems) {
 	if c.Portal != nil {
 		c.Portal.check(c.Listen, ps)
 	}
-	c.Event.check(c.Stores.Ledger, c.Node.At("portal"), ps)
+	c.Event.check(c.Stores.Ledger, c.Node.Get("portal"), ps)
 	c.Stores.Ledger.check(c.Node.At("stores", "ledger"), ps)
 	c.Stores.check(c.Node.At("stores"), ps)
 	if open := c.Node.At("admin", "open"); open.Exists() && c.Admin.Open && !loopback(c.Listen.Admin) {
