@@ -56,14 +56,14 @@ type stepView struct {
 func viewOf(r *ledger.Record) view {
 	v := view{
 		ID: r.ID, Location: Path + "/" + r.ID, State: r.State, NeedsAttention: r.Dead, Reason: r.Reason, Operation: r.Operation, Class: r.Class,
-		Keys: r.Lanes, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: utc(r.Accepted), FirstSent: utc(r.FirstSent),
-		Settled: utc(r.Settled), Attempts: r.Attempts, Replaces: link(r.Replaces), ReplacedBy: link(r.ReplacedBy),
+		Keys: r.Lanes, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: r.Accepted.UTC(), FirstSent: r.FirstSent.UTC(),
+		Settled: r.Settled.UTC(), Attempts: r.Attempts, Replaces: link(r.Replaces), ReplacedBy: link(r.ReplacedBy),
 	}
 	if !r.State.Final() {
-		v.NotBefore, v.Expires = utc(r.NotBefore), utc(r.Expires)
+		v.NotBefore, v.Expires = r.NotBefore.UTC(), r.Expires.UTC()
 	}
 	for _, s := range r.Timeline {
-		v.Timeline = append(v.Timeline, stepView{At: utc(s.At), State: s.State, Attempt: s.Attempt, Status: s.Status, Reason: s.Reason})
+		v.Timeline = append(v.Timeline, stepView{At: s.At.UTC(), State: s.State, Attempt: s.Attempt, Status: s.Status, Reason: s.Reason})
 	}
 	if a, err := decodeAnswer(r.Response); err == nil {
 		v.Outcome = a.view()
@@ -92,13 +92,6 @@ func bodyView(body []byte, h http.Header) json.RawMessage {
 		panic(err) // texts always have a JSON form
 	}
 	return data
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC()
 }
 
 func link(id string) string {
