@@ -122,7 +122,7 @@ func fullViewOf(r *ledger.Record) fullView {
 	}
 	if k, err := decodeRequest(r.Request); err == nil {
 		v.Request = &requestView{
-			Method: k.Method, Params: k.Params, Query: k.Query, Headers: k.Header, Body: bodyView(k.Body, k.Header), RequestID: k.RequestID, Received: k.Received.UTC(),
+			Method: k.Method, Params: k.Params, Query: k.Query, Headers: k.Header, Body: BodyView(k.Body, k.Header), RequestID: k.RequestID, Received: k.Received.UTC(),
 		}
 	}
 	for i, s := range r.Timeline {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/specs"
@@ -72,22 +71,19 @@ func viewOf(r *ledger.Record) view {
 }
 
 func (a *answer) view() *outcomeView {
-	return &outcomeView{Status: a.Status, Headers: a.Header, Body: bodyView(a.body, a.Header), Problem: a.Problem, Confirmed: a.Confirmed}
+	return &outcomeView{Status: a.Status, Headers: a.Header, Body: BodyView(a.body, a.Header), Problem: a.Problem, Confirmed: a.Confirmed}
 }
 
-// bodyView shows a body as JSON where it is JSON, else as a text.
-func bodyView(body []byte, h http.Header) json.RawMessage {
+// BodyView shows a body as JSON where its header says so and it is, else as a
+// text; nil for none.
+func BodyView(body []byte, h http.Header) json.RawMessage {
 	if len(body) == 0 {
 		return nil
 	}
-	if strings.Contains(h.Get("Content-Type"), "json") && json.Valid(body) {
+	if jsonMedia(h) && json.Valid(body) {
 		return body
 	}
-	text := string(body)
-	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "�")
-	}
-	data, err := json.Marshal(text)
+	data, err := json.Marshal(strings.ToValidUTF8(string(body), "�"))
 	if err != nil {
 		panic(err) // texts always have a JSON form
 	}

@@ -94,7 +94,7 @@ func viewOf(r *ledger.RunRecord) view {
 	}
 	if len(r.Response) > 0 {
 		if a, err := decodeAnswer(r.Response); err == nil {
-			v.Outcome = &outcomeView{Status: a.Status, Headers: a.Header, Body: bodyView(a), Problem: a.Problem}
+			v.Outcome = &outcomeView{Status: a.Status, Headers: a.Header, Body: buffer.BodyView(a.Body, a.Header), Problem: a.Problem}
 		}
 	}
 	return v
@@ -127,21 +127,6 @@ func stepViewOf(s ledger.RunStep) (stepView, bool) {
 		}
 	}
 	return v, true
-}
-
-// bodyView shows a body as JSON where it is JSON, else as a text.
-func bodyView(a *answer) json.RawMessage {
-	if len(a.Body) == 0 {
-		return nil
-	}
-	if strings.Contains(a.Header.Get("Content-Type"), "json") && json.Valid(a.Body) {
-		return a.Body
-	}
-	data, err := json.Marshal(strings.ToValidUTF8(string(a.Body), "�"))
-	if err != nil {
-		panic(err) // texts always have a JSON form
-	}
-	return data
 }
 
 // longestPoll is how long an answer waits for an end at most.
