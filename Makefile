@@ -68,7 +68,6 @@ bench-publish: build ## publish to three gateways on one Postgres under traffic:
 	$(GO) build -o bin/bench ./cmd/bench
 	./bin/bench publish -headrace ./bin/headrace
 
-
 .PHONY: e2e-portal
 e2e-portal: ## walk the developer portal with a real browser, axe on every page, pictures into out/portal (installs chromium, npm)
 	sh deploy/portal/e2e.sh

@@ -78,7 +78,7 @@ func TestTrials(t *testing.T) {
 		}
 	}
 	publish("1.0.0", nil)
-	if _, err := d.registry.SaveDraft(t.Context(), someone, "orders", "1.2.0", text(""), ledger.Absent); err != nil {
+	if _, err := d.registry.SaveDraft(t.Context(), someone, registry.Release{API: "orders", Version: "1.2.0", Files: text(""), Match: ledger.Absent}); err != nil {
 		t.Fatal(err)
 	}
 	d.want(422, "on", "POST", "/apis/orders/versions/1.2.0/shadow", token, `{}`)

@@ -165,7 +165,7 @@ func (a *admin) putVersion(k *call) error {
 		if r.Match, err = k.match(); err != nil {
 			return err
 		}
-		i, err := a.options.Registry.SaveDraftWith(k.Request().Context(), k.by(), r)
+		i, err := a.options.Registry.SaveDraft(k.Request().Context(), k.by(), r)
 		if err != nil {
 			return err
 		}

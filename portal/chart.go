@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -93,18 +94,8 @@ func draw(bars []bar, parts []series, top float64) template.HTML {
 	return template.HTML(b.String())
 }
 
-// thousands writes a number as people read it: 12 345.
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	sign := ""
-	if strings.HasPrefix(text, "-") {
-		sign, text = "-", text[1:]
-	}
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "\u202f" + text[i:]
-	}
-	return sign + text
-}
+// thousands writes a number as people read it: 12,345.
+func thousands(n int64) string { return number(strconv.FormatInt(n, 10)) }
 
 // thousandsOf is thousands for templates.
 func thousandsOf(n any) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -92,11 +93,7 @@ func (s *sinces) look(ctx context.Context, ask func(context.Context) []SystemHea
 			}
 		}
 	}
-	all := make(map[string]condition, len(s.seen))
-	for name, c := range s.seen {
-		all[name] = c
-	}
-	return all
+	return maps.Clone(s.seen)
 }
 
 // statusPage says how the APIs are.

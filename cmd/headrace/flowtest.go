@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -47,18 +46,9 @@ func testFlows(out io.Writer, dir string) error {
 	if err := ps.Err(); err != nil {
 		return err
 	}
-	failed := 0
+	t := tested{out: out}
 	for _, r := range results {
-		if r.Failure == "" {
-			fmt.Fprintf(out, "ok    %s: %s\n", r.API, r.Test)
-			continue
-		}
-		failed++
-		fmt.Fprintf(out, "FAIL  %s: %s\n      %s: %s\n", r.API, r.Test, r.Position, r.Failure)
+		t.say(r.API, r.Test, r.Position, r.Failure)
 	}
-	fmt.Fprintf(out, "%d passed, %d failed\n", len(results)-failed, failed)
-	if failed > 0 {
-		return errSilent
-	}
-	return nil
+	return t.end()
 }

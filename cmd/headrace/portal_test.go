@@ -47,7 +47,7 @@ func TestPortal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.registry.SaveDraft(t.Context(), by, "stock", "1.2.0", document("1.2.0", ""), ledger.Any); err != nil {
+	if _, err := s.registry.SaveDraft(t.Context(), by, registry.Release{API: "stock", Version: "1.2.0", Files: document("1.2.0", ""), Match: ledger.Any}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the versions are served", func() bool {

@@ -34,17 +34,34 @@ func runTests(out io.Writer, dir string) error {
 	if err := ps.Err(); err != nil {
 		return err
 	}
-	failed := 0
+	t := tested{out: out}
 	for _, r := range results {
-		if r.Failure == "" {
-			fmt.Fprintf(out, "ok    %s: %s\n", r.Mapping, r.Test)
-			continue
-		}
-		failed++
-		fmt.Fprintf(out, "FAIL  %s: %s\n      %s: %s\n", r.Mapping, r.Test, r.Position, r.Failure)
+		t.say(r.Mapping, r.Test, r.Position, r.Failure)
 	}
-	fmt.Fprintf(out, "%d passed, %d failed\n", len(results)-failed, failed)
-	if failed > 0 {
+	return t.end()
+}
+
+// tested prints what tests of a workspace came to, and counts.
+type tested struct {
+	out            io.Writer
+	passed, failed int
+}
+
+// say prints a test of something; failure is empty when all is well.
+func (t *tested) say(what, test string, at source.Position, failure string) {
+	if failure == "" {
+		t.passed++
+		fmt.Fprintf(t.out, "ok    %s: %s\n", what, test)
+		return
+	}
+	t.failed++
+	fmt.Fprintf(t.out, "FAIL  %s: %s\n      %s: %s\n", what, test, at, failure)
+}
+
+// end prints how many there were; errSilent when one has failed.
+func (t *tested) end() error {
+	fmt.Fprintf(t.out, "%d passed, %d failed\n", t.passed, t.failed)
+	if t.failed > 0 {
 		return errSilent
 	}
 	return nil

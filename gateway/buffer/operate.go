@@ -118,15 +118,15 @@ type requestView struct {
 func fullViewOf(r *ledger.Record) fullView {
 	v := fullView{
 		view: viewOf(r), System: r.System, App: r.App, Rank: r.Rank, Group: r.Group, Ready: r.Ready, Blockers: r.Blockers, Gap: r.Gap,
-		Sequence: r.Sequence, Bytes: r.Bytes, Owner: r.Owner, Lease: utc(r.Lease), KeyUntil: utc(r.KeyUntil),
+		Sequence: r.Sequence, Bytes: r.Bytes, Owner: r.Owner, Lease: r.Lease.UTC(), KeyUntil: r.KeyUntil.UTC(),
 	}
 	if k, err := decodeRequest(r.Request); err == nil {
 		v.Request = &requestView{
-			Method: k.Method, Params: k.Params, Query: k.Query, Headers: k.Header, Body: bodyView(k.Body, k.Header), RequestID: k.RequestID, Received: utc(k.Received),
+			Method: k.Method, Params: k.Params, Query: k.Query, Headers: k.Header, Body: BodyView(k.Body, k.Header), RequestID: k.RequestID, Received: k.Received.UTC(),
 		}
 	}
 	for i, s := range r.Timeline {
-		v.Steps = append(v.Steps, fullStep{stepView: v.Timeline[i], Started: utc(s.Started), Replica: s.Replica, Actor: s.Actor})
+		v.Steps = append(v.Steps, fullStep{stepView: v.Timeline[i], Started: s.Started.UTC(), Replica: s.Replica, Actor: s.Actor})
 	}
 	v.Timeline = nil
 	return v
@@ -415,7 +415,7 @@ func (o operator) groups(r *http.Request) (any, error) {
 	}
 	list := itemList[groupView]{Items: []groupView{}}
 	for _, g := range groups {
-		list.Items = append(list.Items, groupView{g.System, g.Operation, g.Group, g.Writes, utc(g.Oldest), utc(g.Newest), g.Example})
+		list.Items = append(list.Items, groupView{g.System, g.Operation, g.Group, g.Writes, g.Oldest.UTC(), g.Newest.UTC(), g.Example})
 	}
 	return list, nil
 }
@@ -469,7 +469,7 @@ func (o operator) pauses(r *http.Request) (any, error) {
 	}
 	list := itemList[pauseView]{Items: []pauseView{}}
 	for _, p := range pauses {
-		list.Items = append(list.Items, pauseView{p.System, p.Lane, utc(p.Since), p.By.Actor, p.By.Reason})
+		list.Items = append(list.Items, pauseView{p.System, p.Lane, p.Since.UTC(), p.By.Actor, p.By.Reason})
 	}
 	return list, nil
 }
@@ -512,7 +512,7 @@ func (o operator) audit(r *http.Request) (any, error) {
 	}
 	list := itemList[auditView]{Items: []auditView{}}
 	for _, a := range audits {
-		list.Items = append(list.Items, auditView{a.Number, utc(a.At), a.By.Actor, a.By.Reason, a.Action, a.Target})
+		list.Items = append(list.Items, auditView{a.Number, a.At.UTC(), a.By.Actor, a.By.Reason, a.Action, a.Target})
 	}
 	return list, nil
 }

@@ -92,7 +92,7 @@ func (b *Buffer) Amend(ctx context.Context, id string, body []byte, by ledger.By
 	return receipt.ID, nil
 }
 
-func jsonMedia(h http.Header) bool { return bodyView([]byte("{}"), h)[0] == '{' }
+func jsonMedia(h http.Header) bool { return strings.Contains(h.Get("Content-Type"), "json") }
 
 // GiveUp leaves a write that needs a decision as it is; what waits behind it
 // goes on. A *gateway.Error says that the write needs none.

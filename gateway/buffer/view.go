@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/specs"
@@ -56,14 +55,14 @@ type stepView struct {
 func viewOf(r *ledger.Record) view {
 	v := view{
 		ID: r.ID, Location: Path + "/" + r.ID, State: r.State, NeedsAttention: r.Dead, Reason: r.Reason, Operation: r.Operation, Class: r.Class,
-		Keys: r.Lanes, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: utc(r.Accepted), FirstSent: utc(r.FirstSent),
-		Settled: utc(r.Settled), Attempts: r.Attempts, Replaces: link(r.Replaces), ReplacedBy: link(r.ReplacedBy),
+		Keys: r.Lanes, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: r.Accepted.UTC(), FirstSent: r.FirstSent.UTC(),
+		Settled: r.Settled.UTC(), Attempts: r.Attempts, Replaces: link(r.Replaces), ReplacedBy: link(r.ReplacedBy),
 	}
 	if !r.State.Final() {
-		v.NotBefore, v.Expires = utc(r.NotBefore), utc(r.Expires)
+		v.NotBefore, v.Expires = r.NotBefore.UTC(), r.Expires.UTC()
 	}
 	for _, s := range r.Timeline {
-		v.Timeline = append(v.Timeline, stepView{At: utc(s.At), State: s.State, Attempt: s.Attempt, Status: s.Status, Reason: s.Reason})
+		v.Timeline = append(v.Timeline, stepView{At: s.At.UTC(), State: s.State, Attempt: s.Attempt, Status: s.Status, Reason: s.Reason})
 	}
 	if a, err := decodeAnswer(r.Response); err == nil {
 		v.Outcome = a.view()
@@ -72,33 +71,23 @@ func viewOf(r *ledger.Record) view {
 }
 
 func (a *answer) view() *outcomeView {
-	return &outcomeView{Status: a.Status, Headers: a.Header, Body: bodyView(a.body, a.Header), Problem: a.Problem, Confirmed: a.Confirmed}
+	return &outcomeView{Status: a.Status, Headers: a.Header, Body: BodyView(a.body, a.Header), Problem: a.Problem, Confirmed: a.Confirmed}
 }
 
-// bodyView shows a body as JSON where it is JSON, else as a text.
-func bodyView(body []byte, h http.Header) json.RawMessage {
+// BodyView shows a body as JSON where its header says so and it is, else as a
+// text; nil for none.
+func BodyView(body []byte, h http.Header) json.RawMessage {
 	if len(body) == 0 {
 		return nil
 	}
-	if strings.Contains(h.Get("Content-Type"), "json") && json.Valid(body) {
+	if jsonMedia(h) && json.Valid(body) {
 		return body
 	}
-	text := string(body)
-	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "�")
-	}
-	data, err := json.Marshal(text)
+	data, err := json.Marshal(strings.ToValidUTF8(string(body), "�"))
 	if err != nil {
 		panic(err) // texts always have a JSON form
 	}
 	return data
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC()
 }
 
 func link(id string) string {

@@ -21,7 +21,7 @@ func (b *Buffer) why(ctx context.Context, e *ledger.Explanation) []string {
 	case r.State == ledger.Sending:
 		return b.whySending(ctx, r)
 	case r.State == ledger.Doubtful:
-		return []string{fmt.Sprintf("its answer was lost; what became of it is found out after %s", utc(r.NotBefore).Format(time.RFC3339))}
+		return []string{fmt.Sprintf("its answer was lost; what became of it is found out after %s", r.NotBefore.UTC().Format(time.RFC3339))}
 	}
 	why := b.whyHeld(e)
 	if r.Ready {
@@ -43,7 +43,7 @@ func (b *Buffer) whySending(ctx context.Context, r *ledger.Record) []string {
 	case sent.IsZero():
 		return append([]string{"it is next in the line of the budget of " + r.System}, b.whyLimited(ctx, r.System)...)
 	}
-	return []string{fmt.Sprintf("it is with %s since %s", r.System, utc(sent).Format(time.RFC3339))}
+	return []string{fmt.Sprintf("it is with %s since %s", r.System, sent.UTC().Format(time.RFC3339))}
 }
 
 // sentAt is when this replica has let a request of a write through; zero when it
@@ -83,14 +83,14 @@ func (b *Buffer) whyHeld(e *ledger.Explanation) []string {
 		say("it waits for earlier numbers of its sequence")
 	}
 	if r.NotBefore.After(time.Now()) {
-		say("it is not sent before %s: %s", utc(r.NotBefore).Format(time.RFC3339), r.Reason)
+		say("it is not sent before %s: %s", r.NotBefore.UTC().Format(time.RFC3339), r.Reason)
 	}
 	g := b.gate(r.System)
 	g.mu.Lock()
 	shut, failures := g.shut, g.failures
 	g.mu.Unlock()
 	if failures > 0 {
-		say("%s did not take writes %d times in a row; the next tries at %s", r.System, failures, utc(shut).Format(time.RFC3339))
+		say("%s did not take writes %d times in a row; the next tries at %s", r.System, failures, shut.UTC().Format(time.RFC3339))
 	}
 	if r.Ready && e.Ahead > 0 {
 		say("%d ready writes are claimed before it", e.Ahead)
@@ -126,9 +126,9 @@ func awaitedText(system string, p budget.PoolState) string {
 		text += fmt.Sprintf("; %.4g of %.4g are taken", p.Used, p.Effective)
 	}
 	if !p.PausedUntil.IsZero() {
-		text += "; it is paused until " + utc(p.PausedUntil).Format(time.RFC3339)
+		text += "; it is paused until " + p.PausedUntil.UTC().Format(time.RFC3339)
 	} else if !p.RoomAt.IsZero() {
-		text += "; the next come back at " + utc(p.RoomAt).Format(time.RFC3339)
+		text += "; the next come back at " + p.RoomAt.UTC().Format(time.RFC3339)
 	}
 	return text
 }

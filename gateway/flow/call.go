@@ -84,7 +84,7 @@ func (f *frame) sub(ctx context.Context, s *arazzo.Step, visit string) (*result,
 	if len(s.Outputs) > 0 {
 		res.Outputs = values(s.Outputs, &scope{frame: inner, outputs: outputs})
 	}
-	if res.OK, err = holds(s.Success, sc); err != nil {
+	if res.OK, err = arazzo.Hold(s.Success, sc); err != nil {
 		return nil, err
 	}
 	list := s.OnSuccess
@@ -523,7 +523,7 @@ func (f *frame) evaluate(s *arazzo.Step, a *answer, sc *scope, res *result) (err
 	}
 	if len(s.Success) == 0 {
 		res.OK = a.Status < 400
-	} else if res.OK, err = holds(s.Success, sc); err != nil {
+	} else if res.OK, err = arazzo.Hold(s.Success, sc); err != nil {
 		return err
 	}
 	if res.OK {

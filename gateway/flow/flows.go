@@ -246,7 +246,7 @@ func (f *Flows) pin(r *run) error {
 	r.status = http.StatusOK
 	if s := f.current.Load(); s != nil {
 		if e := s.entries[c.Operation]; e != nil {
-			r.status = e.status
+			r.status = e.usual
 		}
 	}
 	return nil

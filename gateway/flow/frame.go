@@ -280,7 +280,7 @@ func (f *frame) choose(list []*arazzo.Action, s arazzo.Scope) (int, error) {
 		if used {
 			continue
 		}
-		ok, err := holds(a.Criteria, s)
+		ok, err := arazzo.Hold(a.Criteria, s)
 		if err != nil {
 			return 0, err
 		}

@@ -85,7 +85,7 @@ type stepView struct {
 func viewOf(r *ledger.RunRecord) view {
 	v := view{
 		ID: r.ID, Location: Path + "/" + r.ID, State: r.State, NeedsAttention: r.State == ledger.Stuck, Reason: r.Reason, Cause: r.Cause,
-		Operation: r.Operation, Class: r.Class, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: r.Accepted.UTC(), Settled: utc(r.Settled),
+		Operation: r.Operation, Class: r.Class, IdempotencyKey: r.Key, Correlation: r.Correlation, Accepted: r.Accepted.UTC(), Settled: r.Settled.UTC(),
 	}
 	for _, s := range r.Steps {
 		if s, ok := stepViewOf(s); ok {
@@ -94,7 +94,7 @@ func viewOf(r *ledger.RunRecord) view {
 	}
 	if len(r.Response) > 0 {
 		if a, err := decodeAnswer(r.Response); err == nil {
-			v.Outcome = &outcomeView{Status: a.Status, Headers: a.Header, Body: bodyView(a), Problem: a.Problem}
+			v.Outcome = &outcomeView{Status: a.Status, Headers: a.Header, Body: buffer.BodyView(a.Body, a.Header), Problem: a.Problem}
 		}
 	}
 	return v
@@ -105,7 +105,7 @@ func stepViewOf(s ledger.RunStep) (stepView, bool) {
 	if strings.HasSuffix(s.Visit, "!") {
 		return stepView{}, false
 	}
-	v := stepView{Visit: s.Visit, State: "waiting", Began: s.Began.UTC(), Ended: utc(s.Ended)}
+	v := stepView{Visit: s.Visit, State: "waiting", Began: s.Began.UTC(), Ended: s.Ended.UTC()}
 	if s.Write != "" {
 		v.Write = buffer.Path + "/" + s.Write
 	}
@@ -127,28 +127,6 @@ func stepViewOf(s ledger.RunStep) (stepView, bool) {
 		}
 	}
 	return v, true
-}
-
-// bodyView shows a body as JSON where it is JSON, else as a text.
-func bodyView(a *answer) json.RawMessage {
-	if len(a.Body) == 0 {
-		return nil
-	}
-	if strings.Contains(a.Header.Get("Content-Type"), "json") && json.Valid(a.Body) {
-		return a.Body
-	}
-	data, err := json.Marshal(strings.ToValidUTF8(string(a.Body), "�"))
-	if err != nil {
-		panic(err) // texts always have a JSON form
-	}
-	return data
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC()
 }
 
 // longestPoll is how long an answer waits for an end at most.

@@ -28,16 +28,6 @@ func (s *scope) Flow(id string) (inputs, outputs map[string]any, ok bool) {
 	return o.inputs, o.outputs, ok
 }
 
-// holds tells whether all criteria hold.
-func holds(list []*arazzo.Criterion, s arazzo.Scope) (bool, error) {
-	for _, c := range list {
-		if ok, err := c.Holds(s); err != nil || !ok {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // values evaluates outputs; those that are absent are left out.
 func values(list []arazzo.Output, s arazzo.Scope) map[string]any {
 	out := make(map[string]any, len(list))

@@ -64,7 +64,7 @@ func (s *Set) inputs(x *gateway.Exchange, e *entry) (map[string]any, []byte, err
 
 // pass goes through a flow of which nothing is kept, while its caller waits.
 func (s *Set) pass(x *gateway.Exchange, e *entry, inputs map[string]any) (*gateway.Response, error) {
-	r := &run{flows: s.flows, request: requestOf(x, inputs), workflow: e.Workflow, status: e.status, outer: x, over: map[string]flowOver{}}
+	r := &run{flows: s.flows, request: requestOf(x, inputs), workflow: e.Workflow, status: e.usual, outer: x, over: map[string]flowOver{}}
 	r.journal.results = map[string]*result{}
 	r.ctx, r.cancel = context.WithCancel(x.Context())
 	defer r.cancel()
@@ -147,7 +147,7 @@ func (s *Set) begin(x *gateway.Exchange, e *entry, inputs map[string]any, body [
 // carry begins to carry on a new run. watched tells that its caller waits.
 func (s *Set) carry(c *ledger.RunClaim, req *request, e *entry, watched bool) {
 	f := s.flows
-	r := &run{flows: f, claim: c, request: req, workflow: e.Workflow, status: e.status, over: map[string]flowOver{}}
+	r := &run{flows: f, claim: c, request: req, workflow: e.Workflow, status: e.usual, over: map[string]flowOver{}}
 	r.journal.results, r.journal.writes = map[string]*result{}, map[string]visitWrite{}
 	if watched {
 		r.watchers = 1

@@ -36,9 +36,9 @@ type lower struct {
 // entry is an operation that a workflow answers.
 type entry struct {
 	*arazzo.Entry
-	key    string // API/vMAJOR/operationId
-	keys   string // whether it wants idempotency keys: required, optional or off
-	status int    // of an answer whose workflow names none
+	key   string // API/vMAJOR/operationId
+	keys  string // whether it wants idempotency keys: required, optional or off
+	usual int    // the status of an answer whose workflow names none
 	// passing tells that nothing of it is kept.
 	passing bool
 }
@@ -113,13 +113,13 @@ func (s *Set) compile(data []byte, operation string, ps *source.Problems) *arazz
 }
 
 func entryOf(e *arazzo.Entry, api *gateway.API, key string) *entry {
-	n := &entry{Entry: e, key: key, keys: "optional", status: e.Operation.Success()}
+	n := &entry{Entry: e, key: key, keys: "optional", usual: e.Operation.Success()}
 	if i := e.Operation.Governance.Idempotency; i != nil && i.Key != "" {
 		n.keys = i.Key
 	}
 	n.passing = !e.Workflow.Writes || specs.Layer(api.Document.Governance.Layer) == specs.ExperienceLayer
-	if n.status == 0 {
-		n.status = http.StatusOK
+	if n.usual == 0 {
+		n.usual = http.StatusOK
 	}
 	return n
 }

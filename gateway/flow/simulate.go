@@ -207,7 +207,7 @@ func (s *Set) simulate(x *gateway.Exchange, e *entry, m *simulation) (ledger.Run
 	if err != nil {
 		return ledger.Failed, refusalOf(gateway.AsError(err), x.ID)
 	}
-	r := &run{flows: s.flows, request: requestOf(x, inputs), workflow: e.Workflow, status: e.status, outer: x, simulated: m, over: map[string]flowOver{}}
+	r := &run{flows: s.flows, request: requestOf(x, inputs), workflow: e.Workflow, status: e.usual, outer: x, simulated: m, over: map[string]flowOver{}}
 	// A long time ago is no time out.
 	r.request.Received = time.Now()
 	r.journal.results = map[string]*result{}

@@ -85,7 +85,7 @@ func (f *Flows) Trace(ctx context.Context, correlation string) (*Trace, error) {
 	}
 	for _, u := range found.Runs {
 		t.Entries = append(t.Entries, Entry{Kind: "run", Run: u.ID, Operation: u.Operation, State: string(u.State), Status: u.Status, Address: Path + "/" + u.ID,
-			Began: u.Accepted.UTC(), Ended: utc(u.Settled), Reason: u.Reason})
+			Began: u.Accepted.UTC(), Ended: u.Settled.UTC(), Reason: u.Reason})
 		for _, s := range u.Steps {
 			v, ok := stepViewOf(s)
 			if !ok {
@@ -123,7 +123,7 @@ func writeEntry(w *ledger.Record) Entry {
 		state = "dead"
 	}
 	return Entry{Kind: "write", Operation: w.Operation, System: w.System, State: state, Status: w.Status, Address: buffer.Path + "/" + w.ID,
-		Began: w.Accepted.UTC(), Sent: utc(w.FirstSent), Ended: utc(w.Settled), Attempts: w.Attempts, Reason: w.Reason}
+		Began: w.Accepted.UTC(), Sent: w.FirstSent.UTC(), Ended: w.Settled.UTC(), Attempts: w.Attempts, Reason: w.Reason}
 }
 
 // sum finds out how the whole stands, and where the time went.

@@ -33,7 +33,7 @@ func (w *world) is(what, got, want string) {
 func TestShadow(t *testing.T) {
 	w := newWorld(t)
 	w.erp()
-	_, err := w.r.SaveDraft(w.ctx, by, "orders", "1.1.0", document("list", "more"), ledger.Absent)
+	_, err := w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "1.1.0", Files: document("list", "more"), Match: ledger.Absent})
 	w.ok(err)
 	_, err = w.r.Shadow(w.ctx, by, "orders", "1.1.0", true, ledger.Any)
 	w.refused(err, State, "no version of orders/v1 is served")
@@ -45,10 +45,10 @@ func TestShadow(t *testing.T) {
 	w.is("candidates", w.candidates(), "1.1.0 on 1.0.0")
 	w.is("routes", w.routes(), "1.0.0 GET /orders/v1/list")
 	broken := map[string][]byte{"openapi.yaml": []byte("openapi: 4.0.0")}
-	if _, err := w.r.SaveDraft(w.ctx, by, "orders", "1.1.0", broken, ledger.Any); err == nil {
+	if _, err := w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "1.1.0", Files: broken, Match: ledger.Any}); err == nil {
 		t.Error("a draft that cannot be read is tried")
 	}
-	draft, err := w.r.SaveDraft(w.ctx, by, "orders", "1.1.0", document("list", "more", "last"), ledger.Match(v.Revision))
+	draft, err := w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "1.1.0", Files: document("list", "more", "last"), Match: ledger.Match(v.Revision)})
 	w.ok(err)
 	w.is("candidates", w.candidates(), "1.1.0 on 1.0.0")
 	_, err = w.r.Publish(w.ctx, by, Release{API: "orders", Version: "1.1.0", Match: ledger.Match(draft.Revision)})
@@ -56,7 +56,7 @@ func TestShadow(t *testing.T) {
 	w.is("candidates", w.candidates(), "")
 	w.is("routes", w.routes(), "1.1.0 GET /orders/v1/last, 1.1.0 GET /orders/v1/list, 1.1.0 GET /orders/v1/more")
 	// When the version that is served ends, so does the trial.
-	_, err = w.r.SaveDraft(w.ctx, by, "orders", "1.2.0", document("list"), ledger.Absent)
+	_, err = w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "1.2.0", Files: document("list"), Match: ledger.Absent})
 	w.ok(err)
 	_, err = w.r.Shadow(w.ctx, by, "orders", "1.2.0", true, ledger.Any)
 	w.ok(err)

@@ -174,38 +174,30 @@ type Publication struct {
 	Findings []Finding `json:"findings,omitempty"`
 }
 
-// SaveDraft keeps a version that is being worked on. It is compiled by nobody.
-func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, api, version string, files map[string][]byte, m ledger.Match) (Item[Version], error) {
-	return r.saveDraft(ctx, by, api, version, files, nil, m)
-}
-
-// SaveDraftWith is SaveDraft with files below common/ that the document refers to.
-func (r *Registry) SaveDraftWith(ctx context.Context, by ledger.By, release Release) (Item[Version], error) {
-	return r.saveDraft(ctx, by, release.API, release.Version, release.Files, release.Common, release.Match)
-}
-
-func (r *Registry) saveDraft(ctx context.Context, by ledger.By, api, version string, files, common map[string][]byte, m ledger.Match) (Item[Version], error) {
-	if err := checkFiles(api, version, files); err != nil {
+// SaveDraft keeps a version that is being worked on. It is compiled by nobody. Of
+// the release, API, Version, Files, Common and Match count.
+func (r *Registry) SaveDraft(ctx context.Context, by ledger.By, release Release) (Item[Version], error) {
+	if err := checkFiles(release.API, release.Version, release.Files); err != nil {
 		return Item[Version]{}, err
 	}
 	var last *ledger.Draft
 	_, err := r.quietly(ctx, by, func(d *ledger.Draft) error {
-		if err := share(d, common, ByAPI); err != nil {
+		if err := share(d, release.Common, ByAPI); err != nil {
 			return err
 		}
 		last = d
-		v := &Version{API: api, Version: version, Status: Draft}
+		v := &Version{API: release.API, Version: release.Version, Status: Draft}
 		if old, err := versionOf(d, v.name()); err == nil && old.Status != Draft {
 			return refuse(Immutable, "choose another version", "%s is %s", v.name(), old.Status)
 		}
 		if old, err := versionOf(d, v.name()); err == nil {
 			v.Shadow = old.Shadow
 		}
-		v.take(d, files)
-		if err := putVersion(d, v, m); err != nil {
+		v.take(d, release.Files)
+		if err := putVersion(d, v, release.Match); err != nil {
 			return err
 		}
-		if v.Shadow || len(common) > 0 { // tables depend on it
+		if v.Shadow || len(release.Common) > 0 { // tables depend on it
 			return r.check(d)
 		}
 		return nil
@@ -213,7 +205,7 @@ func (r *Registry) saveDraft(ctx context.Context, by ledger.By, api, version str
 	if err != nil {
 		return Item[Version]{}, err
 	}
-	return settled[Version](last, KindVersion, api+"/"+version)
+	return settled[Version](last, KindVersion, release.API+"/"+release.Version)
 }
 
 // Shadow has a draft tried on the traffic of the version that is served of its

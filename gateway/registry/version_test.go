@@ -18,7 +18,7 @@ import (
 func TestLifecycle(t *testing.T) {
 	w := newWorld(t)
 	w.erp()
-	_, err := w.r.SaveDraft(w.ctx, by, "orders", "1.0.0", document("list"), ledger.Absent)
+	_, err := w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "1.0.0", Files: document("list"), Match: ledger.Absent})
 	w.ok(err)
 	if got := w.routes(); got != "" {
 		t.Fatalf("a draft is served: %s", got)
@@ -241,7 +241,7 @@ func TestSharedFilesComeWithAVersion(t *testing.T) {
 	w.ok(err)
 	draft := release("1.2.0", "")
 	draft.Common = map[string][]byte{"common/new.yaml": []byte("New: {type: object}\n")}
-	_, err = w.r.SaveDraftWith(w.ctx, by, draft)
+	_, err = w.r.SaveDraft(w.ctx, by, draft)
 	w.ok(err)
 	if text, err := w.r.ReadFile(w.ctx, "common/new.yaml"); err != nil || string(text) != "New: {type: object}\n" {
 		t.Errorf("%q %v", text, err)
@@ -300,15 +300,15 @@ func TestWhatCannotBeReadIsNotKept(t *testing.T) {
 	for i := range 400 {
 		long[fmt.Sprintf("%s/%d.yaml", strings.Repeat("<", 200), i)] = []byte("x")
 	}
-	_, err := w.r.SaveDraft(w.ctx, by, "orders", "2.0.0", long, ledger.Any)
+	_, err := w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "2.0.0", Files: long, Match: ledger.Any})
 	w.refused(err, Invalid, "is larger than 256KiB; fewer or shorter names")
-	_, err = w.r.SaveDraft(w.ctx, by, "orders", "2.0.0", map[string][]byte{strings.Repeat("x", 501): nil}, ledger.Any)
+	_, err = w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "2.0.0", Files: map[string][]byte{strings.Repeat("x", 501): nil}, Match: ledger.Any})
 	w.refused(err, Invalid, "the name of a file has 501 bytes")
 	strange := map[string][]byte{}
 	for _, name := range []string{"<<", "~", "null", "a: b", "ä\u2028", "\u007f\u0085\ufeff\ufffe", "x\ty", "&a"} {
 		strange[name] = nil
 	}
-	if _, err := w.r.SaveDraft(w.ctx, by, "orders", "2.0.0", strange, ledger.Any); err != nil {
+	if _, err := w.r.SaveDraft(w.ctx, by, Release{API: "orders", Version: "2.0.0", Files: strange, Match: ledger.Any}); err != nil {
 		t.Errorf("%v", err)
 	}
 	s, err := w.r.Subscribe(w.ctx, by, "shop", "desk", "gold")

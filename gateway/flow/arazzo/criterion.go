@@ -86,7 +86,7 @@ func (c *Criterion) compile(text string) *syntaxError {
 // Hold tells whether all criteria hold.
 func Hold(criteria []*Criterion, s Scope) (bool, error) {
 	for _, c := range criteria {
-		if holds, err := c.Holds(s); !holds {
+		if holds, err := c.Holds(s); err != nil || !holds {
 			return false, err
 		}
 	}

@@ -2,6 +2,7 @@ package arazzo
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -179,10 +180,10 @@ func (k *linking) entries() map[string]*Entry {
 func (k *linking) entry(o *specs.Operation, w *Workflow) *Entry {
 	e := &Entry{Operation: o, Workflow: w, Status: w.Answer.Status}
 	if e.Status == 0 {
-		e.Status = 200
-		if list := successes(o); len(list) == 1 {
-			e.Status = list[0]
-		}
+		e.Status = o.Success()
+	}
+	if e.Status == 0 {
+		e.Status = http.StatusOK
 	}
 	g := o.Governance
 	if o.Safe() && w.Writes {
@@ -207,11 +208,6 @@ func (k *linking) entry(o *specs.Operation, w *Workflow) *Entry {
 	slices.SortFunc(e.inputs, func(a, b entryInput) int { return strings.Compare(a.name, b.name) })
 	k.fitsAnswer(e)
 	return e
-}
-
-// successes are the statuses of success that an operation declares by number.
-func successes(o *specs.Operation) []int {
-	return slices.DeleteFunc(o.Statuses(), func(status int) bool { return status < 200 || status >= 300 })
 }
 
 // checkFrom looks for the parameter that an expression names.
@@ -314,7 +310,7 @@ func (k *linking) fitsAnswer(e *Entry) {
 	}
 	contents, declared := e.Operation.Answers(e.Status)
 	if !declared {
-		if len(e.Operation.AllAnswers()) > 0 || len(successes(e.Operation)) > 0 {
+		if len(e.Operation.AllAnswers()) > 0 || slices.ContainsFunc(e.Operation.Statuses(), func(status int) bool { return status/100 == 2 }) {
 			k.ps.Add(a.Node, fmt.Sprintf("%s does not declare the answer %d of the workflow %s", e.Operation.ID, e.Status, e.Workflow.ID), "declare it, or set answer.status")
 		}
 		return
