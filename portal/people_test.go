@@ -109,6 +109,26 @@ func TestApp(t *testing.T) {
 	ada.get(at).is(ada, 404)
 }
 
+// TestNamesAreNotInherited: what an app or an organisation has left is not for
+// another one that would be called the same.
+func TestNamesAreNotInherited(t *testing.T) {
+	w := newTown(t)
+	ada, eve := w.join("ada@example.com", "Ashgrove Pumps"), w.join("eve@example.com", "Ashgrove")
+	app := ada.shop("Web")
+	_, err := w.store.AddUsage(w.ctx, []ledger.Usage{{UsageKey: ledger.UsageKey{Sort: ledger.Calls, API: "orders", Version: "1.0.0", Operation: "listOrders", App: app}, Day: time.Now(), Calls: 1}})
+	w.ok(err)
+	ada.post("/apps/"+app+"/delete", "confirm", app).goes(ada, "/apps")
+	w.ok(w.live.Reload())
+	if other := eve.shop("Pumps Web"); other == app {
+		t.Errorf("an app of another organisation is called %s again", app)
+	}
+	w.ok(w.store.Tell(w.ctx, ledger.Message{Organisation: "millbrook", Author: "Somebody", Text: "of an organisation that is gone"}))
+	bob := w.join("bob@example.com", "Millbrook")
+	if page := bob.get("/organisation").is(bob, 200, "Millbrook").body; strings.Contains(page, "that is gone") {
+		t.Error("messages of another organisation are shown")
+	}
+}
+
 // Members are invited, change roles and are removed; the last owner stays.
 func TestMembers(t *testing.T) {
 	w := newTown(t)
