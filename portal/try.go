@@ -311,9 +311,11 @@ func (s *sandbox) do(c *call, r *http.Request, hidden string) (*tried, error) {
 	t.Status, t.Reason, t.Got = resp.StatusCode, http.StatusText(resp.StatusCode), shownHeaders(resp.Header, "Set-Cookie")
 	t.Limits = limitTexts(resp.Header)
 	t.GotBody = strings.ToValidUTF8(string(data), "�")
-	if n, err := parseNode(data); err == nil && !t.Cut && strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		t.GotBody = string(n.json())
-		t.Write = writtenOf(n, resp)
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") && !t.Cut && !nests(data, deepestShown) {
+		if n, err := parseNode(data); err == nil {
+			t.GotBody = string(n.json())
+			t.Write = writtenOf(n, resp)
+		}
 	}
 	return t, nil
 }

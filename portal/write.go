@@ -363,13 +363,38 @@ func answerIn(a *buffer.Answered, system string) *answerPart {
 // longestShown bounds the bodies that pages show, in bytes.
 const longestShown = 64 << 10
 
+// deepestShown is how deep JSON may nest that is indented. Every level makes every
+// line below it longer: without a bound a short text could become a page of gigabytes.
+const deepestShown = 64
+
+// nests tells whether a text nests deeper than most, should it be JSON.
+func nests(body []byte, most int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch b := body[i]; {
+		case quoted && b == '\\':
+			i++
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '{' || b == '[':
+			if depth++; depth > most {
+				return true
+			}
+		case b == '}' || b == ']':
+			depth--
+		}
+	}
+	return false
+}
+
 // indented writes JSON so that people can read it; everything else as it is.
 func indented(body []byte) string {
 	if len(body) > longestShown {
 		return fmt.Sprintf("(%d bytes, too long to be shown here)", len(body))
 	}
 	var b bytes.Buffer
-	if json.Indent(&b, body, "", "  ") == nil {
+	if !nests(body, deepestShown) && json.Indent(&b, body, "", "  ") == nil {
 		return b.String()
 	}
 	if !utf8.Valid(body) {
