@@ -276,6 +276,9 @@ func (p *Portal) changePlan(c *call) error {
 	case s.Body.Status == registry.Suspended:
 		return c.fail(http.StatusConflict, "the subscription is suspended")
 	case !plan.Automatic && s.Body.Status != registry.Requested:
+		if err := p.spend(c, "requests "+c.visitor.organisation); err != nil { // it is kept for good
+			return err
+		}
 		if err := p.options.Store.Tell(ctx, ledger.Message{Organisation: c.visitor.organisation, Author: c.visitor.Name(), About: name, Text: "We would like to have the plan " + plan.Title + "."}); err != nil {
 			return err
 		}

@@ -140,6 +140,9 @@ func (p *Portal) tryCall(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := p.paced(c, "tries "+c.from(), mostTried); err != nil {
+		return err
+	}
 	if err := c.Request().ParseForm(); err != nil {
 		return err
 	}
@@ -166,6 +169,9 @@ func (p *Portal) tryCall(c *call) error {
 func (p *Portal) tryWrite(c *call) error {
 	page, err := p.tryPage(c)
 	if err != nil {
+		return err
+	}
+	if err := p.paced(c, "tries "+c.from(), mostTried); err != nil {
 		return err
 	}
 	id := c.FormValue("write")
