@@ -191,15 +191,7 @@ func deprecation(g specs.OperationGovernance) (d deprecated, ok bool) {
 	if !n.Exists() || !n.Get("since").Exists() {
 		return d, false
 	}
-	return deprecated{dateOf(n.Get("since").Text()), dateOf(n.Get("sunset").Text()), n.Get("successor").Text(), n.Get("link").Text()}, true
-}
-
-func dateOf(text string) time.Time {
-	var d gateway.Date
-	if text == "" || d.UnmarshalText([]byte(text)) != nil {
-		return time.Time{}
-	}
-	return d.Time()
+	return deprecated{day(n.Get("since").Text()), day(n.Get("sunset").Text()), n.Get("successor").Text(), n.Get("link").Text()}, true
 }
 
 func (n endNotice) with(d deprecated, t *gateway.Table, now time.Time) endNotice {
@@ -294,7 +286,7 @@ func (p *Portal) announce(c *call) error {
 		}
 	}
 	if f.Wrong == "" {
-		err := p.options.Store.Announce(c.Request().Context(), a, c.doneBy("announced in the portal"))
+		err := p.options.Store.Announce(c.Request().Context(), a, c.by("announced in the portal"))
 		if err == nil {
 			return c.redirect("/notices", "Everybody can read it now.")
 		}
@@ -312,7 +304,7 @@ func (p *Portal) announce(c *call) error {
 
 // withdraw takes an announcement back.
 func (p *Portal) withdraw(c *call) error {
-	if err := p.options.Store.Withdraw(c.Request().Context(), c.Param("announcement"), c.doneBy("withdrawn in the portal")); err != nil {
+	if err := p.options.Store.Withdraw(c.Request().Context(), c.Param("announcement"), c.by("withdrawn in the portal")); err != nil {
 		return err
 	}
 	return c.redirect("/notices", "It was taken back.")

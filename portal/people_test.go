@@ -129,6 +129,27 @@ func TestNamesAreNotInherited(t *testing.T) {
 	}
 }
 
+// The audit names managers as such wherever they act for us, and nothing breaks where
+// nobody sends events.
+func TestNoticesAndWebhooksOfATown(t *testing.T) {
+	w := newTown(t)
+	desk, ada := w.join(deskEmail, "The desk"), w.join("ada@example.com", "Ashgrove Pumps")
+	desk.post("/notices", "title", "Stocktaking", "body", "We count.").goes(desk, "/notices")
+	told := 0
+	for _, a := range w.audits("create") {
+		if strings.HasPrefix(a.Target, "announcement/") {
+			if told++; a.By.Actor != "manager:"+deskEmail || a.By.Role != string(registry.PartnerManager) {
+				t.Errorf("announced by %+v", a.By)
+			}
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d announcements in the audit", told)
+	}
+	app := ada.shop("Web shop")
+	ada.post("/webhooks", "app", app, "url", "https://shop.example/h", "types", "delivered").is(ada, 503, "no webhooks here")
+}
+
 // Members are invited, change roles and are removed; the last owner stays.
 func TestMembers(t *testing.T) {
 	w := newTown(t)

@@ -415,7 +415,7 @@ func (p *Portal) fixWrite(c *call) error {
 	if json.Compact(&compact, body) == nil {
 		body = compact.Bytes()
 	}
-	id, err := p.options.Writes.Amend(c.Request().Context(), page.Record.ID, body, c.doneBy("corrected in the portal"))
+	id, err := p.options.Writes.Amend(c.Request().Context(), page.Record.ID, body, c.by("corrected in the portal"))
 	if err == nil {
 		return c.redirect("/writes/"+id, "The corrected write was sent in place of the other one.")
 	}
@@ -433,14 +433,14 @@ func (p *Portal) fixWrite(c *call) error {
 // takeBack cancels a write.
 func (p *Portal) takeBack(c *call) error {
 	return p.act(c, func(id string) error {
-		return p.options.Writes.TakeBack(c.Request().Context(), id, c.doneBy("cancelled in the portal"))
+		return p.options.Writes.TakeBack(c.Request().Context(), id, c.by("cancelled in the portal"))
 	}, "The write was taken back; it is not sent.")
 }
 
 // giveUp leaves a write that needs a decision as it is.
 func (p *Portal) giveUp(c *call) error {
 	return p.act(c, func(id string) error {
-		return p.options.Writes.GiveUp(c.Request().Context(), id, c.doneBy("left as it is in the portal"))
+		return p.options.Writes.GiveUp(c.Request().Context(), id, c.by("left as it is in the portal"))
 	}, "The write stays as it is; what waited behind it goes on.")
 }
 
