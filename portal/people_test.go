@@ -74,7 +74,12 @@ func TestApp(t *testing.T) {
 	ada := w.join("ada@example.com", "Ashgrove Pumps")
 	app := ada.shop("Web shop")
 	at := "/apps/" + app
-	ada.post(at+"/clients", "label", "batch", "scopes", "orders.read", "days", "0").is(ada, 200, "hrc_", "hrs_", "shown once")
+	ada.post(at+"/clients", "label", "batch", "days", "0").is(ada, 200, "hrc_", "hrs_", "shown once")
+	ada.post(at+"/clients", "scopes", "orders:read", "days", "0").is(ada, 422, "asks for the scope orders:read")
+	desk := ada.shop("Desk")
+	ada.post("/apps/"+desk+"/subscriptions", "offer", "desk free").goes(ada, "/apps/"+desk)
+	ada.post("/apps/"+desk+"/clients", "scopes", "orders:read orders:erase", "days", "0").is(ada, 422, "asks for the scope orders:erase")
+	ada.post("/apps/"+desk+"/clients", "scopes", "orders:read", "days", "0").is(ada, 200, "hrc_")
 	thumb := strings.Repeat("ab", 32)
 	ada.post(at+"/certificates", "label", "box", "certificate", thumb).goes(ada, at)
 	ada.post(at+"/certificates", "certificate", thumb).is(ada, 422, "in use already")
