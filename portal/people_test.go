@@ -1,12 +1,15 @@
 package portal
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // TestJourney is the way of a partner: from signing up to a key that follows another.
@@ -153,6 +156,21 @@ func TestNoticesAndWebhooksOfATown(t *testing.T) {
 	}
 	app := ada.shop("Web shop")
 	ada.post("/webhooks", "app", app, "url", "https://shop.example/h", "types", "delivered").is(ada, 503, "no webhooks here")
+}
+
+// TestFilesAreNotTold: a change that cannot be made because of a file of the workspace
+// does not tell what stands there.
+func TestFilesAreNotTold(t *testing.T) {
+	w := newTown(t)
+	ada := w.join("ada@example.com", "Ashgrove Pumps")
+	w.ok(os.WriteFile(filepath.Join(w.dir, "consumers.yaml"), []byte("hidden-system.internal: 1\n"), 0o600))
+	if a := ada.post("/apps", "title", "Web shop").is(ada, 409, "does not go with what is there"); strings.Contains(a.body, "hidden-system") {
+		t.Error(plainText(a.body))
+	}
+	at := source.Position{File: "app/shop"}
+	if f := unserved(&source.Error{Problems: []source.Problem{{Position: at, Wrong: "100 addresses", Right: "fewer"}}}); f.status != 422 || f.problem != "this cannot be kept: 100 addresses; fewer" {
+		t.Errorf("%+v", f)
+	}
 }
 
 // Members are invited, change roles and are removed; the last owner stays.

@@ -51,6 +51,7 @@ type town struct {
 	ctx     context.Context
 	portal  *Portal
 	store   *ledger.DB
+	dir     string // of the workspace
 	control *registry.Registry
 	live    *workspace.Live
 	gateway *gateway.Gateway
@@ -70,6 +71,7 @@ func newTown(t *testing.T, change ...func(*Options)) *town {
 	w.ok(err)
 	t.Cleanup(func() { w.store.Close() })
 	dir := t.TempDir()
+	w.dir = dir
 	for name, text := range map[string]string{
 		"headrace.yaml":    "{}",
 		"systems/erp.yaml": "url: http://127.0.0.1:9\n",
