@@ -142,7 +142,19 @@ func TestNamesAreNotInherited(t *testing.T) {
 func TestNoticesAndWebhooksOfATown(t *testing.T) {
 	w := newTown(t)
 	desk, ada := w.join(deskEmail, "The desk"), w.join("ada@example.com", "Ashgrove Pumps")
-	desk.post("/notices", "title", "Stocktaking", "body", "We count.").goes(desk, "/notices")
+	eve := w.join("eve@example.com", "Evergreen")
+	eve.post("/notices/mail").goes(eve, "/notices")
+	desk.post("/notices", "title", "Stocktaking", "body", "We count.", "apis", "orders/v1").goes(desk, "/notices")
+	if text := w.mailed("ada@example.com", "Stocktaking"); !strings.Contains(text, "We count.") || !strings.Contains(text, "orders/v1") || !strings.Contains(text, "/notices") {
+		t.Error(text)
+	}
+	mails, err := w.store.Mails(w.ctx, 100)
+	w.ok(err)
+	for _, m := range mails {
+		if m.To == "eve@example.com" && strings.Contains(m.Subject, "Stocktaking") {
+			t.Error("somebody is told who does not want to be")
+		}
+	}
 	told := 0
 	for _, a := range w.audits("create") {
 		if strings.HasPrefix(a.Target, "announcement/") {
