@@ -113,6 +113,9 @@ func (p *Portal) changePassword(c *call) error {
 	if err := p.options.Store.EndSessions(ctx, v.account, ""); err != nil {
 		return err
 	}
+	if err := p.options.Store.DropTickets(ctx, resetTicket, v.account); err != nil {
+		return err
+	}
 	if err := c.signIn(v.account, false); err != nil {
 		return err
 	}

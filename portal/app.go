@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -156,8 +157,9 @@ func (p *Portal) openApp(c *call) error {
 		return c.answer(http.StatusUnprocessableEntity, "apps", "Apps", d)
 	}
 	files := c.table.Consumers.Apps
-	name, err := p.options.Registry.OpenApp(ctx, c.by("opened"), c.visitor.organisation, title, func(name string) bool { return files[name] != nil })
-	if err != nil {
+	ctx, taken := takenBy(ctx, p.leftByApp, func(name string) bool { return files[name] != nil })
+	name, err := p.options.Registry.OpenApp(ctx, c.by("opened"), c.visitor.organisation, title, taken)
+	if err = cmp.Or(context.Cause(ctx), err); err != nil {
 		return err
 	}
 	return c.redirect("/apps/"+name, "The app is there. Subscribe to a product, and make a key.")

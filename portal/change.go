@@ -103,6 +103,9 @@ func (p *Portal) changesPage(c *call) error {
 	var pairs []step
 	switch from, to := c.QueryParam("from"), c.QueryParam("to"); {
 	case released(data.Releases, from) && released(data.Releases, to) && from != to:
+		if err := p.paced(c, "comparisons "+c.from(), mostCompared); err != nil {
+			return err
+		}
 		pairs, data.From, data.To, data.Chosen = []step{{From: from, To: to}}, from, to, true
 	default:
 		if pairs = steps(data.Releases, a.Major); len(pairs) > 0 {

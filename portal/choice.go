@@ -77,15 +77,6 @@ func (c *call) choose(path string, all bool) (app *gateway.App, choices []appCho
 	return app, choices, nil
 }
 
-// doneBy says who does something in the portal, for the audit.
-func (c *call) doneBy(reason string) ledger.By {
-	by := ledger.By{Reason: reason, RequestID: requestID(c)}
-	if c.visitor != nil {
-		by.Actor, by.Role = "member:"+c.visitor.email, cmp.Or(c.visitor.role, "member")
-	}
-	return by
-}
-
 // opName is an operation as people know it.
 type opName struct {
 	API, Major, Title string

@@ -127,13 +127,58 @@ func (p *Portal) rotateKey(c *call) error {
 	return p.showSecret(c, s)
 }
 
+// scopesFor are the scopes that a partner may give a client of an app: those that the
+// APIs ask for to which somebody has let the app. Tokens carry what their client has,
+// so others would be leave that a partner has given itself.
+func (p *Portal) scopesFor(c *call, app string) (map[string]bool, error) {
+	list, _, err := registry.List[registry.Subscription](c.Request().Context(), p.options.Registry, registry.KindSubscription, app, "", 1000)
+	if err != nil {
+		return nil, err
+	}
+	offered := map[string]bool{}
+	for _, i := range list {
+		product := c.table.Consumers.Products[i.Body.Product]
+		if i.Body.Status != registry.Approved || product == nil {
+			continue
+		}
+		for _, key := range product.APIs {
+			a := c.catalogue().byPath[key]
+			if a == nil {
+				continue
+			}
+			for _, o := range a.Operations {
+				for _, alternative := range o.spec.Security {
+					for _, use := range alternative {
+						for _, scope := range use.Scopes {
+							offered[scope] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	return offered, nil
+}
+
 func (p *Portal) newClient(c *call) error {
 	label, _ := properName(c.FormValue("label"))
 	expires, err := expiry(c.FormValue("days"))
 	if err != nil {
 		return p.refuseApp(c, err.Error())
 	}
-	i, secret, err := p.options.Registry.NewClient(c.Request().Context(), c.by("made in the portal"), c.Param("app"), label, strings.Fields(c.FormValue("scopes")), expires)
+	scopes := strings.Fields(c.FormValue("scopes"))
+	if len(scopes) > 0 {
+		offered, err := p.scopesFor(c, c.Param("app"))
+		if err != nil {
+			return err
+		}
+		for _, s := range scopes {
+			if !offered[s] {
+				return p.refuseApp(c, "nothing that the app is subscribed to asks for the scope "+s)
+			}
+		}
+	}
+	i, secret, err := p.options.Registry.NewClient(c.Request().Context(), c.by("made in the portal"), c.Param("app"), label, scopes, expires)
 	if err != nil {
 		return p.appDone(c, "", err)
 	}
@@ -276,6 +321,9 @@ func (p *Portal) changePlan(c *call) error {
 	case s.Body.Status == registry.Suspended:
 		return c.fail(http.StatusConflict, "the subscription is suspended")
 	case !plan.Automatic && s.Body.Status != registry.Requested:
+		if err := p.spend(c, "requests "+c.visitor.organisation); err != nil { // it is kept for good
+			return err
+		}
 		if err := p.options.Store.Tell(ctx, ledger.Message{Organisation: c.visitor.organisation, Author: c.visitor.Name(), About: name, Text: "We would like to have the plan " + plan.Title + "."}); err != nil {
 			return err
 		}

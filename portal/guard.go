@@ -31,6 +31,9 @@ func (c *call) from() string {
 
 // free refuses a guess for a while after too many wrong ones, without looking at it.
 func (p *Portal) free(c *call, about string) error {
+	if err := p.paced(c, "guesses "+c.from(), mostGuesses); err != nil {
+		return err
+	}
 	now := time.Now()
 	for _, key := range c.guessKeys(about) {
 		if left := p.guard.Blocked(key, now); left > 0 {

@@ -129,6 +129,15 @@ func TestMailAttempts(t *testing.T) {
 	}
 }
 
+// Whoever writes cannot leave the quotation.
+func TestQuote(t *testing.T) {
+	for text, want := range map[string]string{"a": "> a", "a\nb": "> a\n> b", "a\r\nb\rc": "> a\n> b\n> c", "a\u2028b\vc": "> a\n> b\n> c"} {
+		if got := quote(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 func TestAddress(t *testing.T) {
 	for text, want := range map[string]string{
 		" Ada@Example.com ": "ada@example.com", "ada+shop@example.com": "ada+shop@example.com", "Ada <ada@example.com>": "", "ada": "", "": "",

@@ -358,9 +358,7 @@ func (p *Portal) invitePartner(c *call) error {
 	case p.options.Registry == nil:
 		return errNoRegistry
 	}
-	files := c.table.Consumers.Organisations
-	name, err := p.options.Registry.Found(c.Request().Context(), c.by("invited"), title, registry.Member{Email: email, Role: registry.Owner, Status: registry.Invited},
-		func(name string) bool { return files[name] != nil })
+	name, err := p.foundAs(c, c.by("invited"), title, registry.Member{Email: email, Role: registry.Owner, Status: registry.Invited})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/gateway"
 	"github.com/headrace/headrace/gateway/ledger"
+	"github.com/headrace/headrace/gateway/registry"
 	"github.com/headrace/headrace/specs"
 )
 
@@ -62,13 +63,12 @@ type wish struct {
 	On         bool
 }
 
-// The mails that people may want, and whether they get them unasked.
-var wishes = []wish{
-	{"sunset", "Deprecations and ends of versions that my apps use", true},
-	{"maintenance", "Maintenance windows and news", true},
-	{"webhook", "A webhook was turned off after failures", true},
-	{"write", "Writes that need somebody, once a day", false},
-}
+// newsWish is the name of the wish for mails of what is announced.
+const newsWish = "maintenance"
+
+// The mails that people may want, and whether they get them unasked. None stands here
+// that nothing sends.
+var wishes = []wish{{newsWish, "Maintenance windows and news", true}}
 
 // announceForm is what a partner manager has entered.
 type announceForm struct{ Title, Body, APIs, Starts, Ends, Wrong string }
@@ -191,15 +191,7 @@ func deprecation(g specs.OperationGovernance) (d deprecated, ok bool) {
 	if !n.Exists() || !n.Get("since").Exists() {
 		return d, false
 	}
-	return deprecated{dateOf(n.Get("since").Text()), dateOf(n.Get("sunset").Text()), n.Get("successor").Text(), n.Get("link").Text()}, true
-}
-
-func dateOf(text string) time.Time {
-	var d gateway.Date
-	if text == "" || d.UnmarshalText([]byte(text)) != nil {
-		return time.Time{}
-	}
-	return d.Time()
+	return deprecated{day(n.Get("since").Text()), day(n.Get("sunset").Text()), n.Get("successor").Text(), n.Get("link").Text()}, true
 }
 
 func (n endNotice) with(d deprecated, t *gateway.Table, now time.Time) endNotice {
@@ -242,6 +234,10 @@ func (p *Portal) wishes(c *call) ([]wish, error) {
 	if err != nil {
 		return nil, err
 	}
+	return wishesOf(a), nil
+}
+
+func wishesOf(a ledger.Account) []wish {
 	chosen := preferences{}
 	json.Unmarshal(a.Preferences, &chosen) //nolint:errcheck // what cannot be read was not chosen
 	list := slices.Clone(wishes)
@@ -250,7 +246,7 @@ func (p *Portal) wishes(c *call) ([]wish, error) {
 			list[i].On = on
 		}
 	}
-	return list, nil
+	return list
 }
 
 // wantMail keeps which mails the visitor wants.
@@ -294,8 +290,11 @@ func (p *Portal) announce(c *call) error {
 		}
 	}
 	if f.Wrong == "" {
-		err := p.options.Store.Announce(c.Request().Context(), a, c.doneBy("announced in the portal"))
+		err := p.options.Store.Announce(c.Request().Context(), a, c.by("announced in the portal"))
 		if err == nil {
+			if err := p.mailNews(c, a); err != nil { // it is on the page all the same
+				p.options.Log.Error("an announcement is not mailed to all", "request_id", requestID(c), "error", err.Error())
+			}
 			return c.redirect("/notices", "Everybody can read it now.")
 		}
 		if f.Wrong = formFault(err); f.Wrong == "" {
@@ -310,9 +309,57 @@ func (p *Portal) announce(c *call) error {
 	return c.answer(http.StatusUnprocessableEntity, "notices", "Notices", page)
 }
 
+// accountsAtOnce is how many accounts are read at a time.
+const accountsAtOnce = 500
+
+// mailNews mails an announcement to the members of all organisations who want that.
+func (p *Portal) mailNews(c *call, a *ledger.Announcement) error {
+	ctx := c.Request().Context()
+	if p.posts() != nil || p.options.Registry == nil {
+		return nil
+	}
+	book, err := p.people.book(ctx, p.options.Registry)
+	if err != nil {
+		return err
+	}
+	var emails []string
+	for email, list := range book.byEmail {
+		if slices.ContainsFunc(list, func(m membership) bool { return m.Status == registry.Active }) {
+			emails = append(emails, email)
+		}
+	}
+	lines := []string{a.Title}
+	if !a.Starts.IsZero() {
+		lines = append(lines, "From "+a.Starts.UTC().Format("2006-01-02 15:04")+" to "+a.Ends.UTC().Format("2006-01-02 15:04")+" (UTC).")
+	}
+	if len(a.APIs) > 0 {
+		lines = append(lines, "It concerns "+strings.Join(a.APIs, ", ")+".")
+	}
+	if a.Body != "" {
+		lines = append(lines, a.Body)
+	}
+	lines = append(lines, "All notices, and the choice to get no such mails: "+p.options.URL+"/notices")
+	for part := range slices.Chunk(emails, accountsAtOnce) {
+		accounts, err := p.options.Store.Accounts(ctx, part)
+		if err != nil {
+			return err
+		}
+		for _, to := range accounts {
+			if !slices.ContainsFunc(wishesOf(to), func(w wish) bool { return w.Name == newsWish && w.On }) {
+				continue
+			}
+			l := letter{to.Email, strings.Join(strings.Fields(a.Title), " "), slices.Concat([]string{"Hello " + to.Name + ","}, lines)}
+			if err := p.post(ctx, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // withdraw takes an announcement back.
 func (p *Portal) withdraw(c *call) error {
-	if err := p.options.Store.Withdraw(c.Request().Context(), c.Param("announcement"), c.doneBy("withdrawn in the portal")); err != nil {
+	if err := p.options.Store.Withdraw(c.Request().Context(), c.Param("announcement"), c.by("withdrawn in the portal")); err != nil {
 		return err
 	}
 	return c.redirect("/notices", "It was taken back.")

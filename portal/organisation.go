@@ -225,7 +225,10 @@ func (p *Portal) message(c *call) error {
 }
 
 // quote sets a text of somebody else apart, so that it cannot pass for ours.
-func quote(text string) string { return "> " + strings.ReplaceAll(text, "\n", "\n> ") }
+// Every kind of line end begins a quoted line: some readers of mails know all of them.
+func quote(text string) string {
+	return "> " + strings.NewReplacer("\r\n", "\n> ", "\r", "\n> ", "\n", "\n> ", "\v", "\n> ", "\f", "\n> ", "\u0085", "\n> ", "\u2028", "\n> ", "\u2029", "\n> ").Replace(text)
+}
 
 // invited is what an invitation is about.
 type invited struct {

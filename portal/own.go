@@ -79,6 +79,41 @@ func (p *Portal) ownerOfPart(ctx context.Context, c *call, kind, name string) (s
 	return ownerOf[registry.App](ctx, p, registry.KindApp, e.Parent)
 }
 
+// takenBy tells of names that nothing new may get: those of files, and those of
+// which something is left from before, because whoever got the name would see it.
+// Where that cannot be read the context ends, and its cause says why.
+func takenBy(ctx context.Context, left func(context.Context, string) (bool, error), inFiles func(string) bool) (context.Context, func(string) bool) {
+	ctx, stop := context.WithCancelCause(ctx)
+	return ctx, func(name string) bool {
+		is, err := left(ctx, name)
+		if err != nil {
+			stop(err)
+			return false
+		}
+		return is || inFiles(name)
+	}
+}
+
+// leftByApp tells whether an app of that name has left writes, webhooks or usage.
+func (p *Portal) leftByApp(ctx context.Context, app string) (bool, error) {
+	written, err := p.options.Store.List(ctx, ledger.Filter{App: app, Limit: 1})
+	if err != nil || len(written.Writes) > 0 {
+		return err == nil, err
+	}
+	hooks, err := p.options.Store.Hooks(ctx, []string{app})
+	if err != nil || len(hooks) > 0 {
+		return err == nil, err
+	}
+	used, err := p.options.Store.Usages(ctx, ledger.UsageFilter{App: app, Limit: 1})
+	return len(used) > 0, err
+}
+
+// leftByOrganisation tells whether an organisation of that name has left messages.
+func (p *Portal) leftByOrganisation(ctx context.Context, organisation string) (bool, error) {
+	list, err := p.options.Store.Messages(ctx, organisation, 1)
+	return len(list) > 0, err
+}
+
 // absent puts the registry's word for what is not there into the ledger's.
 func absent(err error) error {
 	if r, ok := errors.AsType[*registry.Refusal](err); ok && r.Why == registry.NotFound {

@@ -19,6 +19,16 @@ const (
 	mostChanges = 60
 	// mostChallenges is how often log-ins may be begun from an address in a minute.
 	mostChallenges = 60
+	// mostGuesses is how often passwords and codes may be tried from an address in a
+	// minute, and mostCodes how many codes of an account from everywhere. The guard
+	// counts those that were wrong; of many at a time it would know too late.
+	mostGuesses = 60
+	mostCodes   = 20
+	// mostTried is how often things may be tried at the sandbox from an address in a
+	// minute; a write that is followed is looked at a dozen times.
+	mostTried = 120
+	// mostCompared is how often two versions may be chosen from an address in a minute.
+	mostCompared = 30
 	// mostPaced bounds what is remembered of a minute.
 	mostPaced = 50_000
 )

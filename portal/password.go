@@ -20,14 +20,17 @@ func hashing() *argon2id.Params {
 const (
 	shortestPassword = 10 // characters
 	longestPassword  = 200
-	// hashesAtOnce bounds the memory and the processors that passwords take.
+	// hashesAtOnce bounds the memory and the processors that passwords take, and
+	// mostWaiting how many wait for that: more would wait in vain.
 	hashesAtOnce = 2
+	mostWaiting  = 64
 )
 
 // passwords makes and compares hashes of passwords, some at a time.
 type passwords struct {
 	costs *argon2id.Params
 	turn  chan struct{}
+	line  chan struct{} // places for those who wait, or have their turn
 	// nobody is the hash that is compared where there is no account: the answer
 	// takes as long.
 	nobody string
@@ -35,14 +38,20 @@ type passwords struct {
 
 func newPasswords(costs *argon2id.Params) (*passwords, error) {
 	hash, err := argon2id.CreateHash(newSecret(), costs)
-	return &passwords{costs: costs, turn: make(chan struct{}, hashesAtOnce), nobody: hash}, err
+	return &passwords{costs: costs, turn: make(chan struct{}, hashesAtOnce), line: make(chan struct{}, hashesAtOnce+mostWaiting), nobody: hash}, err
 }
 
 func (p *passwords) wait(ctx context.Context) (done func(), err error) {
 	select {
+	case p.line <- struct{}{}:
+	default:
+		return nil, &failure{status: http.StatusServiceUnavailable, problem: "many are signing in at the moment; try again shortly"}
+	}
+	select {
 	case p.turn <- struct{}{}:
-		return func() { <-p.turn }, nil
+		return func() { <-p.turn; <-p.line }, nil
 	case <-ctx.Done():
+		<-p.line
 		return nil, ctx.Err()
 	}
 }

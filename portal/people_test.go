@@ -1,12 +1,15 @@
 package portal
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/headrace/headrace/gateway/ledger"
 	"github.com/headrace/headrace/gateway/registry"
+	"github.com/headrace/headrace/specs/source"
 )
 
 // TestJourney is the way of a partner: from signing up to a key that follows another.
@@ -74,7 +77,12 @@ func TestApp(t *testing.T) {
 	ada := w.join("ada@example.com", "Ashgrove Pumps")
 	app := ada.shop("Web shop")
 	at := "/apps/" + app
-	ada.post(at+"/clients", "label", "batch", "scopes", "orders.read", "days", "0").is(ada, 200, "hrc_", "hrs_", "shown once")
+	ada.post(at+"/clients", "label", "batch", "days", "0").is(ada, 200, "hrc_", "hrs_", "shown once")
+	ada.post(at+"/clients", "scopes", "orders:read", "days", "0").is(ada, 422, "asks for the scope orders:read")
+	desk := ada.shop("Desk")
+	ada.post("/apps/"+desk+"/subscriptions", "offer", "desk free").goes(ada, "/apps/"+desk)
+	ada.post("/apps/"+desk+"/clients", "scopes", "orders:read orders:erase", "days", "0").is(ada, 422, "asks for the scope orders:erase")
+	ada.post("/apps/"+desk+"/clients", "scopes", "orders:read", "days", "0").is(ada, 200, "hrc_")
 	thumb := strings.Repeat("ab", 32)
 	ada.post(at+"/certificates", "label", "box", "certificate", thumb).goes(ada, at)
 	ada.post(at+"/certificates", "certificate", thumb).is(ada, 422, "in use already")
@@ -107,6 +115,74 @@ func TestApp(t *testing.T) {
 	ada.post(at, "title", "Desk shop").goes(ada, at)
 	ada.post(at+"/delete", "confirm", app).goes(ada, "/apps")
 	ada.get(at).is(ada, 404)
+}
+
+// TestNamesAreNotInherited: what an app or an organisation has left is not for
+// another one that would be called the same.
+func TestNamesAreNotInherited(t *testing.T) {
+	w := newTown(t)
+	ada, eve := w.join("ada@example.com", "Ashgrove Pumps"), w.join("eve@example.com", "Ashgrove")
+	app := ada.shop("Web")
+	_, err := w.store.AddUsage(w.ctx, []ledger.Usage{{UsageKey: ledger.UsageKey{Sort: ledger.Calls, API: "orders", Version: "1.0.0", Operation: "listOrders", App: app}, Day: time.Now(), Calls: 1}})
+	w.ok(err)
+	ada.post("/apps/"+app+"/delete", "confirm", app).goes(ada, "/apps")
+	w.ok(w.live.Reload())
+	if other := eve.shop("Pumps Web"); other == app {
+		t.Errorf("an app of another organisation is called %s again", app)
+	}
+	w.ok(w.store.Tell(w.ctx, ledger.Message{Organisation: "millbrook", Author: "Somebody", Text: "of an organisation that is gone"}))
+	bob := w.join("bob@example.com", "Millbrook")
+	if page := bob.get("/organisation").is(bob, 200, "Millbrook").body; strings.Contains(page, "that is gone") {
+		t.Error("messages of another organisation are shown")
+	}
+}
+
+// The audit names managers as such wherever they act for us, and nothing breaks where
+// nobody sends events.
+func TestNoticesAndWebhooksOfATown(t *testing.T) {
+	w := newTown(t)
+	desk, ada := w.join(deskEmail, "The desk"), w.join("ada@example.com", "Ashgrove Pumps")
+	eve := w.join("eve@example.com", "Evergreen")
+	eve.post("/notices/mail").goes(eve, "/notices")
+	desk.post("/notices", "title", "Stocktaking", "body", "We count.", "apis", "orders/v1").goes(desk, "/notices")
+	if text := w.mailed("ada@example.com", "Stocktaking"); !strings.Contains(text, "We count.") || !strings.Contains(text, "orders/v1") || !strings.Contains(text, "/notices") {
+		t.Error(text)
+	}
+	mails, err := w.store.Mails(w.ctx, 100)
+	w.ok(err)
+	for _, m := range mails {
+		if m.To == "eve@example.com" && strings.Contains(m.Subject, "Stocktaking") {
+			t.Error("somebody is told who does not want to be")
+		}
+	}
+	told := 0
+	for _, a := range w.audits("create") {
+		if strings.HasPrefix(a.Target, "announcement/") {
+			if told++; a.By.Actor != "manager:"+deskEmail || a.By.Role != string(registry.PartnerManager) {
+				t.Errorf("announced by %+v", a.By)
+			}
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d announcements in the audit", told)
+	}
+	app := ada.shop("Web shop")
+	ada.post("/webhooks", "app", app, "url", "https://shop.example/h", "types", "delivered").is(ada, 503, "no webhooks here")
+}
+
+// TestFilesAreNotTold: a change that cannot be made because of a file of the workspace
+// does not tell what stands there.
+func TestFilesAreNotTold(t *testing.T) {
+	w := newTown(t)
+	ada := w.join("ada@example.com", "Ashgrove Pumps")
+	w.ok(os.WriteFile(filepath.Join(w.dir, "consumers.yaml"), []byte("hidden-system.internal: 1\n"), 0o600))
+	if a := ada.post("/apps", "title", "Web shop").is(ada, 409, "does not go with what is there"); strings.Contains(a.body, "hidden-system") {
+		t.Error(plainText(a.body))
+	}
+	at := source.Position{File: "app/shop"}
+	if f := unserved(&source.Error{Problems: []source.Problem{{Position: at, Wrong: "100 addresses", Right: "fewer"}}}); f.status != 422 || f.problem != "this cannot be kept: 100 addresses; fewer" {
+		t.Errorf("%+v", f)
+	}
 }
 
 // Members are invited, change roles and are removed; the last owner stays.

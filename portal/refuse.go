@@ -3,6 +3,8 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -26,6 +28,9 @@ func (p *Portal) refuse(err error, e echo.Context) {
 	f := asFailure(err)
 	if f.status >= http.StatusInternalServerError {
 		p.options.Log.Error("the portal failed", "path", e.Path(), "request_id", requestID(e), "error", err.Error())
+	}
+	if _, ok := errors.AsType[*source.Error](f.cause); ok && f.status == http.StatusConflict {
+		p.options.Log.Warn("a change in the portal cannot be served", "path", e.Path(), "request_id", requestID(e), "error", f.cause.Error())
 	}
 	c := &call{Context: e, portal: p}
 	c.visitor, _ = p.visitor(e)
@@ -53,12 +58,7 @@ func asFailure(err error) *failure {
 		return refused(r)
 	}
 	if e, ok := errors.AsType[*source.Error](err); ok && len(e.Problems) > 0 {
-		// Nothing is made that could not be served: what stands against it is told.
-		f := &failure{status: http.StatusConflict, problem: "this does not go with what is there: " + e.Problems[0].Wrong, cause: err}
-		if right := e.Problems[0].Right; right != "" {
-			f.problem += "; " + right
-		}
-		return f
+		return unserved(e)
 	}
 	if he, ok := errors.AsType[*echo.HTTPError](err); ok && he.Code < 500 {
 		switch he.Code {
@@ -78,6 +78,22 @@ func asFailure(err error) *failure {
 		return &failure{status: http.StatusServiceUnavailable, problem: "the portal cannot keep anything at the moment; try again shortly", cause: err}
 	}
 	return &failure{status: http.StatusInternalServerError, problem: "something went wrong here; it has been written down under the number below", cause: err}
+}
+
+// unserved tells that a change would make something that cannot be served. What is
+// wrong with what was entered is said; what is wrong with files of the workspace, or
+// with other partners' things, may name systems and is for the log.
+func unserved(e *source.Error) *failure {
+	first := e.Problems[0]
+	kind, _, _ := strings.Cut(first.File, "/")
+	if !slices.Contains([]string{registry.KindOrganisation, registry.KindMember, registry.KindApp, registry.KindCredential, registry.KindSubscription}, kind) {
+		return &failure{status: http.StatusConflict, problem: "this does not go with what is there; ask your partner manager", cause: e}
+	}
+	f := &failure{status: http.StatusUnprocessableEntity, problem: "this cannot be kept: " + first.Wrong, cause: e}
+	if first.Right != "" {
+		f.problem += "; " + first.Right
+	}
+	return f
 }
 
 // refused tells why the registry does not make a change.

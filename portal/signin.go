@@ -198,6 +198,9 @@ func (p *Portal) code(c *call) error {
 	if err := p.free(c, "code "+a.ID); err != nil {
 		return err
 	}
+	if err := p.paced(c, "codes "+a.ID, mostCodes); err != nil {
+		return err
+	}
 	right, err := p.takeCode(c.Request().Context(), a.ID, c.FormValue("code"))
 	if err != nil {
 		return err

@@ -1,13 +1,16 @@
 package portal
 
 import (
+	"context"
 	"encoding/base32"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/pquerna/otp/totp"
 
 	"github.com/headrace/headrace/gateway/ledger"
@@ -172,6 +175,10 @@ func TestReset(t *testing.T) {
 	b.post("/reset", "email", "ada@example.com").is(b, 200)
 	path := w.link(w.mailed("ada@example.com", "new password"))
 	b.get(path).is(b, 200)
+	ada.post("/account/password", "current", goodPassword, "password", "six brown herons").goes(ada, "/account")
+	b.get(path).is(b, 410) // who has changed the password needs it no more
+	b.post("/reset", "email", "ada@example.com").is(b, 200)
+	path = w.link(w.mailed("ada@example.com", "new password"))
 	b.post(path, "password", "short").is(b, 422, "at least 10")
 	b.post(path, "password", "eight white herons").goes(b, "/sign-in")
 	b.post(path, "password", "nine black herons").is(b, 410)
@@ -331,6 +338,67 @@ func TestPasswords(t *testing.T) {
 	}{{goodPassword, hash, true}, {"wrong", hash, false}, {goodPassword, "", false}, {"nobody", "", false}, {strings.Repeat("x", 1000), hash, false}} {
 		if got, err := p.right(t.Context(), c.password, c.hash); err != nil || got != c.want {
 			t.Errorf("%.20q of %.10q: %v, %v", c.password, c.hash, got, err)
+		}
+	}
+}
+
+// TestPasswordsStandInLine: what passwords cost is bounded, and so is who waits for it.
+func TestPasswordsStandInLine(t *testing.T) {
+	p, err := newPasswords(&argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range cap(p.line) {
+		p.line <- struct{}{}
+	}
+	_, err = p.right(t.Context(), goodPassword, p.nobody)
+	if f, ok := errors.AsType[*failure](err); !ok || f.status != http.StatusServiceUnavailable {
+		t.Errorf("a full line: %v", err)
+	}
+	for len(p.line) > 0 {
+		<-p.line
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range hashesAtOnce {
+		p.turn <- struct{}{}
+	}
+	if _, err := p.right(ctx, goodPassword, p.nobody); !errors.Is(err, context.Canceled) {
+		t.Errorf("who has gone: %v", err)
+	}
+	for range hashesAtOnce {
+		<-p.turn
+	}
+	if _, err := p.right(t.Context(), goodPassword, p.nobody); err != nil || len(p.line) != 0 || len(p.turn) != 0 {
+		t.Errorf("%v; %d in line, %d have their turn", err, len(p.line), len(p.turn))
+	}
+}
+
+// TestGuessesAtOnce: many guesses are refused by the minute, whether or not it is
+// known yet that they are wrong; so are calls at the sandbox, and comparisons.
+func TestGuessesAtOnce(t *testing.T) {
+	w := newTown(t, func(o *Options) { o.Sandbox, o.History = "http://127.0.0.1:9", &annals{} })
+	b := w.browser()
+	for key, c := range map[string]struct {
+		most int
+		send func() reply
+	}{
+		"guesses 127.0.0.1":     {mostGuesses, func() reply { return b.post("/sign-in", "email", "ada@example.com", "password", goodPassword) }},
+		"tries 127.0.0.1":       {mostTried, func() reply { return b.post("/try/orders/v1/listOrders") }},
+		"comparisons 127.0.0.1": {mostCompared, func() reply { return b.get("/apis/orders/v1/changes?from=1.0.0&to=2.0.0") }},
+	} {
+		if a := c.send(); a.status == http.StatusTooManyRequests {
+			t.Errorf("%s: refused at once", key)
+		}
+		status := 0
+		for tries := 0; status != http.StatusTooManyRequests && tries < 10; tries++ { // a minute may end meanwhile
+			for range c.most {
+				w.portal.pace.take(key, c.most, time.Now())
+			}
+			status = c.send().status
+		}
+		if status != http.StatusTooManyRequests {
+			t.Errorf("%s: answered %d", key, status)
 		}
 	}
 }

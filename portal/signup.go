@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -211,12 +213,16 @@ func (p *Portal) found(c *call, a ledger.Account, title string) (string, error) 
 	if p.options.Registry == nil {
 		return "", errNoRegistry
 	}
-	organisations := map[string]bool{}
-	for name := range c.table.Consumers.Organisations {
-		organisations[name] = true
-	}
-	return p.options.Registry.Found(c.Request().Context(), byMember(c, a.Email, registry.Owner, "founded in the portal"), title,
-		registry.Member{Email: a.Email, Title: a.Name, Role: registry.Owner, Status: registry.Active}, func(name string) bool { return organisations[name] })
+	return p.foundAs(c, byMember(c, a.Email, registry.Owner, "founded in the portal"), title,
+		registry.Member{Email: a.Email, Title: a.Name, Role: registry.Owner, Status: registry.Active})
+}
+
+// foundAs makes an organisation with its first owner.
+func (p *Portal) foundAs(c *call, by ledger.By, title string, first registry.Member) (string, error) {
+	files := c.table.Consumers.Organisations
+	ctx, taken := takenBy(c.Request().Context(), p.leftByOrganisation, func(name string) bool { return files[name] != nil })
+	name, err := p.options.Registry.Found(ctx, by, title, first, taken)
+	return name, cmp.Or(context.Cause(ctx), err)
 }
 
 var errNoRegistry = &failure{status: http.StatusServiceUnavailable, problem: "there is no control plane here: nothing can be changed"}

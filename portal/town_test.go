@@ -51,6 +51,7 @@ type town struct {
 	ctx     context.Context
 	portal  *Portal
 	store   *ledger.DB
+	dir     string // of the workspace
 	control *registry.Registry
 	live    *workspace.Live
 	gateway *gateway.Gateway
@@ -70,11 +71,14 @@ func newTown(t *testing.T, change ...func(*Options)) *town {
 	w.ok(err)
 	t.Cleanup(func() { w.store.Close() })
 	dir := t.TempDir()
+	w.dir = dir
 	for name, text := range map[string]string{
 		"headrace.yaml":    "{}",
 		"systems/erp.yaml": "url: http://127.0.0.1:9\n",
 		"apis/orders/1.0.0/openapi.yaml": "openapi: 3.0.3\ninfo: {title: Orders, version: 1.0.0}\nx-headrace: {system: erp, policies: {apikey: {}, subscription: {}}}\npaths:\n" +
-			"  /orders:\n    get: {operationId: listOrders, responses: {\"200\": {description: ok}}}\n",
+			"  /orders:\n    get: {operationId: listOrders, responses: {\"200\": {description: ok}}}\n" +
+			"  /secrets:\n    get: {operationId: listSecrets, security: [{oauth: [\"orders:read\"]}], responses: {\"200\": {description: ok}}}\n" +
+			"components: {securitySchemes: {oauth: {type: oauth2, flows: {clientCredentials: {tokenUrl: /oauth2/token, scopes: {\"orders:read\": Read., \"orders:erase\": Erase.}}}}}}\n",
 		"consumers.yaml": "organisations: {waterworks: {title: Waterworks}}\nproducts: {desk: {title: Order desk, apis: [orders/v1]}}\n" +
 			"plans: {free: {title: Free, approval: automatic}, gold: {title: Gold}}\n",
 	} {

@@ -140,6 +140,9 @@ func (p *Portal) tryCall(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := p.paced(c, "tries "+c.from(), mostTried); err != nil {
+		return err
+	}
 	if err := c.Request().ParseForm(); err != nil {
 		return err
 	}
@@ -166,6 +169,9 @@ func (p *Portal) tryCall(c *call) error {
 func (p *Portal) tryWrite(c *call) error {
 	page, err := p.tryPage(c)
 	if err != nil {
+		return err
+	}
+	if err := p.paced(c, "tries "+c.from(), mostTried); err != nil {
 		return err
 	}
 	id := c.FormValue("write")
@@ -311,9 +317,11 @@ func (s *sandbox) do(c *call, r *http.Request, hidden string) (*tried, error) {
 	t.Status, t.Reason, t.Got = resp.StatusCode, http.StatusText(resp.StatusCode), shownHeaders(resp.Header, "Set-Cookie")
 	t.Limits = limitTexts(resp.Header)
 	t.GotBody = strings.ToValidUTF8(string(data), "�")
-	if n, err := parseNode(data); err == nil && !t.Cut && strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		t.GotBody = string(n.json())
-		t.Write = writtenOf(n, resp)
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") && !t.Cut && !nests(data, deepestShown) {
+		if n, err := parseNode(data); err == nil {
+			t.GotBody = string(n.json())
+			t.Write = writtenOf(n, resp)
+		}
 	}
 	return t, nil
 }

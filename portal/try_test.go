@@ -134,6 +134,24 @@ func TestTryRefuses(t *testing.T) {
 	}
 }
 
+// What nests deeply is shown as it came: its indentation would grow with the square.
+func TestDeepAnswersStayShort(t *testing.T) {
+	p := newPool(t)
+	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
+	p.answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, deep)
+	}
+	if _, body := p.do("POST", "/try/orders/v2/listOrders", url.Values{"query.customer": {"C-1"}}); !strings.Contains(body, deep) {
+		t.Errorf("%d bytes", len(body))
+	}
+	for text, want := range map[string]int{deep: len(deep), `{"a":[1]}`: len("{\n  \"a\": [\n    1\n  ]\n}"), `["` + strings.Repeat(`\"[`, 100) + `"]`: len("[\n  \"\"\n]") + 300} {
+		if got := len(indented([]byte(text))); got != want {
+			t.Errorf("%.20s: %d bytes, want %d", text, got, want)
+		}
+	}
+}
+
 func TestTryCutsLongAnswers(t *testing.T) {
 	p := newPool(t)
 	p.answer = func(w http.ResponseWriter, _ *http.Request) {

@@ -153,7 +153,11 @@ func (p *Portal) addWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	id, secret, err := p.events().Create(c.Request().Context(), app.Name, draft, c.doneBy("made in the portal"))
+	events, err := p.events()
+	if err != nil {
+		return err
+	}
+	id, secret, err := events.Create(c.Request().Context(), app.Name, draft, c.by("made in the portal"))
 	if wrong := formFault(err); wrong != "" {
 		page, err := p.hooksPage(c)
 		if err != nil {
@@ -193,8 +197,13 @@ func (p *Portal) showHookSecret(c *call, id, secret string, fresh bool) error {
 	return c.page("webhook-secret", title, &hookSecret{hookRow{h, h.App}, secret, fresh})
 }
 
-// events is what tells apps of their writes; one that refuses where there is none.
-func (p *Portal) events() *event.Sender { return p.options.Events }
+// events is what tells apps of their writes; a refusal where there is none.
+func (p *Portal) events() (*event.Sender, error) {
+	if p.options.Events == nil {
+		return nil, &failure{status: http.StatusServiceUnavailable, problem: "there are no webhooks here: nobody sends events"}
+	}
+	return p.options.Events, nil
+}
 
 // ownHook finds a webhook of an app of the visitor's organisation.
 func (p *Portal) ownHook(c *call) (hookRow, error) {
@@ -302,7 +311,11 @@ func (p *Portal) changeWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	err = p.events().Change(c.Request().Context(), page.ID, draft, c.doneBy("changed in the portal"))
+	events, err := p.events()
+	if err != nil {
+		return err
+	}
+	err = events.Change(c.Request().Context(), page.ID, draft, c.by("changed in the portal"))
 	if wrong := formFault(err); wrong != "" {
 		form.Wrong = wrong
 		page.Form = form
@@ -320,8 +333,12 @@ func (p *Portal) turnWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
+	events, err := p.events()
+	if err != nil {
+		return err
+	}
 	on := c.FormValue("to") == "on"
-	if err := p.events().Turn(c.Request().Context(), h.ID, on, c.doneBy("turned in the portal")); err != nil {
+	if err := events.Turn(c.Request().Context(), h.ID, on, c.by("turned in the portal")); err != nil {
 		return err
 	}
 	if on {
@@ -340,7 +357,11 @@ func (p *Portal) rotateWebhook(c *call) error {
 	if err != nil || hours < 0 || hours > int(event.MostOverlap/time.Hour) {
 		return c.fail(http.StatusBadRequest, "both secrets sign for seven days at most")
 	}
-	secret, err := p.events().Rotate(c.Request().Context(), h.ID, time.Duration(hours)*time.Hour, c.doneBy("rotated in the portal"))
+	events, err := p.events()
+	if err != nil {
+		return err
+	}
+	secret, err := events.Rotate(c.Request().Context(), h.ID, time.Duration(hours)*time.Hour, c.by("rotated in the portal"))
 	if err != nil {
 		return err
 	}
@@ -356,7 +377,7 @@ func (p *Portal) testWebhook(c *call) error {
 	if h.State != ledger.HookOn {
 		return c.redirect("/webhooks/"+h.ID, "Turn the webhook on first.")
 	}
-	n, err := p.options.Store.TestHook(c.Request().Context(), h.ID, c.doneBy("tested in the portal"))
+	n, err := p.options.Store.TestHook(c.Request().Context(), h.ID, c.by("tested in the portal"))
 	if err != nil {
 		return err
 	}
@@ -369,7 +390,7 @@ func (p *Portal) deleteWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := p.options.Store.DeleteHook(c.Request().Context(), h.ID, c.doneBy("deleted in the portal")); err != nil {
+	if err := p.options.Store.DeleteHook(c.Request().Context(), h.ID, c.by("deleted in the portal")); err != nil {
 		return err
 	}
 	return c.redirect("/webhooks", "The webhook was deleted.")
@@ -438,7 +459,7 @@ func (p *Portal) redeliver(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := p.options.Store.Redeliver(c.Request().Context(), h.ID, d.Number, c.doneBy("sent again from the portal")); err != nil {
+	if err := p.options.Store.Redeliver(c.Request().Context(), h.ID, d.Number, c.by("sent again from the portal")); err != nil {
 		return err
 	}
 	return c.redirect(fmt.Sprintf("/webhooks/%s/deliveries/%d", h.ID, d.Number), "The event is sent again.")

@@ -363,13 +363,38 @@ func answerIn(a *buffer.Answered, system string) *answerPart {
 // longestShown bounds the bodies that pages show, in bytes.
 const longestShown = 64 << 10
 
+// deepestShown is how deep JSON may nest that is indented. Every level makes every
+// line below it longer: without a bound a short text could become a page of gigabytes.
+const deepestShown = 64
+
+// nests tells whether a text nests deeper than most, should it be JSON.
+func nests(body []byte, most int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch b := body[i]; {
+		case quoted && b == '\\':
+			i++
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '{' || b == '[':
+			if depth++; depth > most {
+				return true
+			}
+		case b == '}' || b == ']':
+			depth--
+		}
+	}
+	return false
+}
+
 // indented writes JSON so that people can read it; everything else as it is.
 func indented(body []byte) string {
 	if len(body) > longestShown {
 		return fmt.Sprintf("(%d bytes, too long to be shown here)", len(body))
 	}
 	var b bytes.Buffer
-	if json.Indent(&b, body, "", "  ") == nil {
+	if !nests(body, deepestShown) && json.Indent(&b, body, "", "  ") == nil {
 		return b.String()
 	}
 	if !utf8.Valid(body) {
@@ -390,7 +415,7 @@ func (p *Portal) fixWrite(c *call) error {
 	if json.Compact(&compact, body) == nil {
 		body = compact.Bytes()
 	}
-	id, err := p.options.Writes.Amend(c.Request().Context(), page.Record.ID, body, c.doneBy("corrected in the portal"))
+	id, err := p.options.Writes.Amend(c.Request().Context(), page.Record.ID, body, c.by("corrected in the portal"))
 	if err == nil {
 		return c.redirect("/writes/"+id, "The corrected write was sent in place of the other one.")
 	}
@@ -408,14 +433,14 @@ func (p *Portal) fixWrite(c *call) error {
 // takeBack cancels a write.
 func (p *Portal) takeBack(c *call) error {
 	return p.act(c, func(id string) error {
-		return p.options.Writes.TakeBack(c.Request().Context(), id, c.doneBy("cancelled in the portal"))
+		return p.options.Writes.TakeBack(c.Request().Context(), id, c.by("cancelled in the portal"))
 	}, "The write was taken back; it is not sent.")
 }
 
 // giveUp leaves a write that needs a decision as it is.
 func (p *Portal) giveUp(c *call) error {
 	return p.act(c, func(id string) error {
-		return p.options.Writes.GiveUp(c.Request().Context(), id, c.doneBy("left as it is in the portal"))
+		return p.options.Writes.GiveUp(c.Request().Context(), id, c.by("left as it is in the portal"))
 	}, "The write stays as it is; what waited behind it goes on.")
 }
 

@@ -70,7 +70,10 @@ func Unnamed(text, system string) string {
 	if err != nil {
 		return ""
 	}
-	return word.ReplaceAllString(text, "${1}the system${2}")
+	for range 2 { // what parts two names belongs to the first match
+		text = word.ReplaceAllString(text, "${1}the system${2}")
+	}
+	return text
 }
 
 // ID is the event's name, the same each time that it is sent.

@@ -469,7 +469,7 @@ func TestDraftsAreRefused(t *testing.T) {
 }
 
 func TestSystemsAreNotNamed(t *testing.T) {
-	for text, want := range map[string]string{"erp answered 400": "the system answered 400", "asked erp": "asked the system", "interpreted": "interpreted", "erp-2 and erp": "erp-2 and the system", "": ""} {
+	for text, want := range map[string]string{"erp answered 400": "the system answered 400", "asked erp": "asked the system", "erp erp erp": "the system the system the system", "interpreted": "interpreted", "erp-2 and erp": "erp-2 and the system", "": ""} {
 		if got := Unnamed(text, "erp"); got != want {
 			t.Errorf("%q became %q", text, got)
 		}
