@@ -97,13 +97,18 @@ const inTime = `  - workflowId: reserving
     outputs: {number: $steps.reserve.outputs.number}
 `
 
+// reserveWithin has a workflow within the booking reserve, in a step with something more.
+func reserveWithin(w *world, workflow, more string) {
+	bend(w, "workflows:\n", "workflows:\n"+workflow,
+		"      - stepId: reserve\n        operationId: $sourceDescriptions.wms.reserve\n        requestBody: {contentType: application/json, payload: {orderId: $inputs.orderId, sku: $inputs.sku}}\n        outputs: {reservation: $response.body#/number}\n        x-headrace:\n          compensation:\n            operationId: $sourceDescriptions.wms.release\n            requestBody: {contentType: application/json, payload: {orderId: $inputs.orderId, reservation: $steps.reserve.outputs.reservation}}\n",
+		"      - stepId: reserve\n        workflowId: reserving\n        parameters: [{name: order, value: $inputs.orderId}]\n        outputs: {reservation: $outputs.number}\n        "+more+"\n")
+}
+
 // A step that calls a workflow and whose time was over stays so, also when what it
 // waited for is there when the run is gone through again.
 func TestStepTimeStaysOver(t *testing.T) {
 	w := newWorld(t, func(w *world) {
-		bend(w, "workflows:\n", "workflows:\n"+inTime,
-			"      - stepId: reserve\n        operationId: $sourceDescriptions.wms.reserve\n        requestBody: {contentType: application/json, payload: {orderId: $inputs.orderId, sku: $inputs.sku}}\n        outputs: {reservation: $response.body#/number}\n        x-headrace:\n          compensation:\n            operationId: $sourceDescriptions.wms.release\n            requestBody: {contentType: application/json, payload: {orderId: $inputs.orderId, reservation: $steps.reserve.outputs.reservation}}\n",
-			"      - stepId: reserve\n        workflowId: reserving\n        parameters: [{name: order, value: $inputs.orderId}]\n        outputs: {reservation: $outputs.number}\n        x-headrace: {timeout: 3s}\n")
+		reserveWithin(w, inTime, "x-headrace: {timeout: 3s}")
 	})
 	w.erp.behave(refuse(500, on("GET", "/credit/c2")))
 	w.wms.behave(refuse(503, on("POST", "/releases")))
@@ -120,6 +125,31 @@ func TestStepTimeStaysOver(t *testing.T) {
 	w.wms.behave(nil)
 	w.start()
 	w.undoes(w.over(at))
+	w.did(w.erp)
+}
+
+// The time of a workflow within another one does not begin anew whenever the run
+// is gone through again.
+func TestInnerTime(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		text := strings.Replace(inTime, "retryAfter: 0.02", "retryAfter: 0.2", 1)
+		reserveWithin(w, text+"    x-headrace: {timeout: 2s}\n", "x-headrace: {class: high}")
+	})
+	w.erp.behave(refuse(500, on("GET", "/credit/c2")))
+	r := w.book("o1", "Prefer: respond-async")
+	w.want(r, 202)
+	w.undoes(w.over(r.Header.Get("Location")))
+	w.did(w.erp)
+}
+
+// The pause before a workflow is tried again does not begin anew either.
+func TestInnerPause(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		reserveWithin(w, inTime, "successCriteria: [{condition: $outputs.number == 99}]\n        onFailure: [{name: again, type: retry, retryAfter: 0.5, retryLimit: 1}]")
+	})
+	r := w.book("o1", "Prefer: respond-async")
+	w.want(r, 202)
+	w.undoes(w.over(r.Header.Get("Location")))
 	w.did(w.erp)
 }
 
