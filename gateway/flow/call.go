@@ -26,7 +26,7 @@ import (
 func (f *frame) attempt(ctx context.Context, s *arazzo.Step, visit string, deadline time.Time) (*result, error) {
 	r := f.run
 	if s.Flow != nil {
-		return f.sub(ctx, s, visit)
+		return f.within(ctx, s, visit)
 	}
 	if known, ok := r.known(visit); ok {
 		return known, nil
@@ -66,6 +66,21 @@ func (f *frame) attempt(ctx context.Context, s *arazzo.Step, visit string, deadl
 	return f.await(ctx, s, c, visit, begun, deadline)
 }
 
+// within is sub within the step's time. That it was over was noted: what was done
+// before is gone through again, for it may have to be undone, and no more is begun.
+func (f *frame) within(ctx context.Context, s *arazzo.Step, visit string) (*result, error) {
+	known, expired := f.run.known(visit)
+	if !expired {
+		return f.sub(ctx, s, visit)
+	}
+	over, cancel := context.WithDeadline(ctx, time.Now())
+	defer cancel()
+	if _, err := f.sub(over, s, visit); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	return known, nil
+}
+
 // sub makes the visit of a step that calls a workflow. Nothing is kept of it
 // but the visits inside, which are walked over again.
 func (f *frame) sub(ctx context.Context, s *arazzo.Step, visit string) (*result, error) {
@@ -73,6 +88,9 @@ func (f *frame) sub(ctx context.Context, s *arazzo.Step, visit string) (*result,
 	var failed *failure
 	if errors.As(err, &failed) {
 		res := &result{Status: failed.result.Status, Problem: failed.result.Problem, At: failed.result.At, After: failed.result.After}
+		if f.run.endless() || f.run.claim != nil && f.run.claim.Undo {
+			return res, nil // no action leads to anything that is still begun
+		}
 		res.Action, err = f.choose(s.OnFailure, &scope{frame: f})
 		return res, err
 	}
@@ -80,7 +98,7 @@ func (f *frame) sub(ctx context.Context, s *arazzo.Step, visit string) (*result,
 		return nil, err
 	}
 	sc := &scope{frame: f, outputs: outputs}
-	res := &result{OK: true, Outputs: outputs, At: time.Now()}
+	res := &result{OK: true, Outputs: outputs, At: f.run.lastly(visit + "/")}
 	if len(s.Outputs) > 0 {
 		res.Outputs = values(s.Outputs, &scope{frame: inner, outputs: outputs})
 	}
@@ -352,6 +370,9 @@ func (f *frame) begin(ctx context.Context, set *use, l *lower, s *arazzo.Step, c
 		if refusal, ok := err.(*gateway.Error); ok {
 			return started{refusal: refusal}, nil
 		}
+		if errors.Is(err, ledger.ErrInvalid) { // it never will be kept
+			return started{refusal: &gateway.Error{Problem: gateway.InvalidRequest, Detail: strings.TrimPrefix(err.Error(), "ledger: ")}}, nil
+		}
 		r.flows.log.Warn("the write of a step cannot be kept yet", "run", r.claim.ID, "step", visit, "error", err)
 		// Whether it was kept may not be known: it is tried until it is, whatever the
 		// step's time.
@@ -389,6 +410,8 @@ func (f *frame) await(ctx context.Context, s *arazzo.Step, c *call, visit string
 		switch {
 		case r.ctx.Err() != nil:
 			return nil, r.ctx.Err()
+		case gone(err):
+			return nil, &stuck{cause: "write gone", reason: "the write of " + visit + " is not in the ledger any more"}
 		case err != nil:
 			if err := r.rest(ctx, time.Second); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				return nil, err
@@ -413,6 +436,12 @@ func (f *frame) await(ctx context.Context, s *arazzo.Step, c *call, visit string
 		}
 		return f.judge(s, c, visit, w, over)
 	}
+}
+
+// gone tells that there is no such write.
+func gone(err error) bool {
+	var e *gateway.Error
+	return errors.As(err, &e) && e.Problem == gateway.NoSuchWrite
 }
 
 // lookAgain is when a run that waits for a write looks at it without being told.

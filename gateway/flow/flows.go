@@ -218,6 +218,7 @@ func (f *Flows) resume(c *ledger.RunClaim) {
 		if err != nil {
 			return err
 		}
+		r.made = len(steps)
 		if err := r.journal.read(steps); err != nil {
 			return &stuck{cause: "unreadable", reason: err.Error()}
 		}
@@ -288,6 +289,9 @@ func (f *Flows) enter(r *run) bool {
 		return false
 	}
 	f.carrying.Add(1)
+	if old := f.live[r.claim.ID]; old != nil {
+		old.cancel() // its claim has run out without being renewed
+	}
 	f.live[r.claim.ID] = r
 	return true
 }
@@ -314,7 +318,7 @@ func (f *Flows) carry(r *run, prepare func() error) {
 			return
 		}
 		// It is not stuck any more at what it was stuck at: once more.
-		r.over, r.undo, r.made = map[string]flowOver{}, nil, 0
+		r.over, r.undo = map[string]flowOver{}, nil
 		r.undoes.Store(false)
 	}
 }

@@ -77,22 +77,39 @@ func (f *frame) bounded(ctx context.Context) (*arazzo.Action, error) {
 		return f.walk(ctx)
 	}
 	mark := f.path + "!"
-	_, f.expired = f.run.known(mark)
-	began := time.Now()
-	if f.path == "" {
-		began = f.run.request.Received
+	began := f.began()
+	res, expired := f.run.known(mark)
+	f.expired = expired
+	end := began.Add(f.workflow.Timeout)
+	if expired {
+		end = time.Now()
 	}
-	within, cancel := context.WithDeadline(ctx, began.Add(f.workflow.Timeout))
+	within, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	next, err := f.walk(within)
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return next, err
 	}
-	res := timedOut("the time of the whole flow was over")
-	if !f.expired {
+	if !expired {
+		res = timedOut("the time of the whole flow was over")
 		f.run.learnt(mark, "", began, res)
 	}
 	return nil, &failure{step: f.workflow.ID, result: res}
+}
+
+// began is when the workflow was begun. That of one within another is noted: its
+// time does not begin anew when the run is gone through again.
+func (f *frame) began() time.Time {
+	if f.path == "" {
+		return f.run.request.Received
+	}
+	mark := f.path + "from!"
+	if res, ok := f.run.known(mark); ok {
+		return res.At
+	}
+	now := time.Now()
+	f.run.learnt(mark, "", now, &result{OK: true, At: now})
+	return now
 }
 
 // parameters evaluates the inputs of a workflow.

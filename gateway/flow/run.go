@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,7 @@ type run struct {
 	journal journal
 	over    map[string]flowOver // the workflows that are over
 	undo    []undoing
-	made    int // visits that were made
+	made    int // visits that were made, by whoever has carried it on
 
 	// done is closed when this process lets go of it; watchers wait for that.
 	done     chan struct{}
@@ -125,10 +126,9 @@ func (f *frame) mayBegin(ctx context.Context) (*result, error) {
 	}
 	r.mu.Lock()
 	r.made++
-	made := r.made
 	r.mu.Unlock()
 	switch {
-	case made > most:
+	case r.endless() && !r.undoes.Load():
 		return &result{Status: gateway.FlowFailed.Status, At: time.Now(), Problem: problemOf(&gateway.Error{Problem: gateway.FlowFailed, Detail: fmt.Sprintf("after %d steps it had not ended", most)})}, nil
 	case r.claim == nil || r.undoes.Load():
 		return nil, nil
@@ -152,6 +152,27 @@ func (f *frame) mayBegin(ctx context.Context) (*result, error) {
 	return nil, nil
 }
 
+// endless tells that a run has made more visits than any that comes to an end.
+func (r *run) endless() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.made > most
+}
+
+// lastly is when the last visit ended whose name begins so; when the run was
+// asked for, where there was none.
+func (r *run) lastly(path string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.request.Received
+	for visit, res := range r.journal.results {
+		if strings.HasPrefix(visit, path) && res.At.After(at) {
+			at = res.At
+		}
+	}
+	return at
+}
+
 // watched tells whether a caller waits for the run.
 func (r *run) watched() bool {
 	r.flows.mu.Lock()
@@ -159,11 +180,13 @@ func (r *run) watched() bool {
 	return r.watchers > 0
 }
 
-// sleep waits until a time. A run that nobody waits for is let go meanwhile.
+// sleep waits until a time. A run that nobody waits for is let go meanwhile. What
+// need not be waited for goes on although ctx has ended: what was done within its
+// time is gone through again, and nothing new begins.
 func (r *run) sleep(ctx context.Context, until time.Time) error {
 	d := time.Until(until)
 	if d <= 0 || r.simulated != nil {
-		return ctx.Err()
+		return nil
 	}
 	if r.claim != nil && (d > r.flows.options.Linger && !r.watched() || r.flows.draining.Load()) {
 		return parked{until: until}
@@ -237,10 +260,18 @@ func (r *run) left(err error) (*ledger.RunEnd, error) {
 	}
 	var e *gateway.Error
 	if errors.As(err, &e) && e.Problem == gateway.Internal {
-		r.flows.log.Error("a run has come to a fault of the gateway", "correlation", r.request.Correlation, "error", err)
+		r.flows.log.Error("a run has come to a fault of the gateway", "correlation", r.correlation(), "error", err)
 		return &ledger.RunEnd{State: ledger.Stuck, Cause: "internal", Reason: "something went wrong in the gateway"}, nil
 	}
 	return nil, err
+}
+
+// correlation is known before the request has been read.
+func (r *run) correlation() string {
+	if r.claim != nil {
+		return r.claim.Correlation
+	}
+	return r.request.Correlation
 }
 
 // undoAttempts is how often a compensation is tried before a person is asked.

@@ -127,9 +127,11 @@ func (s *Set) begin(x *gateway.Exchange, e *entry, inputs map[string]any, body [
 	if err != nil {
 		return nil, buffer.Refusal(err)
 	}
-	f.mu.Lock()
-	f.kept[hash] = true
-	f.mu.Unlock()
+	if receipt.Existing == nil { // with a run that was known no document was kept
+		f.mu.Lock()
+		f.kept[hash] = true
+		f.mu.Unlock()
+	}
 	x.SetHeader(RunHeader, receipt.ID)
 	patience := x.Operation.Wait
 	if wait, ok := x.Prefer(); ok {

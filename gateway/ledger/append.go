@@ -213,7 +213,7 @@ func (w *work) enlist(list []*appending, known *facts) error {
 	return w.goOn(list)
 }
 
-// apart puts those writes off whose idempotency key, sequence or coalescing
+// apart puts those writes off whose idempotency key, sequence, coalescing or step
 // meets that of an earlier one of the batch.
 func (w *work) apart(ops []*op) (now []*op) {
 	met := map[string]bool{}
@@ -228,6 +228,9 @@ func (w *work) apart(ops []*op) (now []*op) {
 		}
 		if a.coalesce != nil {
 			marks = append(marks, string(a.coalesce))
+		}
+		if r := a.w.Run; r != nil { // the same step again, whose first caller has given up
+			marks = append(marks, fmt.Sprintf("run\x00%d\x00%s", r.Claim.Seq, r.Visit))
 		}
 		if slices.ContainsFunc(marks, func(m string) bool { return met[m] }) {
 			if w.later == nil {

@@ -390,18 +390,19 @@ func (w *work) wakeRuns(list []*change) error {
 		if h.run == 0 {
 			continue
 		}
+		if c.dead || c.to.Final() {
+			woken = true
+			// Where it is just ending as stuck at the write, this waits for that, and
+			// what follows sees it.
+			if err := w.do("UPDATE runs SET ready = 1 WHERE seq = ?1 AND state = 'running'", h.run); err != nil {
+				return err
+			}
+		}
 		if !c.dead {
 			err := w.do("UPDATE runs SET state = 'running', waits = 0, cause = '', reason = '', ready = 1, version = version + 1 WHERE seq = ?1 AND state = 'stuck' AND waits = ?2", h.run, h.seq)
 			if err != nil {
 				return err
 			}
-		}
-		if !c.dead && !c.to.Final() {
-			continue
-		}
-		woken = true
-		if err := w.do("UPDATE runs SET ready = 1 WHERE seq = ?1 AND state = 'running'", h.run); err != nil {
-			return err
 		}
 	}
 	if woken {
@@ -587,14 +588,14 @@ func (db *DB) Flow(ctx context.Context, flow string) (document []byte, err error
 }
 
 // RetryRun lets a stuck run go on. One that is stuck at a dead write goes on by
-// what is decided about the write: *RunStateError.
+// what is decided about the write, as long as that is to be decided: *RunStateError.
 func (db *DB) RetryRun(ctx context.Context, id string, by By) error {
 	return db.actOnRun(ctx, id, "retry run", by, func(w *work, u *runRow, waits int64) (refused, err error) {
 		if u.state != Stuck || waits > 0 {
 			return &RunStateError{State: u.state, Waits: waits > 0}, nil
 		}
 		w.stir(runsName)
-		return nil, w.do("UPDATE runs SET state = 'running', again = again + 1, ready = 1, cause = '', reason = '', version = version + 1 WHERE seq = ?1", u.seq)
+		return nil, w.do("UPDATE runs SET state = 'running', waits = 0, again = again + 1, ready = 1, cause = '', reason = '', version = version + 1 WHERE seq = ?1", u.seq)
 	})
 }
 
@@ -607,7 +608,7 @@ func (db *DB) UndoRun(ctx context.Context, id string, by By) error {
 		}
 		w.stir(runsName)
 		// Whoever carries it on loses it, and it is claimed anew.
-		return nil, w.do(`UPDATE runs SET state = 'running', undo = 1, again = again + CASE WHEN state = 'stuck' THEN 1 ELSE 0 END, ready = 1, owner = '', lease = 0, epoch = epoch + 1,
+		return nil, w.do(`UPDATE runs SET state = 'running', waits = 0, undo = 1, again = again + CASE WHEN state = 'stuck' THEN 1 ELSE 0 END, ready = 1, owner = '', lease = 0, epoch = epoch + 1,
 	cause = '', reason = '', version = version + 1 WHERE seq = ?1`, u.seq)
 	})
 }
@@ -643,6 +644,13 @@ func (db *DB) actOnRun(ctx context.Context, id, action string, by By, f func(w *
 			return err
 		case !found || kept != half:
 			return ErrNotFound
+		}
+		if waits > 0 { // a write of another run's, say, tells only that one that it is decided
+			dead := int64(0)
+			if _, err := one(w.tx, []any{&dead}, "SELECT dead FROM writes WHERE seq = ?1", waits); err != nil {
+				return err
+			}
+			waits *= dead
 		}
 		refused, err := f(w, w.runs[seq], waits)
 		if err = errors.Join(refused, err); err != nil {

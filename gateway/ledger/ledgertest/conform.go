@@ -107,6 +107,7 @@ var laws = []struct {
 	{"a run is woken by the settlement of its write", runWoken},
 	{"a lost run is taken over", runLost},
 	{"a run that is stuck at a write goes on with it", runStuck},
+	{"a run that is stuck at the write of another one", runStuckAtOther},
 	{"an edited write stays the step of its run", runEdited},
 	{"a person decides about a run", runActedOn},
 	{"runs are listed and traced", runListed},

@@ -250,6 +250,31 @@ func runStuck(w *world) {
 	w.ok(w.db.EndRun(w.ctx, c, ledger.RunEnd{State: ledger.Failed}))
 }
 
+// A run whose step is the write of another one, by its number, is not stuck for
+// ever at it: a person lets it go on when that is decided.
+func runStuckAtOther(w *world) {
+	numbered := func(c *ledger.RunClaim) ledger.Receipt {
+		n, wr := int64(7), stepOf(c, "reserve#1")
+		wr.Sequence = &n
+		r, err := w.db.Append(w.ctx, wr)
+		w.ok(err)
+		return r
+	}
+	first, second := w.begin(""), w.begin("")
+	r := numbered(first)
+	w.same("the same write", numbered(second).ID, r.ID)
+	w.settle(w.claim(1)[0], ledger.Settlement{State: ledger.Refused, Dead: true, Group: "wrong"})
+	for _, c := range []*ledger.RunClaim{first, second} {
+		w.ok(w.db.EndRun(w.ctx, c, ledger.RunEnd{State: ledger.Stuck, Waits: r.ID}))
+	}
+	w.fails(w.db.RetryRun(w.ctx, second.ID, me), ledger.ErrState)
+	w.fails(w.db.UndoRun(w.ctx, second.ID, me), ledger.ErrState)
+	w.ok(w.db.Discard(w.ctx, r.ID, me))
+	w.same("waits", w.takesRun(1)[0].ID, first.ID)
+	w.ok(w.db.RetryRun(w.ctx, second.ID, me))
+	w.same("goes on", w.takesRun(1)[0].ID, second.ID)
+}
+
 // A person lets a stuck run go on, has one undone, or says how it ended.
 func runActedOn(w *world) {
 	c := w.begin("")
