@@ -96,7 +96,7 @@ func TestStuckWrite(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(w *world) {
 				// Nothing tells whether a lost order arrived.
-				w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(strings.ReplaceAll(erpAPI, "lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}", "lane: $request.body#/orderId, timeout: 600ms"))
+				w.files["apis/orders/1.0.0/openapi.yaml"].Data = []byte(strings.ReplaceAll(erpAPI, "lane: $request.body#/orderId, timeout: 2s, idempotency: {class: natural-key}", "lane: $request.body#/orderId, timeout: 2s"))
 			})
 			w.erp.behave(func(_ http.ResponseWriter, r *http.Request, _ string) bool {
 				if r.Method == "POST" {

@@ -120,13 +120,13 @@ paths:
   /orders:
     post:
       operationId: createOrder
-      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 2s, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object, required: [orderId]}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
   /orders/{orderId}:
     delete:
       operationId: cancelOrder
-      x-headrace: {lane: $request.path.orderId, timeout: 600ms, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.path.orderId, timeout: 2s, idempotency: {class: natural-key}}
       parameters: [{name: orderId, in: path, required: true, schema: {type: string}}]
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
 `
@@ -143,19 +143,19 @@ paths:
   /reservations:
     post:
       operationId: reserve
-      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 2s, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
   /releases:
     post:
       operationId: release
-      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 2s, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
   /waves:
     post:
       operationId: startWave
-      x-headrace: {lane: $request.body#/orderId, timeout: 600ms, idempotency: {class: natural-key}}
+      x-headrace: {lane: $request.body#/orderId, timeout: 2s, idempotency: {class: natural-key}}
       requestBody: {required: true, content: {application/json: {schema: {type: object}}}}
       responses: {"201": {description: any, content: {application/json: {schema: {type: object}}}}}
 `
