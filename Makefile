@@ -22,7 +22,7 @@ run: build ## start the demo: gateway, admin and simulated systems in one proces
 test: ## run all tests, also those against real Redis, Postgres and a real ERP
 	sh .ci/install postgresql
 	sh .ci/install redis-server redis-sentinel redis-cli=redis-tools
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 	$(MAKE) e2e-tryton BEGIN=3m
 
 .PHONY: chaos
