@@ -189,6 +189,7 @@ func (b *bulk) inLine(at map[string]string) {
 	for id, location := range at {
 		b.eventually(id+" stands in line", func() bool { return b.read(location).State == "sending" })
 	}
+	time.Sleep(200 * time.Millisecond) // it is claimed now; joining a parcel comes after that
 }
 
 func (b *bulk) sizes() (sizes []int) {
