@@ -208,7 +208,7 @@ func Open(client redis.UniversalClient, o Options) (*Shared, error) {
 	if !heeds {
 		return nil, fmt.Errorf("%w: the client does not heed deadlines", ErrOptions)
 	}
-	s := &Shared{client: client, options: o, started: time.Now(), scripts: newLua(), systems: map[string]*system{}}
+	s := &Shared{client: client, options: o, started: time.Now(), scripts: lua(), systems: map[string]*system{}}
 	var random [8]byte
 	_, _ = rand.Read(random[:])
 	s.by = float64(binary.LittleEndian.Uint64(random[:]) >> 16)
@@ -382,7 +382,8 @@ type luaScripts struct {
 	admit, settle, ask, beat, rejoin, leave, usage, suspend, correct, replicas *redis.Script
 }
 
-func newLua() luaScripts {
+// lua are the scripts, worked out once: that takes a third of a second.
+var lua = sync.OnceValue(func() luaScripts {
 	text := func(name string) string {
 		b, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {
@@ -396,7 +397,7 @@ func newLua() luaScripts {
 		admit: script("admit"), settle: script("settle"), ask: script("ask"), beat: script("beat"), rejoin: script("rejoin"),
 		leave: script("leave"), usage: script("usage"), suspend: script("suspend"), correct: script("correct"), replicas: script("replicas"),
 	}
-}
+})
 
 // constant is a line of a script that names numbers or texts in capitals.
 var constant = regexp.MustCompile(`(?m)^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ((?:-?\d+|'[^']*')(?:, (?:-?\d+|'[^']*'))*)(?: *--.*)?\n`)

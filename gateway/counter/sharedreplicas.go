@@ -54,7 +54,7 @@ var (
 // Replicas lists those who share the counts of a system, by name. Nobody is known
 // of a system that Redis does not know.
 func Replicas(ctx context.Context, c Client, system string) ([]Replica, error) {
-	text, err := newLua().replicas.Run(ctx, c, systemKeys(system)).Text()
+	text, err := lua().replicas.Run(ctx, c, systemKeys(system)).Text()
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
@@ -98,7 +98,7 @@ func Replicas(ctx context.Context, c Client, system string) ([]Replica, error) {
 // knows that it sends nothing any more: its share of a system is free as soon as
 // what it may have sent is over. One that is there is not forgotten.
 func Forget(ctx context.Context, c Client, system, replica string) error {
-	answer, err := newLua().leave.Run(ctx, c, systemKeys(system), replica, "0").Int()
+	answer, err := lua().leave.Run(ctx, c, systemKeys(system), replica, "0").Int()
 	switch {
 	case err != nil:
 		return fmt.Errorf("redis: %w", err)

@@ -31,7 +31,7 @@ func TestHopelessErrors(t *testing.T) {
 	run := func(script string, args ...any) error {
 		return redis.NewScript(script).Run(t.Context(), c, []string{"key"}, args...).Err()
 	}
-	scripts := newLua()
+	scripts := lua()
 	if err := c.HSet(t.Context(), systemKeys("erp")[0], "c", "x", "s", "x").Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func outOfReach(string) error { return errOutOfReach }
 func stalled(t *testing.T, r *redistest.Server) (one, two *Shared, at *stall) {
 	t.Helper()
 	client := clientOf(r.Address)
-	scripts := newLua()
+	scripts := lua()
 	at = &stall{scripts: map[any]string{scripts.beat.Hash(): "beat", scripts.rejoin.Hash(): "rejoin", scripts.admit.Hash(): "admit"}}
 	for _, script := range []*redis.Script{scripts.beat, scripts.rejoin, scripts.admit} { // they go by their hashes then
 		if err := script.Load(t.Context(), client).Err(); err != nil {
